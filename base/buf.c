@@ -1,0 +1,95 @@
+#include "base/buf.h"
+
+void buf_init(struct buf *b, struct alloc *alloc, enum mem_part part) {
+    b->data = NULL;
+    b->size = 0;
+    b->capacity = 0;
+    b->alloc = alloc;
+    b->part = part;
+}
+
+void buf_deinit(struct buf *b) {
+    alloc_release(b->alloc, b->part, b->data, b->capacity);
+    b->data = NULL;
+    b->size = 0;
+    b->capacity = 0;
+}
+
+void buf_reset(struct buf *b) {
+    b->size = 0;
+}
+
+int buf_reserve(struct buf *b, size_t extra) {
+    if (b->capacity - b->size >= extra) {
+        return FIRN_OK;
+    }
+    if (extra > SIZE_MAX / 2 - b->size) {
+        return FAIL(FIRN_NOMEM, "a buffer of %zu bytes cannot grow by %zu", b->size, extra);
+    }
+    size_t want = b->size + extra;
+    size_t capacity = b->capacity + b->capacity / 2;
+    if (capacity < want) {
+        capacity = want < 64 ? 64 : want;
+    }
+    uint8_t *data = alloc_resize(b->alloc, b->part, b->data, b->capacity, capacity);
+    if (data == NULL) {
+        return FAIL(FIRN_NOMEM, "no memory for a buffer of %zu bytes", capacity);
+    }
+    b->data = data;
+    b->capacity = capacity;
+    return FIRN_OK;
+}
+
+int buf_append(struct buf *b, const void *data, size_t size) {
+    int rc = buf_reserve(b, size);
+    if (rc == FIRN_OK && size > 0) {
+        memcpy(b->data + b->size, data, size);
+        b->size += size;
+    }
+    return rc;
+}
+
+int buf_append_slice(struct buf *b, firn_slice s) {
+    return buf_append(b, s.data, s.size);
+}
+
+int buf_append_u8(struct buf *b, uint8_t v) {
+    return buf_append(b, &v, 1);
+}
+
+int buf_append_u16(struct buf *b, uint16_t v) {
+    uint8_t bytes[2];
+    put_u16(bytes, v);
+    return buf_append(b, bytes, sizeof bytes);
+}
+
+int buf_append_u32(struct buf *b, uint32_t v) {
+    uint8_t bytes[4];
+    put_u32(bytes, v);
+    return buf_append(b, bytes, sizeof bytes);
+}
+
+int buf_append_u64(struct buf *b, uint64_t v) {
+    uint8_t bytes[8];
+    put_u64(bytes, v);
+    return buf_append(b, bytes, sizeof bytes);
+}
+
+int buf_append_varint(struct buf *b, uint64_t v) {
+    uint8_t bytes[VARINT_BYTES_MAX];
+    return buf_append(b, bytes, put_varint(bytes, v));
+}
+
+int buf_append_prefixed(struct buf *b, firn_slice s) {
+    int rc = buf_reserve(b, VARINT_BYTES_MAX + s.size);
+    if (rc == FIRN_OK) {
+        b->size += put_varint(b->data + b->size, s.size);
+        rc = buf_append_slice(b, s);
+    }
+    return rc;
+}
+
+int buf_assign(struct buf *b, firn_slice s) {
+    buf_reset(b);
+    return buf_append_slice(b, s);
+}

@@ -1,0 +1,90 @@
+/* base/env_sim.h: a simulated machine: single-threaded, deterministic from a seed, whose power can be
+ * cut at any call and whose calls can be made to fail.
+ *
+ * The model of what a power cut leaves. A file has bytes that were synced and bytes appended since; a
+ * folder has changes that were synced and an ordered list of changes (create, rename, link, unlink)
+ * that are pending. Syncing a file says nothing about its name. After a cut, any subset of each
+ * folder's pending changes may have happened (applied in order), and of each file's unsynced bytes
+ * any prefix, torn at any 512-byte edge (further damage is the caller's choice of enum sim_tail).
+ *
+ * The workload runs once with recording on. Every call that changes what is on disk gets a number,
+ * 1, 2, 3...; afterwards sim_disk_at() gives, for any such number and any choice of survivors, a new
+ * simulated machine that holds what a cut directly before that call could have left. File contents
+ * are shared, not copied, so that this is cheap.
+ *
+ * Jobs given to env_submit() run inside env_wait(), env_yield() and sim_run_jobs(), by chance from the
+ * seed, on the caller's thread. Time advances only by sleeping, waiting and a little with each call.
+ */
+#ifndef FIRN_BASE_ENV_SIM_H
+#define FIRN_BASE_ENV_SIM_H
+
+#include "base/env.h"
+
+/* Which calls count and can fail. */
+enum sim_call {
+    SIM_CREATE, SIM_APPEND, SIM_PREALLOCATE, SIM_SYNC, SIM_CLOSE, SIM_RENAME, SIM_LINK, SIM_UNLINK,
+    SIM_MAKE_DIR, SIM_REMOVE_DIR, SIM_SYNC_DIR, SIM_OPEN, SIM_READ, SIM_LIST, SIM_LOCK, SIM_SUBMIT,
+    SIM_CALLS
+};
+
+int env_sim_create(uint64_t seed, firn_env **out);
+
+/* Runs pending jobs until there are none. */
+void sim_run_jobs(firn_env *env);
+
+/* Every disk-changing call so far (SIM_CREATE to SIM_SYNC_DIR), which is also the number of cut
+ * points minus one: a cut may fall before call 1 .. count, or after the last (count + 1). */
+uint64_t sim_change_count(const firn_env *env);
+/* Every call of any kind so far; a fault is addressed by this number. */
+uint64_t sim_call_count(const firn_env *env);
+/* What change number n was: "append 000004.log 73 bytes at 512". Lives as long as env. */
+const char *sim_change_text(const firn_env *env, uint64_t n);
+
+/* ---- Power cuts. ---- */
+
+enum sim_tail {
+    SIM_TAIL_SYNCED,  /* nothing of the unsynced bytes */
+    SIM_TAIL_ALL,     /* all of them */
+    SIM_TAIL_TORN,    /* up to the torn-th 512-byte edge after the synced size */
+    SIM_TAIL_SECTORS, /* a random subset of sectors, others zero, from seed */
+    SIM_TAIL_ZEROS,   /* right size, zeros */
+    SIM_TAIL_GARBAGE  /* right size, random bytes from seed */
+};
+
+struct sim_cut {
+    uint64_t change;     /* the cut falls directly before this change */
+    uint64_t dir_mask;   /* bit i: pending directory change i (oldest first, over all folders) happened */
+    enum sim_tail tail;
+    uint32_t torn;       /* for SIM_TAIL_TORN: 1 is the first edge */
+    uint64_t seed;
+};
+
+/* How many directory changes are pending at that point (their bits in dir_mask), and how many
+ * 512-byte edges the longest unsynced tail has. */
+void sim_cut_choices(const firn_env *env, uint64_t change, unsigned *pending_dirs,
+                     unsigned *torn_edges);
+/* A new machine, not recording, that holds what the cut left. The original must outlive it. */
+int sim_disk_at(const firn_env *env, const struct sim_cut *cut, firn_env **out);
+/* A hash of names and contents: equal disks need checking once. */
+uint64_t sim_disk_hash(const firn_env *env);
+
+/* ---- Faults. ---- */
+
+enum sim_fault_kind {
+    SIM_FAULT_EIO, SIM_FAULT_ENOSPC, SIM_FAULT_EMFILE,
+    SIM_FAULT_SHORT,      /* half of the bytes are written, then ENOSPC */
+    SIM_FAULT_DONE_ERROR  /* the call took effect, yet reports EIO */
+};
+
+/* Call number `call` (and, when persistent, every later call that changes the disk) fails. 0: none. */
+void sim_set_fault(firn_env *env, uint64_t call, enum sim_fault_kind kind, bool persistent);
+bool sim_fault_hit(const firn_env *env);
+
+/* Bytes that all files together may hold; beyond: ENOSPC. 0: no limit. */
+void sim_set_quota(firn_env *env, uint64_t bytes);
+
+/* Direct access for tests that damage files. */
+int sim_file_get(firn_env *env, const char *path, const uint8_t **data, uint64_t *size);
+int sim_file_set(firn_env *env, const char *path, const void *data, uint64_t size);
+
+#endif

@@ -1,0 +1,55 @@
+/* base/slice.h: small helpers on borrowed bytes. Order is unsigned bytes, a prefix first. */
+#ifndef FIRN_BASE_SLICE_H
+#define FIRN_BASE_SLICE_H
+
+#include <string.h>
+
+#include "lsm/firn.h"
+
+static inline const uint8_t *slice_bytes(firn_slice s) {
+    return (const uint8_t *)s.data;
+}
+
+static inline int slice_compare(firn_slice a, firn_slice b) {
+    size_t shared = a.size < b.size ? a.size : b.size;
+    int order = shared == 0 ? 0 : memcmp(a.data, b.data, shared);
+    if (order != 0) {
+        return order;
+    }
+    return (a.size > b.size) - (a.size < b.size);
+}
+
+static inline bool slice_equal(firn_slice a, firn_slice b) {
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
+static inline bool slice_starts_with(firn_slice s, firn_slice prefix) {
+    return s.size >= prefix.size &&
+           (prefix.size == 0 || memcmp(s.data, prefix.data, prefix.size) == 0);
+}
+
+/* The length of the longest common prefix. */
+static inline size_t slice_common_prefix(firn_slice a, firn_slice b) {
+    const uint8_t *p = slice_bytes(a), *q = slice_bytes(b);
+    size_t limit = a.size < b.size ? a.size : b.size;
+    size_t i = 0;
+    while (limit - i >= 8) {
+        uint64_t x, y;
+        memcpy(&x, p + i, 8);
+        memcpy(&y, q + i, 8);
+        if (x != y) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            return i + (size_t)(__builtin_ctzll(x ^ y) >> 3);
+#else
+            return i + (size_t)(__builtin_clzll(x ^ y) >> 3);
+#endif
+        }
+        i += 8;
+    }
+    while (i < limit && p[i] == q[i]) {
+        i++;
+    }
+    return i;
+}
+
+#endif

@@ -1,0 +1,424 @@
+/* firn: an embeddable, ordered, durable key-value store for more keys than memory.
+ *
+ *     #include <lsm/firn.h>
+ *
+ *     firn_db *db;
+ *     if (firn_open("fruit.firn", NULL, &db) != FIRN_OK) {
+ *         fprintf(stderr, "%s\n", firn_errmsg());
+ *         return 1;
+ *     }
+ *     firn_put(db, FIRN_STR("apple"), FIRN_STR("red"), FIRN_SYNC);
+ *
+ *     firn_value value;
+ *     if (firn_get(db, NULL, FIRN_STR("apple"), &value) == FIRN_OK) {
+ *         printf("%.*s\n", (int)value.size, (const char *)value.data);
+ *         firn_value_release(&value);
+ *     }
+ *     firn_iter *it;
+ *     if (firn_iter_create(db, NULL, &it) == FIRN_OK) {
+ *         for (firn_iter_first(it); firn_iter_valid(it); firn_iter_next(it))
+ *             puts_slice(firn_iter_key(it), firn_iter_value(it));
+ *         firn_iter_destroy(it);
+ *     }
+ *     firn_close(db);
+ *
+ * Guarantees
+ *   Order       Keys are byte strings, ordered by unsigned bytes; a prefix sorts before what it
+ *               starts. The empty key is a key like any other.
+ *   Atomicity   A batch is applied whole or not at all, also across a power cut.
+ *   Durability  A write with FIRN_SYNC survives a power cut once it has returned FIRN_OK, and so
+ *               does every write that returned before it. A write without FIRN_SYNC survives the
+ *               end of the process but perhaps not of the machine; what a power cut takes is always
+ *               a suffix of the writes. A write that returned an error is indeterminate: it may or
+ *               may not be found after reopening, but never half of it, and once seen it stays.
+ *   Snapshots   A snapshot or an iterator sees exactly the writes that had returned before it was
+ *               made, for as long as it lives, whatever is flushed or compacted meanwhile.
+ *   Integrity   Every byte read from disk is checked against a checksum before it is believed.
+ *
+ * Threads: a firn_db may be used by any number of threads at once. A firn_iter, firn_batch or
+ * firn_value belongs to one thread at a time; a firn_snapshot may be shared. After fork() the child
+ * must not use a handle of the parent: calls answer FIRN_INVALID.
+ *
+ * Limits: keys of 0 to FIRN_KEY_BYTES_MAX bytes, values to FIRN_VALUE_BYTES_MAX, batches to
+ * FIRN_BATCH_BYTES_MAX. Past a limit a call answers FIRN_TOO_LARGE and nothing is written.
+ *
+ * Results: 0 is success, positive codes are expected answers, negative codes are failures. The
+ * library never prints, exits or aborts; firn_errmsg() tells the calling thread what failed, naming
+ * the file, offset or option. Out parameters are set to NULL or zero when a call fails.
+ */
+#ifndef FIRN_H
+#define FIRN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define FIRN_API __attribute__((visibility("default")))
+#else
+#define FIRN_API
+#endif
+
+#define FIRN_VERSION_MAJOR 0
+#define FIRN_VERSION_MINOR 1
+#define FIRN_VERSION_PATCH 0
+
+/* "0.1.0", of the library that is running. Static storage. */
+FIRN_API const char *firn_version(void);
+
+/* ---- Bytes --------------------------------------------------------------------------------- */
+
+/* Borrowed bytes. Functions that take a slice read it only during the call; functions that return
+ * one say until when it lives. data may be NULL when size is 0. */
+typedef struct firn_slice {
+    const void *data;
+    size_t size; /* bytes */
+} firn_slice;
+
+#define FIRN_KEY_BYTES_MAX 65535u
+#define FIRN_VALUE_BYTES_MAX (UINT64_C(1) << 30)
+#define FIRN_BATCH_BYTES_MAX (UINT64_C(1) << 31)
+
+static inline firn_slice firn_slice_make(const void *data, size_t size) {
+    firn_slice s;
+    s.data = data;
+    s.size = size;
+    return s;
+}
+
+/* A slice of a string literal, without its final NUL. */
+#define FIRN_STR(literal) firn_slice_make("" literal, sizeof(literal) - 1)
+
+/* A value that was read: it stays valid and unmoved, without a copy where possible, until
+ * firn_value_release(). It may outlive later writes, flushes and compactions, but must be released
+ * before firn_close(). Pinned bytes count in firn_memory.pinned. */
+typedef struct firn_value {
+    const void *data;
+    size_t size;            /* bytes */
+    void *pin, *pin_owner;  /* the library's */
+} firn_value;
+
+/* Gives back what a read pinned. Safe on a zeroed value and on one already released. */
+FIRN_API void firn_value_release(firn_value *value);
+
+/* ---- Result codes: pinned, append only ------------------------------------------------------ */
+
+enum firn_code {
+    FIRN_OK = 0,
+    FIRN_NOT_FOUND = 1,    /* no such key */
+    FIRN_TRUNCATED = 2,    /* the caller's buffer was too small: the start was copied */
+    FIRN_INVALID = -1,     /* a wrong argument, option, or use of a handle */
+    FIRN_IO = -2,          /* the operating system failed a file operation */
+    FIRN_CORRUPT = -3,     /* stored bytes fail their checksum or contradict each other */
+    FIRN_NOMEM = -4,       /* out of memory; the call had no effect */
+    FIRN_BUSY = -5,        /* another process, or this one, has the database open */
+    FIRN_NO_SPACE = -6,    /* the disk or quota is full */
+    FIRN_UNSUPPORTED = -7, /* a newer format, an unknown feature, or a big-endian machine */
+    FIRN_READ_ONLY = -8,   /* a write through a read-only handle */
+    FIRN_EXISTS = -9,      /* open with error_if_exists found a database */
+    FIRN_MISSING = -10,    /* there is no database, or a file of it is gone */
+    FIRN_TOO_LARGE = -11,  /* a key, value or batch over its limit */
+    FIRN_CANCELLED = -12,  /* the call was told to stop: by its callback, or by firn_close() */
+    FIRN_REFUSED = -13     /* writes are refused after a failure: see firn_resume() */
+};
+
+/* "FIRN_NOT_FOUND" and so on; "unknown code" for others. Static storage. */
+FIRN_API const char *firn_code_name(int code);
+
+/* The last failure on the calling thread in one sentence, naming file, offset or option; "" when
+ * none. Valid until the thread's next failing call. */
+FIRN_API const char *firn_errmsg(void);
+
+/* ---- Options -------------------------------------------------------------------------------- */
+
+/* The form in which a table stores its keys. A database reads tables of every form, whatever form
+ * it writes now. */
+typedef enum firn_table_form {
+    FIRN_TABLE_FST = 0 /* path-compressed transducer pages: the smallest */
+} firn_table_form;
+
+typedef enum firn_policy {
+    FIRN_POLICY_NONE = 0,        /* never merge by itself; flushes pile up as runs */
+    FIRN_POLICY_LEVELED = 1,     /* one run per level: reads and space first */
+    FIRN_POLICY_TIERED = 2,      /* size_ratio - 1 runs per level: writes first */
+    FIRN_POLICY_LAZY_LEVELED = 3 /* tiered above, one run in the last level (Dostoevsky) */
+} firn_policy;
+
+/* A host's allocator. All three or none; must be thread-safe. context is passed through. */
+typedef struct firn_allocator {
+    void *context;
+    void *(*allocate)(void *context, size_t bytes);
+    void *(*resize)(void *context, void *memory, size_t old_bytes, size_t new_bytes);
+    void (*release)(void *context, void *memory, size_t bytes);
+} firn_allocator;
+
+typedef struct firn_env firn_env; /* where files, clocks and threads come from */
+typedef struct firn_db firn_db;
+typedef struct firn_snapshot firn_snapshot;
+typedef struct firn_iter firn_iter;
+typedef struct firn_batch firn_batch;
+
+/* Every field may be changed from one opening to the next on the same data. Fields of 0 that say
+ * "0: ..." choose for themselves. */
+typedef struct firn_options {
+    size_t struct_size; /* set by firn_options_init() */
+
+    bool create_if_missing; /* default true */
+    bool error_if_exists;   /* default false */
+    bool read_only;         /* beside a live writer; sees the database as of open. Default false */
+    bool in_memory;         /* nothing on disk: the path is only a name. Default false */
+
+    /* Bytes for everything that grows: memtables, page cache, filters, indexes and shared sections,
+     * builders. Default 256 MiB, at least 16 MiB. More keeps more data resident. */
+    uint64_t memory_budget;
+
+    /* A memtable is flushed when it reaches either limit. 0: an eighth of memory_budget; 0: no
+     * limit on entries. Larger ones mean fewer, larger flushes and longer recovery. */
+    uint64_t memtable_bytes;
+    uint64_t memtable_entries;
+
+    firn_table_form table_form; /* default FIRN_TABLE_FST */
+    uint32_t page_bytes;        /* a power of two, 4096 to 65536; default 4096 */
+    uint64_t table_bytes;       /* a table ends at about this size; default 64 MiB */
+    uint64_t table_entries;     /* or at this many entries; default 1,048,576 */
+
+    bool page_cache;                   /* default true; off: pages are read from the system's cache */
+    uint64_t page_cache_bytes;         /* 0: a quarter of memory_budget */
+    uint64_t page_cache_initial_bytes; /* its table is sized for this; 0: grows from small */
+
+    bool filter;                /* default true */
+    double filter_bits_per_key; /* default 10, 1 to 32; more: fewer reads for absent keys */
+
+    firn_policy compaction_policy; /* default FIRN_POLICY_LEVELED */
+    uint32_t size_ratio;           /* T, how much larger each level is; default 10, 2 to 64 */
+    uint32_t level0_runs;          /* flushed runs that start a compaction; default 4, 1 to 64 */
+    uint32_t background_threads;   /* default 2, 1 to 64 */
+
+    const firn_allocator *allocator; /* NULL: the C library's. Copied */
+    firn_env *env;                   /* NULL: this machine's files. Must outlive the database */
+} firn_options;
+
+/* Fills in the defaults. */
+FIRN_API void firn_options_init(firn_options *options);
+
+/* Sets one option from text: numbers with an optional k, m or g suffix (1024), true/false, names of
+ * forms and policies ("lazy-leveled"). FIRN_INVALID names the option and what it accepts. */
+FIRN_API int firn_options_set(firn_options *options, const char *name, const char *value);
+
+/* Writes one option as text that firn_options_set() reads back. FIRN_INVALID for an unknown name,
+ * FIRN_TRUNCATED when it does not fit. */
+FIRN_API int firn_options_get(const firn_options *options, const char *name, char *text,
+                              size_t capacity);
+
+/* The name of option number i, or NULL past the last. Static storage. */
+FIRN_API const char *firn_options_name(size_t i);
+
+/* ---- Opening and closing -------------------------------------------------------------------- */
+
+/* Opens the database in folder path; options may be NULL. One process at a time has it open for
+ * writing, any number read-only beside it. Opening an intact database writes nothing but the process
+ * id into its LOCK file. FIRN_BUSY names the process that holds it; FIRN_MISSING: nothing there and
+ * create_if_missing is off, or a file of the database is gone. */
+FIRN_API int firn_open(const char *path, const firn_options *options, firn_db **db);
+
+/* Stops background work without losing any, makes every write durable, and frees the handle, whatever
+ * it returns. REQUIRES: iterators, snapshots and values of db are given back first (FIRN_BUSY
+ * otherwise, and the handle stays open), and no other thread is inside a call on db. */
+FIRN_API int firn_close(firn_db *db);
+
+/* Deletes the database in folder path: the files firn made and, if then empty, the folder.
+ * FIRN_BUSY when it is open. options may name an env; NULL for the defaults. */
+FIRN_API int firn_destroy(const char *path, const firn_options *options);
+
+/* The options in force, sizes of 0 replaced by what they chose. */
+FIRN_API void firn_get_options(const firn_db *db, firn_options *options);
+
+/* ---- Writing -------------------------------------------------------------------------------- */
+
+#define FIRN_SYNC 1u /* flag: durable against a power cut before the call returns */
+
+/* Each write is applied in one order that all readers agree on. Key and value are copied.
+ * FIRN_TOO_LARGE, FIRN_READ_ONLY, FIRN_REFUSED, FIRN_NOMEM: nothing was written. FIRN_IO and
+ * FIRN_NO_SPACE: indeterminate, see the top of this file. */
+FIRN_API int firn_put(firn_db *db, firn_slice key, firn_slice value, unsigned flags);
+
+/* Deleting an absent key is no error. */
+FIRN_API int firn_delete(firn_db *db, firn_slice key, unsigned flags);
+
+/* Puts, and returns the value that was there before: FIRN_OK with *old to be released, or
+ * FIRN_NOT_FOUND when there was none (the key is written then, too). One atomic step. */
+FIRN_API int firn_insert(firn_db *db, firn_slice key, firn_slice value, unsigned flags,
+                         firn_value *old);
+
+/* Deletes, and returns the value that was there: FIRN_OK with *old to be released, or FIRN_NOT_FOUND
+ * (nothing is written then). One atomic step. */
+FIRN_API int firn_remove(firn_db *db, firn_slice key, unsigned flags, firn_value *old);
+
+/* A list of puts and deletes, applied in order and atomically by firn_write(). */
+FIRN_API int firn_batch_create(firn_batch **batch);
+FIRN_API void firn_batch_destroy(firn_batch *batch); /* NULL is allowed */
+FIRN_API void firn_batch_clear(firn_batch *batch);   /* empty it, keeping its memory */
+FIRN_API int firn_batch_put(firn_batch *batch, firn_slice key, firn_slice value);
+FIRN_API int firn_batch_delete(firn_batch *batch, firn_slice key);
+FIRN_API size_t firn_batch_count(const firn_batch *batch); /* operations */
+FIRN_API size_t firn_batch_bytes(const firn_batch *batch); /* encoded */
+
+/* The batch is left as it is and may be written again. */
+FIRN_API int firn_write(firn_db *db, const firn_batch *batch, unsigned flags);
+
+/* ---- Reading -------------------------------------------------------------------------------- */
+
+/* The newest state; or, where a call takes a snapshot, exactly what had been written before it.
+ * A snapshot holds back the dropping of old versions, nothing else. Release it before closing. */
+FIRN_API int firn_snapshot_create(firn_db *db, firn_snapshot **snapshot);
+FIRN_API void firn_snapshot_release(firn_snapshot *snapshot); /* NULL is allowed */
+
+/* Reads a value without copying it where that is possible. snapshot may be NULL: the newest state.
+ * FIRN_OK: *value is to be released. A value over 512 bytes may cost one more disk read. */
+FIRN_API int firn_get(firn_db *db, const firn_snapshot *snapshot, firn_slice key,
+                      firn_value *value);
+
+/* Copies up to capacity bytes of the value to buffer; *size becomes the value's whole size.
+ * FIRN_TRUNCATED when it did not fit. */
+FIRN_API int firn_get_into(firn_db *db, const firn_snapshot *snapshot, firn_slice key,
+                           void *buffer, size_t capacity, size_t *size);
+
+/* FIRN_OK when the key is there, FIRN_NOT_FOUND when not. */
+FIRN_API int firn_contains(firn_db *db, const firn_snapshot *snapshot, firn_slice key);
+
+/* Reads count keys from one consistent state. codes[i] and values[i] are as of firn_get(). Returns
+ * FIRN_OK, or the first failure among codes. */
+FIRN_API int firn_multi_get(firn_db *db, const firn_snapshot *snapshot, size_t count,
+                            const firn_slice *keys, firn_value *values, int *codes);
+
+/* A range of keys. A bound whose data is NULL is no bound (FIRN_STR("") is the empty key). */
+typedef struct firn_range {
+    firn_slice lower, upper;
+    bool lower_exclusive; /* default: the lower bound belongs to the range */
+    bool upper_inclusive; /* default: the upper bound does not */
+} firn_range;
+
+/* Counts the keys of a range exactly, by scanning; range NULL: all keys. */
+FIRN_API int firn_count(firn_db *db, const firn_snapshot *snapshot, const firn_range *range,
+                        uint64_t *count);
+
+/* Estimates the same from the tables' indexes in a few page reads: exact for one compacted run with
+ * neither deletes nor old versions, otherwise it may count what is shadowed. */
+FIRN_API int firn_count_estimate(firn_db *db, const firn_range *range, uint64_t *count);
+
+/* *empty tells whether the newest state holds no key at all. */
+FIRN_API int firn_is_empty(firn_db *db, bool *empty);
+
+typedef struct firn_iter_options {
+    size_t struct_size;            /* set by firn_iter_options_init() */
+    const firn_snapshot *snapshot; /* NULL: the state as of the creation of the iterator */
+    firn_range range;              /* copied; default: all keys */
+    firn_slice prefix;             /* only keys that start with it; copied; default: none */
+    bool keys_only;                /* values are not read; firn_iter_value() is empty */
+} firn_iter_options;
+
+FIRN_API void firn_iter_options_init(firn_iter_options *options);
+
+/* An ordered cursor over one consistent state. It starts invalid: position it first. Flushes and
+ * compactions do not disturb it; it pins what it reads until destroyed, so destroy it before
+ * closing. After a failure it is invalid and firn_iter_status() tells why; positioning it anew tries
+ * again. options may be NULL. */
+FIRN_API int firn_iter_create(firn_db *db, const firn_iter_options *options, firn_iter **iter);
+FIRN_API void firn_iter_destroy(firn_iter *iter); /* NULL is allowed */
+FIRN_API void firn_iter_first(firn_iter *iter);
+FIRN_API void firn_iter_last(firn_iter *iter);
+FIRN_API void firn_iter_seek(firn_iter *iter, firn_slice key);          /* first at or after */
+FIRN_API void firn_iter_seek_for_prev(firn_iter *iter, firn_slice key); /* last at or before */
+FIRN_API void firn_iter_next(firn_iter *iter); /* REQUIRES: valid */
+FIRN_API void firn_iter_prev(firn_iter *iter); /* REQUIRES: valid */
+FIRN_API bool firn_iter_valid(const firn_iter *iter);
+FIRN_API firn_slice firn_iter_key(const firn_iter *iter);   /* lives until the iterator moves */
+FIRN_API firn_slice firn_iter_value(firn_iter *iter);       /* likewise; check status when empty */
+FIRN_API int firn_iter_status(const firn_iter *iter);       /* FIRN_OK when it ended by itself */
+
+/* ---- Maintenance ---------------------------------------------------------------------------- */
+
+/* Writes the memtable to a table and waits until it is durable. */
+FIRN_API int firn_flush(firn_db *db);
+
+typedef struct firn_progress {
+    uint64_t bytes_done, bytes_total;     /* of input tables */
+    uint64_t entries_done, entries_total; /* of input tables */
+} firn_progress;
+
+/* Called now and then from a thread of the library; a result other than 0 cancels. */
+typedef int (*firn_progress_fn)(void *context, const firn_progress *progress);
+
+/* Merges all tables that overlap the range, and the memtable, into the last level: old versions and
+ * deletes that no snapshot needs are gone then. range NULL: everything. Waits; other work goes on. */
+FIRN_API int firn_compact(firn_db *db, const firn_range *range, firn_progress_fn progress,
+                          void *context);
+
+/* Waits until no flush or compaction is running or due. */
+FIRN_API int firn_wait_idle(firn_db *db);
+
+/* Reads every file and checks every checksum, order and count. damage is called for each finding
+ * (message lives during the call), NULL is allowed. Returns FIRN_CORRUPT when there was one. */
+FIRN_API int firn_verify(firn_db *db, void (*damage)(void *context, const char *message),
+                         void *context);
+
+/* Tries to leave the state in which writes are refused: flushes what is in memory to a table, begins
+ * a new log and a new manifest. FIRN_OK: writes are taken again. */
+FIRN_API int firn_resume(firn_db *db);
+
+/* Memory held now, in bytes, counted where it is allocated. */
+typedef struct firn_memory {
+    size_t struct_size;
+    uint64_t memtables, page_cache, filters, indexes, shared_sections, builders, iterators, pinned,
+        other, total;
+    uint64_t budget;
+} firn_memory;
+
+FIRN_API void firn_get_memory(firn_db *db, firn_memory *memory);
+
+typedef struct firn_stats {
+    size_t struct_size;
+    uint64_t entries, keys_estimate, tombstones; /* in tables and memtables */
+    uint64_t tables, runs, levels;
+    uint64_t file_bytes;                         /* tables, logs and manifest */
+    uint64_t user_bytes_written, log_bytes_written, flush_bytes_written, compaction_bytes_written;
+    uint64_t compaction_bytes_read;
+    uint64_t flushes, compactions, log_syncs, group_commits, write_stall_ns;
+    uint64_t gets, gets_found, page_reads, page_cache_hits, filter_probes, filter_negatives;
+    uint64_t last_sequence, snapshots;
+} firn_stats;
+
+FIRN_API void firn_get_stats(firn_db *db, firn_stats *stats);
+
+/* Where the bytes of the table files go. The sections add up to file_bytes exactly. */
+typedef struct firn_sizes {
+    size_t struct_size;
+    uint64_t file_bytes;
+    uint64_t headers, automata, entries, values, value_pages, page_padding; /* pages */
+    uint64_t phrases, shared_automata;                                      /* resident */
+    uint64_t filters, index, footers;
+    uint64_t keys, entry_count, raw_key_bytes, raw_value_bytes;
+} firn_sizes;
+
+FIRN_API int firn_get_sizes(firn_db *db, firn_sizes *sizes);
+
+typedef enum firn_format { FIRN_TEXT = 0, FIRN_JSON = 1 } firn_format;
+
+/* Statistics, memory, sizes and the picture of the levels as one text. Free with firn_free(). */
+FIRN_API int firn_report(firn_db *db, firn_format format, char **text);
+FIRN_API void firn_free(void *memory);
+
+/* ---- Environments --------------------------------------------------------------------------- */
+
+/* Files kept in memory, lost at destroy. Databases in it can be closed and opened again meanwhile. */
+FIRN_API int firn_env_memory_create(firn_env **env);
+FIRN_API void firn_env_destroy(firn_env *env); /* REQUIRES: no database is open in it */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

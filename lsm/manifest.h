@@ -1,0 +1,59 @@
+/* lsm/manifest.h: the log of edits, and CURRENT, which names it.
+ *
+ *     manifest = record MANIFEST_HEADER, then records EDIT (seq: the edit number) and MARK
+ *     MANIFEST_HEADER payload = magic:u64 format:u32 compatible:u64 read_only:u64 incompatible:u64
+ *                               database id:16 manifest number:u64
+ *     CURRENT = "MANIFEST-000012\n" 16 hex digits of the XXH3-64 of that line and the database id,
+ *               the id in 32 hex digits, "\n"
+ *
+ * A new manifest begins with one edit that holds a whole version. Switching to it: write and sync the
+ * manifest, sync the folder, write and sync CURRENT.tmp, rename it to CURRENT, sync the folder; only
+ * then may anything that the old one needed be unlinked. The first edit after opening always begins a
+ * new manifest, so a recovered one is never appended to, and opening writes nothing.
+ *
+ * After any failure here nothing more is appended to that file: manifest_failed() turns true, no file
+ * may be deleted, and the next manifest_log() writes a whole new one under a new number.
+ */
+#ifndef FIRN_LSM_MANIFEST_H
+#define FIRN_LSM_MANIFEST_H
+
+#include "base/env.h"
+#include "lsm/edit.h"
+#include "lsm/version.h"
+
+#define MANIFEST_FORMAT_VERSION 1
+
+struct manifest;
+
+/* What a manifest says of a database besides its tables. */
+struct manifest_state {
+    uint8_t database_id[16];
+    uint64_t manifest_number; /* 0: there is none yet */
+    uint64_t edit_number;     /* edits so far, over all manifests */
+    uint64_t next_file, log_number, last_seq;
+};
+
+/* A writer that will begin its first manifest at the first manifest_log(). state is copied. */
+int manifest_create(struct alloc *alloc, firn_env *env, const char *folder,
+                    const struct manifest_state *state, struct manifest **out);
+
+/* Makes the step from `base` to `next` durable: appends the edit, or writes `next` whole to a new
+ * manifest when this is the first one, the old is over bytes_max, or it failed. *next_file is where a
+ * new file's number is taken from, and is advanced. Keeps *state up to date. One caller at a time. */
+int manifest_log(struct manifest *m, const struct edit *edit, const struct version *next,
+                 _Atomic uint64_t *next_file, uint64_t bytes_max);
+
+const struct manifest_state *manifest_get_state(const struct manifest *m);
+uint64_t manifest_bytes(const struct manifest *m);
+bool manifest_failed(const struct manifest *m);
+
+/* Appends and syncs a last MARK if anything was appended in this session; then frees m whatever it
+ * returns. NULL is allowed. */
+int manifest_close(struct manifest *m);
+
+/* Reads CURRENT and the manifest it names. FIRN_MISSING: no CURRENT: there is no database here.
+ * FIRN_CORRUPT, FIRN_UNSUPPORTED. *version has one reference. */
+int manifest_recover(struct alloc *alloc, firn_env *env, const char *folder,
+                     struct manifest_state *state, struct version **version);
+
+#endif

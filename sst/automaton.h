@@ -1,0 +1,43 @@
+/* sst/automaton.h: searches the path-compressed transducer of one page where it lies: key -> rank,
+ * the rank-th key, and a cursor in both directions. The bytes are drawn in sst/automaton_format.h.
+ *
+ * Hostile bytes: the page was checksummed, but every hop is bounds-checked or validated all the same;
+ * FIRN_CORRUPT says so and nothing outside the given bytes is ever read. All functions are
+ * thread-safe on const arguments.
+ */
+#ifndef FIRN_SST_AUTOMATON_H
+#define FIRN_SST_AUTOMATON_H
+
+#include "sst/segment.h"
+
+/* FIRN_OK with *rank (0-based position among the page's keys), FIRN_NOT_FOUND, or FIRN_CORRUPT. */
+int automaton_find(const struct segment *s, firn_slice automaton, firn_slice key, uint32_t *rank);
+
+/* A cursor over one page after another. Fields may be read, not written. */
+struct automaton_cursor {
+    const struct segment *segment;
+    firn_slice automaton;
+    struct buf key;         /* the current key; REQUIRES: valid */
+    uint32_t rank;          /* its rank */
+    bool valid;
+    struct buf frames;      /* the path from the root; private */
+    uint64_t state[8];      /* private */
+};
+
+void automaton_cursor_init(struct automaton_cursor *c, struct alloc *alloc);
+void automaton_cursor_deinit(struct automaton_cursor *c);
+
+/* Points the cursor at a page; it is invalid until positioned. Both must live while it is used. */
+void automaton_cursor_open(struct automaton_cursor *c, const struct segment *s,
+                           firn_slice automaton);
+
+/* Each returns FIRN_OK (then `valid` tells whether there is such a key) or FIRN_CORRUPT, FIRN_NOMEM
+ * (then it is not valid). */
+int automaton_cursor_first(struct automaton_cursor *c);
+int automaton_cursor_last(struct automaton_cursor *c);
+int automaton_cursor_seek(struct automaton_cursor *c, firn_slice key); /* first at or after key */
+int automaton_cursor_to_rank(struct automaton_cursor *c, uint32_t rank);
+int automaton_cursor_next(struct automaton_cursor *c);
+int automaton_cursor_prev(struct automaton_cursor *c);
+
+#endif

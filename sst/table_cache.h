@@ -1,0 +1,26 @@
+/* sst/table_cache.h: file number -> open table, bounded, so that a database of thousands of tables
+ * keeps to its share of descriptors and memory. Thread-safe. */
+#ifndef FIRN_SST_TABLE_CACHE_H
+#define FIRN_SST_TABLE_CACHE_H
+
+#include "sst/table.h"
+
+struct table_cache;
+
+/* open_max tables stay open besides those in use; resident_bytes_max bounds, besides, what the open
+ * ones may hold in index, shared sections and filters: least recently used ones are closed first. */
+int table_cache_create(struct alloc *alloc, firn_env *env, const char *folder,
+                       struct page_cache *pages, struct sst_counters *counters, size_t open_max,
+                       size_t resident_bytes_max, struct table_cache **out);
+void table_cache_destroy(struct table_cache *c); /* REQUIRES: no table is held. NULL is allowed */
+
+/* The open table with a reference for the caller. */
+int table_cache_get(struct table_cache *c, const struct table_meta *meta, struct sst_table **out);
+
+/* Forgets a table whose file is being deleted, and its pages. */
+void table_cache_drop(struct table_cache *c, uint64_t number);
+
+/* "folder/000012.sst" into path, which has room for size bytes. */
+void table_file_path(const char *folder, uint64_t number, char *path, size_t size);
+
+#endif
