@@ -42,6 +42,10 @@ struct version {
      * the call. Any thread, no mutex of the database held is assumed. */
     void (*dropped)(void *context, const struct table_meta *meta);
     void *context;
+    /* Private: the memory behind all levels' runs and behind all runs' tables. */
+    struct version_run *runs;
+    struct version_table **tables;
+    size_t run_capacity, table_capacity;
 };
 
 struct edit;
@@ -51,8 +55,10 @@ int version_create(struct alloc *alloc, struct version **out);
 void version_ref(struct version *v);
 void version_unref(struct version *v); /* NULL is allowed */
 
-/* A new version: base with the edit applied. Checks that dropped tables exist, that runs stay
- * disjoint and levels within bounds: FIRN_CORRUPT says what does not fit. base is unchanged. */
+/* A new version: base with the edit applied, and base's dropped and context. Checks that dropped
+ * tables exist, that added ones do not, that runs stay disjoint and levels within bounds: FIRN_CORRUPT
+ * says what does not fit. A table that is both dropped and added is moved, and stays the same object.
+ * base is unchanged. */
 int version_apply(const struct version *base, const struct edit *edit, struct version **out);
 
 /* The table of a run that may hold key, or NULL: binary search. */
@@ -60,7 +66,8 @@ struct version_table *version_run_find(const struct version_run *run, firn_slice
 /* The index of the first table whose largest key is at or above key; run->count when none. */
 size_t version_run_seek(const struct version_run *run, firn_slice key);
 
-/* A picture for the policies; its arrays live until shape_deinit(). */
+/* A picture for the policies; its arrays live until shape_deinit(), the keys in it as long as v.
+ * REQUIRES: the mutex that guards `busy` is held. */
 int version_shape(const struct version *v, uint64_t now_ns, struct shape *shape);
 void shape_deinit(struct alloc *alloc, struct shape *shape);
 
