@@ -197,22 +197,31 @@ static void merge_last(struct iter *it) {
     start(m);
 }
 
+/* The key may be borrowed from the current entry, which the current child holds: that one moves
+ * last. */
+static void seek_all(struct merge_iter *m, void (*seek)(struct iter *, firn_slice, uint64_t),
+                     firn_slice key, uint64_t seq) {
+    for (uint32_t i = 0; i < m->count; i++) {
+        if (i != m->winner) {
+            seek(m->leaves[i].child, key, seq);
+        }
+    }
+    if (m->winner != NONE) {
+        seek(m->leaves[m->winner].child, key, seq);
+    }
+    start(m);
+}
+
 static void merge_seek(struct iter *it, firn_slice key, uint64_t seq) {
     struct merge_iter *m = merge_iter_of(it);
     m->reverse = false;
-    for (uint32_t i = 0; i < m->count; i++) {
-        iter_seek(m->leaves[i].child, key, seq);
-    }
-    start(m);
+    seek_all(m, iter_seek, key, seq);
 }
 
 static void merge_seek_before(struct iter *it, firn_slice key, uint64_t seq) {
     struct merge_iter *m = merge_iter_of(it);
     m->reverse = true;
-    for (uint32_t i = 0; i < m->count; i++) {
-        iter_seek_before(m->leaves[i].child, key, seq);
-    }
-    start(m);
+    seek_all(m, iter_seek_before, key, seq);
 }
 
 /* ---- Turning. ---- */
