@@ -12,8 +12,10 @@
  * simulated machine that holds what a cut directly before that call could have left. File contents
  * are shared, not copied, so that this is cheap.
  *
- * Jobs given to env_submit() run inside env_wait(), env_yield() and sim_run_jobs(), by chance from the
- * seed, on the caller's thread. Time advances only by sleeping, waiting and a little with each call.
+ * Jobs given to env_submit() run inside env_wait(), env_sleep_ns(), env_yield() and sim_run_jobs(), by
+ * chance from the seed: each on a stack of its own, so that a job may be half done while its caller
+ * goes on. Tests may submit jobs of their own that use a database as other threads would. Time
+ * advances only by sleeping, waiting and a little with each call.
  */
 #ifndef FIRN_BASE_ENV_SIM_H
 #define FIRN_BASE_ENV_SIM_H
@@ -29,8 +31,21 @@ enum sim_call {
 
 int env_sim_create(uint64_t seed, firn_env **out);
 
-/* Runs pending jobs until there are none. */
+/* Runs pending jobs until there are none, or those that are left cannot move. */
 void sim_run_jobs(firn_env *env);
+
+/* Whether some env_wait() without a deadline could never have ended. It returned false. */
+bool sim_deadlocked(const firn_env *env);
+
+/* The first call against the rules of base/env.h, such as an append after a failed one; NULL: none. */
+const char *sim_misuse(const firn_env *env);
+
+/* Files that are open now. */
+uint64_t sim_open_files(const firn_env *env);
+
+/* A new machine records; one made by sim_disk_at() does not. Turning it on (anew) takes what is on the
+ * disk now as safe and counts changes from 1; turned off, deleted files cost no memory. */
+int sim_set_recording(firn_env *env, bool on);
 
 /* Every disk-changing call so far (SIM_CREATE to SIM_SYNC_DIR), which is also the number of cut
  * points minus one: a cut may fall before call 1 .. count, or after the last (count + 1). */
@@ -39,6 +54,7 @@ uint64_t sim_change_count(const firn_env *env);
 uint64_t sim_call_count(const firn_env *env);
 /* What change number n was: "append 000004.log 73 bytes at 512". Lives as long as env. */
 const char *sim_change_text(const firn_env *env, uint64_t n);
+enum sim_call sim_change_call(const firn_env *env, uint64_t n); /* SIM_CALLS: not recorded */
 
 /* ---- Power cuts. ---- */
 
@@ -48,7 +64,8 @@ enum sim_tail {
     SIM_TAIL_TORN,    /* up to the torn-th 512-byte edge after the synced size */
     SIM_TAIL_SECTORS, /* a random subset of sectors, others zero, from seed */
     SIM_TAIL_ZEROS,   /* right size, zeros */
-    SIM_TAIL_GARBAGE  /* right size, random bytes from seed */
+    SIM_TAIL_GARBAGE, /* right size, random bytes from seed */
+    SIM_TAIL_MIXED    /* any of these, for each file by itself, from seed */
 };
 
 struct sim_cut {
@@ -76,7 +93,8 @@ enum sim_fault_kind {
     SIM_FAULT_DONE_ERROR  /* the call took effect, yet reports EIO */
 };
 
-/* Call number `call` (and, when persistent, every later call that changes the disk) fails. 0: none. */
+/* Call number `call` fails and, when persistent, so does every later call that changes the disk (for
+ * ENOSPC: that needs space). Reads are never short: SHORT, where nothing is written, is EIO. 0: none. */
 void sim_set_fault(firn_env *env, uint64_t call, enum sim_fault_kind kind, bool persistent);
 bool sim_fault_hit(const firn_env *env);
 
