@@ -10,11 +10,13 @@ struct policy_options {
     firn_policy policy;
     uint32_t size_ratio;     /* T */
     uint32_t level0_runs;    /* flushed runs that start a merge */
-    uint64_t level1_bytes;   /* capacity of level 1; level i holds level1_bytes * T^(i-1) */
+    /* Leveling: the most that the highest level in use below level 0 holds; the one below it holds T
+     * times as much, and so on (leveled.c). */
+    uint64_t level1_bytes;
     uint64_t table_bytes;
 };
 
-#define JOB_TABLES_MAX 4096
+#define JOB_TABLES_MAX 4096 /* inputs of one job */
 
 enum job_output {
     JOB_OUTPUT_MERGE_INTO_RUN, /* outputs replace the inputs inside the single run of output_level */
@@ -41,11 +43,13 @@ uint64_t policy_debt(const struct shape *shape, const struct policy_options *opt
 
 /* Checks a job against the picture: inputs exist and are not busy, are contiguous in age for every
  * key range they cover, outputs keep runs disjoint and newer above older, bottom is true. FIRN_INVALID
- * names the broken rule. */
+ * names the broken rule. Shares no code with the policies. */
 int job_check(const struct shape *shape, const struct job *job);
 
 /* The job that merges everything overlapping [lower, upper] (user keys, data NULL: unbounded) into
- * the last level. any is false when nothing overlaps. */
+ * the last level. When that is more than JOB_TABLES_MAX tables it covers a first part of the range: go
+ * on behind the largest key of its inputs. any is false when nothing overlaps; or, with score 1, when
+ * running jobs stand in the way: ask again when one has ended. */
 void policy_pick_range(const struct shape *shape, const struct policy_options *options,
                        firn_slice lower, firn_slice upper, struct job *job);
 

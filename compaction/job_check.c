@@ -1,0 +1,235 @@
+/* The rules of a job, from first principles and without a line of the policies' code, so that a
+ * mistake there is not made twice.
+ *
+ * Give every run a position: level first, then its place in the level; a higher position is older.
+ * A job takes entries from their positions and puts them all at one: in the output level's single
+ * run, or before its first run. Reads find the newest version of a key only if, for every key,
+ * positions still follow age. So, for an input x and a table t that stays, and overlaps x:
+ *
+ *     t newer than x (a lower position)     must still be above the outputs
+ *     t older than x                        must lie below the outputs
+ *
+ * Outputs that join a run must be disjoint from what else is in it, now and when the jobs that are
+ * running have ended. Those may write anywhere between their first and last key.
+ */
+#include <inttypes.h>
+
+#include "base/status.h"
+#include "compaction/policy.h"
+
+struct check {
+    const struct shape *shape;
+    const struct job *job;
+    /* For each run, where its inputs begin in the job's list; they end where the next run's begin.
+     */
+    size_t walked;
+    firn_slice smallest, largest; /* of all inputs */
+};
+
+struct position {
+    size_t level, run;
+};
+
+static int compare_positions(struct position a, struct position b) {
+    if (a.level != b.level) {
+        return a.level < b.level ? -1 : 1;
+    }
+    return (a.run > b.run) - (a.run < b.run);
+}
+
+static bool overlap(firn_slice smallest_a, firn_slice largest_a, firn_slice smallest_b,
+                    firn_slice largest_b) {
+    return slice_compare(smallest_a, largest_b) <= 0 && slice_compare(smallest_b, largest_a) <= 0;
+}
+
+static void widen(bool first, const struct shape_table *t, firn_slice *smallest,
+                  firn_slice *largest) {
+    if (first || slice_compare(t->smallest, *smallest) < 0) {
+        *smallest = t->smallest;
+    }
+    if (first || slice_compare(t->largest, *largest) > 0) {
+        *largest = t->largest;
+    }
+}
+
+/* Calls visit for each table, in the order of positions and keys, telling whether it is an input.
+ * Inputs are listed in that order, so that one walk over both finds them. */
+static int each_table(struct check *c, int (*visit)(struct check *c, struct position at,
+                                                    const struct shape_table *t, bool input)) {
+    c->walked = 0;
+    for (size_t level = 0; level < c->shape->level_count; level++) {
+        for (size_t r = 0; r < c->shape->levels[level].count; r++) {
+            const struct shape_run *run = &c->shape->levels[level].runs[r];
+            for (size_t t = 0; t < run->count; t++) {
+                bool input = c->walked < c->job->table_count &&
+                             c->job->tables[c->walked] == run->tables[t].number;
+                c->walked += input;
+                int rc = visit(c, (struct position){level, r}, &run->tables[t], input);
+                if (rc != FIRN_OK) {
+                    return rc;
+                }
+            }
+        }
+    }
+    return FIRN_OK;
+}
+
+static int visit_input(struct check *c, struct position at, const struct shape_table *t,
+                       bool input) {
+    if (!input) {
+        return FIRN_OK;
+    }
+    if (t->busy) {
+        return FAIL(FIRN_INVALID, "job: input %" PRIu64 " is busy", t->number);
+    }
+    if (at.level > c->job->output_level) {
+        return FAIL(FIRN_INVALID, "job: input %" PRIu64 " of level %zu lies below output level %zu",
+                    t->number, at.level, c->job->output_level);
+    }
+    if (c->walked == 1) {
+        c->first_level = at.level;
+    }
+    widen(c->walked == 1, t, &c->smallest, &c->largest);
+    return FIRN_OK;
+}
+
+static int check_inputs(struct check *c) {
+    const struct job *job = c->job;
+    if (job->table_count == 0 || job->table_count > JOB_TABLES_MAX) {
+        return FAIL(FIRN_INVALID, "job: %zu inputs, expected 1 to %d", job->table_count,
+                    JOB_TABLES_MAX);
+    }
+    if (job->output_level >= LEVELS_MAX) {
+        return FAIL(FIRN_INVALID, "job: output level %zu of %d", job->output_level, LEVELS_MAX);
+    }
+    int rc = each_table(c, visit_input);
+    if (rc == FIRN_OK && c->walked < job->table_count) {
+        rc =
+            FAIL(FIRN_INVALID, "job: input %" PRIu64 " is no table, or not in order of age and key",
+                 job->tables[c->walked]);
+    }
+    return rc;
+}
+
+/* Whether t, at its position, is in order with the one input x. */
+static int check_pair(const struct check *c, struct position at, const struct shape_table *t,
+                      struct position x_at, const struct shape_table *x) {
+    if (!overlap(t->smallest, t->largest, x->smallest, x->largest)) {
+        return FIRN_OK;
+    }
+    bool into_run = c->job->output == JOB_OUTPUT_MERGE_INTO_RUN;
+    /* A new run comes before run 0: then all runs of the output level are below it. */
+    bool above = at.level < c->job->output_level;
+    bool below = at.level > c->job->output_level || (at.level == c->job->output_level && !into_run);
+    int age = compare_positions(at, x_at);
+    if (age < 0 && !above) {
+        return FAIL(FIRN_INVALID,
+                    "job: table %" PRIu64 " of level %zu is newer than input %" PRIu64
+                    " but would lie below it",
+                    t->number, at.level, x->number);
+    }
+    if (age > 0 && !below) {
+        return FAIL(FIRN_INVALID,
+                    "job: table %" PRIu64 " of level %zu is older than input %" PRIu64
+                    " but would stay above it",
+                    t->number, at.level, x->number);
+    }
+    return FIRN_OK;
+}
+
+/* Against every input: the inputs are found by walking the shape again. */
+static int check_order_of(const struct check *c, struct position at, const struct shape_table *t) {
+    size_t next = 0;
+    for (size_t level = 0; level < c->shape->level_count; level++) {
+        for (size_t r = 0; r < c->shape->levels[level].count; r++) {
+            const struct shape_run *run = &c->shape->levels[level].runs[r];
+            for (size_t i = 0; i < run->count && next < c->job->table_count; i++) {
+                if (run->tables[i].number != c->job->tables[next]) {
+                    continue;
+                }
+                next++;
+                int rc = check_pair(c, at, t, (struct position){level, r}, &run->tables[i]);
+                if (rc != FIRN_OK) {
+                    return rc;
+                }
+            }
+        }
+    }
+    return FIRN_OK;
+}
+
+static int visit_other(struct check *c, struct position at, const struct shape_table *t,
+                       bool input) {
+    /* What lies deeper than the outputs is older than all inputs and stays so. */
+    if (input || at.level > c->job->output_level ||
+        !overlap(t->smallest, t->largest, c->smallest, c->largest)) {
+        return FIRN_OK;
+    }
+    if (at.level == c->job->output_level && c->job->output == JOB_OUTPUT_MERGE_INTO_RUN) {
+        return FAIL(FIRN_INVALID,
+                    "job: table %" PRIu64 " of the output run overlaps the inputs but is none",
+                    t->number);
+    }
+    return check_order_of(c, at, t);
+}
+
+static int visit_older(struct check *c, struct position at, const struct shape_table *t,
+                       bool input) {
+    bool older = !input && at.level >= c->job->output_level &&
+                 overlap(t->smallest, t->largest, c->smallest, c->largest);
+    return older ? FIRN_NOT_FOUND : FIRN_OK; /* any answer but FIRN_OK ends the walk */
+}
+
+static int visit_busy(struct check *c, struct position at, const struct shape_table *t,
+                      bool input) {
+    (void)input;
+    if (t->busy && at.level >= c->first_level && at.level <= c->job->output_level) {
+        widen(!c->busy, t, &c->busy_smallest, &c->busy_largest);
+        c->busy = true;
+    }
+    return FIRN_OK;
+}
+
+static int check_running_jobs(struct check *c) {
+    (void)each_table(c, visit_busy);
+    if (c->busy && overlap(c->smallest, c->largest, c->busy_smallest, c->busy_largest)) {
+        return FAIL(FIRN_INVALID, "job: a running job may write to the same range of level %zu",
+                    c->job->output_level);
+    }
+    return FIRN_OK;
+}
+
+static int check_output(struct check *c) {
+    const struct job *job = c->job;
+    bool there = job->output_level < c->shape->level_count;
+    size_t runs = there ? c->shape->levels[job->output_level].count : 0;
+    if (job->output == JOB_OUTPUT_MERGE_INTO_RUN && runs > 1) {
+        return FAIL(FIRN_INVALID, "job: merges into the run of level %zu, which has %zu",
+                    job->output_level, runs);
+    }
+    int rc = each_table(c, visit_other);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    bool bottom = each_table(c, visit_older) == FIRN_OK;
+    if (job->bottom != bottom) {
+        return FAIL(FIRN_INVALID, "job: bottom is %d, but something older %s below", job->bottom,
+                    bottom ? "does not lie" : "lies");
+    }
+    return FIRN_OK;
+}
+
+int job_check(const struct shape *shape, const struct job *job) {
+    if (!job->any) {
+        return FIRN_OK;
+    }
+    struct check c = {.shape = shape, .job = job};
+    int rc = check_inputs(&c);
+    if (rc == FIRN_OK) {
+        rc = check_output(&c);
+    }
+    if (rc == FIRN_OK && job->output == JOB_OUTPUT_MERGE_INTO_RUN) {
+        rc = check_running_jobs(&c);
+    }
+    return rc;
+}

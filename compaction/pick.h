@@ -1,0 +1,80 @@
+/* compaction/pick.h: what the policies are written with; private to this folder.
+ *
+ * A draft is a job while it is put together: runs, or parts of them, are added from the newest to
+ * the oldest, and the draft keeps the key range that they cover. What does not fit (a busy table,
+ * too many tables) makes it refused for good, so that a policy asks once, at the end. The draft
+ * also works out `bottom`, and keeps away from the ranges that running jobs may be writing to.
+ */
+#ifndef FIRN_COMPACTION_PICK_H
+#define FIRN_COMPACTION_PICK_H
+
+#include "compaction/policy.h"
+
+/* The keys from smallest to largest, both included; none when !any. */
+struct key_range {
+    firn_slice smallest, largest;
+    bool any;
+};
+
+void range_add(struct key_range *range, const struct shape_table *table);
+bool range_overlaps(const struct key_range *range, const struct shape_table *table);
+
+/* The first table of the run that ends at or after the key, or run->count. */
+size_t run_seek(const struct shape_run *run, firn_slice key);
+uint64_t run_bytes(const struct shape_run *run);
+
+uint64_t level_bytes(const struct shape_level *level);
+bool level_is_busy(const struct shape_level *level); /* any of its tables is */
+
+/* The level's bytes that no job is working on. */
+uint64_t level_idle_bytes(const struct shape_level *level);
+
+/* a * b, or the most there is. */
+uint64_t multiply_capped(uint64_t a, uint64_t b);
+
+struct draft {
+    const struct shape *shape;
+    struct job *job;
+    struct key_range range; /* covered by the inputs so far */
+    size_t first_level;     /* of the inputs */
+    bool refused;
+};
+
+void draft_begin(struct draft *draft, const struct shape *shape, struct job *job);
+
+/* Adds tables begin to end of a run. */
+void draft_add(struct draft *draft, size_t level, const struct shape_run *run, size_t begin,
+               size_t end);
+
+/* Adds the tables of every run of the level that overlap what the draft covers when it comes to
+ * them. */
+void draft_add_overlap(struct draft *draft, size_t level);
+
+/* Adds the oldest runs of a level, as many as there is room for: all, or at least `least`. */
+void draft_add_oldest_runs(struct draft *draft, size_t level, size_t least);
+
+/* Completes the job; true when it can be done. MERGE_INTO_RUN adds what overlaps in the output
+ * level first. The reason is the policy's to add. */
+bool draft_into_run(struct draft *draft, size_t output_level, double score);
+bool draft_new_run(struct draft *draft, size_t output_level, double score);
+
+/* The policies. Each fills in *job, which says "nothing to do" when they are called, or leaves it.
+ */
+void leveled_pick(const struct shape *shape, const struct policy_options *options, struct job *job);
+void tiered_pick(const struct shape *shape, const struct policy_options *options, struct job *job);
+void lazy_leveled_pick(const struct shape *shape, const struct policy_options *options,
+                       struct job *job);
+
+/* Bytes to merge before every level is as the policy wants it. */
+uint64_t leveled_debt(const struct shape *shape, const struct policy_options *options);
+uint64_t tiered_debt(const struct shape *shape, const struct policy_options *options);
+
+/* The level that a policy sends everything to in the end; at least 1. */
+size_t leveled_bottom(const struct shape *shape, const struct policy_options *options);
+size_t tiered_bottom(const struct shape *shape);
+
+/* What leveling allows a level to hold; UINT64_MAX for the last. */
+uint64_t leveled_capacity(const struct shape *shape, const struct policy_options *options,
+                          size_t level);
+
+#endif

@@ -1,0 +1,63 @@
+/* Tiering: a level gathers T runs, and then all of them become one new run of the next level. An
+ * entry is rewritten once per level; a reader pays with T - 1 runs per level and with old versions.
+ */
+#include "compaction/pick.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static uint32_t runs_due(const struct policy_options *options, size_t level) {
+    return level == 0 ? options->level0_runs : options->size_ratio;
+}
+
+size_t tiered_bottom(const struct shape *shape) {
+    return shape->level_count > 1 ? shape->level_count - 1 : 1;
+}
+
+/* The oldest runs go, so that the new run is newer than all that lies in the next level. The very
+ * last level has no next one: it is made one run in place, for which all of its runs are needed. */
+static bool pick_runs(const struct shape *shape, const struct policy_options *options, size_t level,
+                      struct job *job, double score) {
+    size_t count = shape->levels[level].count;
+    bool in_place = level == LEVELS_MAX - 1;
+    struct draft draft;
+    draft_begin(&draft, shape, job);
+    draft_add_oldest_runs(&draft, level, in_place ? count : 1);
+    if (!draft_new_run(&draft, in_place ? level : level + 1, score)) {
+        return false;
+    }
+    (void)snprintf(job->reason, sizeof job->reason, "level %zu has %zu runs of %" PRIu32, level,
+                   count, runs_due(options, level));
+    return true;
+}
+
+void tiered_pick(const struct shape *shape, const struct policy_options *options, struct job *job) {
+    double best = 0;
+    size_t best_level = 0;
+    for (size_t level = 0; level < shape->level_count; level++) {
+        const struct shape_level *at = &shape->levels[level];
+        double score = (double)at->count / runs_due(options, level);
+        /* Two jobs at once from one level might end in the wrong order. */
+        if (score >= 1 && score > best && !level_is_busy(at)) {
+            best = score;
+            best_level = level;
+        }
+    }
+    if (best > 0) {
+        (void)pick_runs(shape, options, best_level, job, best);
+    }
+}
+
+/* The runs beyond what a level may gather, in proportion to its bytes. */
+uint64_t tiered_debt(const struct shape *shape, const struct policy_options *options) {
+    double debt = 0;
+    for (size_t level = 0; level < shape->level_count; level++) {
+        size_t count = shape->levels[level].count;
+        uint32_t due = runs_due(options, level);
+        if (count > due) {
+            debt +=
+                (double)level_bytes(&shape->levels[level]) * (double)(count - due) / (double)count;
+        }
+    }
+    return debt < 9e18 ? (uint64_t)debt : UINT64_MAX;
+}
