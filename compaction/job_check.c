@@ -20,10 +20,11 @@
 struct check {
     const struct shape *shape;
     const struct job *job;
-    /* For each run, where its inputs begin in the job's list; they end where the next run's begin.
-     */
-    size_t walked;
+    size_t walked;                /* inputs met so far */
     firn_slice smallest, largest; /* of all inputs */
+    size_t first_level;
+    firn_slice busy_smallest, busy_largest; /* of inputs of running jobs in the same levels */
+    bool busy;                              /* there are any */
 };
 
 struct position {
