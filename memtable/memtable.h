@@ -25,8 +25,8 @@ int memtable_reserve(struct memtable *m, size_t count, size_t bytes);
 int memtable_put(struct memtable *m, firn_slice key, uint64_t seq, uint8_t kind, firn_slice value);
 
 /* The newest version of key with sequence at most seq, tombstones included: FIRN_OK with kind, seq
- * and value of *out (key is left as given), or FIRN_NOT_FOUND. The value lives as long as a reference
- * to m is held. */
+ * and value of *out (key is left as given), or FIRN_NOT_FOUND. The value lives as long as a
+ * reference to m is held. */
 int memtable_get(const struct memtable *m, firn_slice key, uint64_t seq, struct entry *out);
 
 /* Entries, in versions: puts and tombstones. */
@@ -37,7 +37,8 @@ uint64_t memtable_tombstones(const struct memtable *m);
 size_t memtable_bytes(const struct memtable *m);
 
 struct memtable_usage {
-    size_t nodes, tails, versions, values, waste, unused, total; /* bytes; total = memtable_bytes() */
+    size_t nodes, tails, versions, values, waste, unused,
+        total;              /* bytes; total = memtable_bytes() */
     uint64_t node_count[8]; /* by node size, smallest first */
     uint64_t keys, entries;
     size_t raw_key_bytes, raw_value_bytes;

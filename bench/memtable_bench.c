@@ -1,0 +1,180 @@
+/* Bytes and speed of the memtable alone, on keys from a file, one a line.
+ *
+ *     memtable_bench FILE [KEYS [VALUE_BYTES]]
+ *
+ * KEYS of the file, chosen at random, are put in random order with values of VALUE_BYTES (8),
+ * looked up in another random order and walked. Times are the best of three memtables, CPU time of
+ * one thread.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/rand.h"
+#include "memtable/memtable.h"
+
+#define ROUNDS 3
+
+struct keys {
+    char *text;
+    firn_slice *at;
+    size_t count;
+};
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void shuffle(firn_slice *at, size_t count, struct rand *rand) {
+    for (size_t i = count; i > 1; i--) {
+        size_t j = (size_t)rand_below(rand, i);
+        firn_slice swap = at[i - 1];
+        at[i - 1] = at[j];
+        at[j] = swap;
+    }
+}
+
+static bool read_keys(const char *path, struct keys *keys) {
+    FILE *file = fopen(path, "rb");
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
+        return false;
+    }
+    long size = ftell(file);
+    rewind(file);
+    keys->text = malloc((size_t)size);
+    keys->at = malloc((size_t)size * sizeof(keys->at[0]));
+    keys->count = 0;
+    if (keys->text == NULL || keys->at == NULL ||
+        fread(keys->text, 1, (size_t)size, file) != (size_t)size) {
+        return false;
+    }
+    fclose(file);
+    for (char *line = keys->text, *end = line + size; line < end;) {
+        char *newline = memchr(line, '\n', (size_t)(end - line));
+        size_t length = (size_t)((newline == NULL ? end : newline) - line);
+        keys->at[keys->count++] = firn_slice_make(line, length);
+        line += length + 1;
+    }
+    return true;
+}
+
+struct times {
+    double put, get, miss, seek, walk, back;
+};
+
+static void faster(double *best, double start, size_t count) {
+    double ns = (seconds() - start) * 1e9 / (double)count;
+    *best = *best == 0 || ns < *best ? ns : *best;
+}
+
+static void look_up(const struct memtable *m, const struct keys *keys, struct times *t) {
+    struct entry entry;
+    size_t found = 0;
+    double start = seconds();
+    for (size_t i = 0; i < keys->count; i++) {
+        found += memtable_get(m, keys->at[i], SEQ_MAX, &entry) == FIRN_OK;
+    }
+    faster(&t->get, start, keys->count);
+    start = seconds();
+    for (size_t i = 0; i < keys->count; i++) {
+        firn_slice key = keys->at[i];
+        key.size -= key.size > 1;
+        found += memtable_get(m, key, SEQ_MAX, &entry) == FIRN_OK;
+    }
+    faster(&t->miss, start, keys->count);
+    if (found < keys->count) {
+        printf("keys are missing\n");
+    }
+}
+
+static void walk(struct memtable *m, struct alloc *alloc, const struct keys *keys,
+                 struct times *t) {
+    struct iter *it;
+    if (memtable_iter_create(m, alloc, &it) != FIRN_OK) {
+        return;
+    }
+    size_t met = 0;
+    double start = seconds();
+    for (iter_first(it); it->valid; iter_next(it)) {
+        met++;
+    }
+    faster(&t->walk, start, met);
+    start = seconds();
+    for (iter_last(it); it->valid; iter_prev(it)) {
+        met++;
+    }
+    faster(&t->back, start, met / 2);
+    start = seconds();
+    for (size_t i = 0; i < keys->count; i++) {
+        iter_seek(it, keys->at[i], SEQ_MAX);
+        met += it->valid;
+    }
+    faster(&t->seek, start, keys->count);
+    iter_destroy(it);
+}
+
+static void print_usage(const struct memtable *m) {
+    struct memtable_usage u;
+    memtable_get_usage(m, &u);
+    double keys = (double)u.keys, raw = (double)(u.raw_key_bytes + u.raw_value_bytes);
+    printf("keys %llu  raw %.2f bytes a key\n", (unsigned long long)u.keys, raw / keys);
+    printf("bytes a key: tails %.2f versions %.2f values %.2f nodes %.2f waste %.2f unused %.2f  "
+           "total %.2f = %.3f of raw\n",
+           (double)u.tails / keys, (double)u.versions / keys, (double)u.values / keys,
+           (double)u.nodes / keys, (double)u.waste / keys, (double)u.unused / keys,
+           (double)u.total / keys, (double)u.total / raw);
+    printf("nodes:");
+    for (int form = 0; form < 8; form++) {
+        printf(" %llu", (unsigned long long)u.node_count[form]);
+    }
+    printf("\n");
+}
+
+int main(int argc, char **argv) {
+    struct keys keys;
+    struct rand rand;
+    struct alloc alloc;
+    struct times t = {0};
+    char value[1024] = "value of";
+    size_t value_bytes = argc > 3 ? strtoul(argv[3], NULL, 10) : 8;
+    if (argc < 2 || value_bytes > sizeof(value) || !read_keys(argv[1], &keys)) {
+        fprintf(stderr, "usage: memtable_bench FILE [KEYS [VALUE_BYTES, at most 1024]]\n");
+        return 1;
+    }
+    rand_init(&rand, 1);
+    shuffle(keys.at, keys.count, &rand);
+    if (argc > 2 && strtoul(argv[2], NULL, 10) < keys.count) {
+        keys.count = strtoul(argv[2], NULL, 10);
+    }
+    alloc_init(&alloc, NULL);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct memtable *m;
+        if (memtable_create(&alloc, &m) != FIRN_OK) {
+            return 1;
+        }
+        shuffle(keys.at, keys.count, &rand);
+        double start = seconds();
+        for (size_t i = 0; i < keys.count; i++) {
+            firn_slice key = keys.at[i], data = firn_slice_make(value, value_bytes);
+            if (memtable_reserve(m, 1, key.size + data.size) != FIRN_OK ||
+                memtable_put(m, key, i + 1, ENTRY_PUT, data) != FIRN_OK) {
+                return 1;
+            }
+        }
+        faster(&t.put, start, keys.count);
+        shuffle(keys.at, keys.count, &rand);
+        look_up(m, &keys, &t);
+        walk(m, &alloc, &keys, &t);
+        if (round == 0) {
+            print_usage(m);
+        }
+        memtable_unref(m);
+    }
+    printf("ns: put %.0f  get %.0f  absent %.0f  seek %.0f  next %.1f  prev %.1f\n", t.put, t.get,
+           t.miss, t.seek, t.walk, t.back);
+    free(keys.at);
+    free(keys.text);
+    return 0;
+}

@@ -1,0 +1,154 @@
+/* How many keys lie in a range, without counting them all.
+ *
+ * 1. The tree is laid open breadth first, within the range, until the queue is full; what ends
+ * before that is counted exactly, so that small ranges are exact.
+ * 2. Each subtree left is estimated by one random way down: the product of the numbers of children
+ * met is an unbiased estimate of its leaves (Knuth, "Estimating the efficiency of backtrack
+ * programs", 1975). Errors of the many subtrees level each other out.
+ */
+#include "memtable/art.h"
+
+#include "base/rand.h"
+
+#define QUEUE_ROOM 512
+
+/* A subtree: the reference to it, the key bytes before it, and whether these are a prefix of the
+ * lower or upper bound, so that the bound runs through it. */
+struct part {
+    arena_ref ref;
+    uint32_t depth;
+    bool on_lower, on_upper;
+};
+
+struct bounds {
+    firn_slice lower, upper;
+};
+
+/* Moves one bound past the bytes that lead on. -1: they stay below it, 1: above; 0: it still runs
+ * through them. */
+static int meet_bound(firn_slice bound, size_t depth, const uint8_t *bytes, size_t size) {
+    size_t left = bound.size - depth;
+    size_t shared = size < left ? size : left;
+    int order = shared == 0 ? 0 : memcmp(bytes, slice_bytes(bound) + depth, shared);
+    return order != 0 ? (order > 0) - (order < 0) : size > left;
+}
+
+/* Moves a part past bytes that all its keys share; false when that leads out of the range. */
+static bool advance(const struct bounds *b, struct part *part, const uint8_t *bytes, size_t size) {
+    if (part->on_lower) {
+        int order = meet_bound(b->lower, part->depth, bytes, size);
+        if (order < 0) {
+            return false;
+        }
+        part->on_lower = order == 0;
+    }
+    if (part->on_upper) {
+        int order = meet_bound(b->upper, part->depth, bytes, size);
+        if (order > 0) {
+            return false;
+        }
+        part->on_upper = order == 0;
+    }
+    part->depth += (uint32_t)size;
+    return true;
+}
+
+/* Whether the key of a leaf reached by `part` is in the range. */
+static bool leaf_in_range(const struct art *art, const struct bounds *b, struct part part) {
+    struct leaf_tail tail = leaf_tail(art_record(art, record_leaf(&art->arena, part.ref)));
+    size_t used = part.depth - tail.start;
+    if (!advance(b, &part, tail.bytes + used, tail.size - used)) {
+        return false;
+    }
+    bool reaches_lower = !part.on_lower || part.depth == b->lower.size;
+    bool reaches_upper = part.on_upper && part.depth == b->upper.size;
+    return reaches_lower && !reaches_upper;
+}
+
+/* The next child of a node at or after *place within the bounds; `part` is at the node's branch. */
+static bool next_child(const struct node *n, const struct bounds *b, const struct part *part,
+                       int *place, struct part *child) {
+    for (;;) {
+        _Atomic arena_ref *slot = node_above(n, *place, place);
+        if (slot == NULL) {
+            return false;
+        }
+        uint8_t byte = (uint8_t)*place;
+        *child = *part;
+        child->ref = ref_load(slot);
+        if (advance(b, child, &byte, *place >= 0)) {
+            return true;
+        }
+    }
+}
+
+/* Moves `part` past the label of its node; false when that leads out of the range. */
+static bool enter(const struct art *art, const struct bounds *b, struct part *part) {
+    const struct node *n = (const struct node *)(const void *)art_record(art, part->ref);
+    uint8_t code = record_code(n);
+    size_t size = node_label_size(n, code, part->depth);
+    return size == 0 || advance(b, part, art_label(art, n, code, part->depth, size), size);
+}
+
+static bool is_leaf(const struct art *art, arena_ref ref) {
+    return (record_code(art_record(art, ref)) & CODE_LEAF) != 0;
+}
+
+/* One random way down. */
+static double probe(const struct art *art, const struct bounds *b, struct part part,
+                    struct rand *rand) {
+    double weight = 1;
+    while (!is_leaf(art, part.ref)) {
+        if (!enter(art, b, &part)) {
+            return 0;
+        }
+        const struct node *n = (const struct node *)(const void *)art_record(art, part.ref);
+        struct part child, taken = part;
+        unsigned met = 0;
+        int place = NODE_BEFORE_ALL;
+        while (next_child(n, b, &part, &place, &child)) {
+            if (rand_below(rand, ++met) == 0) {
+                taken = child;
+            }
+        }
+        if (met == 0) {
+            return 0;
+        }
+        weight *= met;
+        part = taken;
+    }
+    return leaf_in_range(art, b, part) ? weight : 0;
+}
+
+uint64_t art_count_estimate(const struct art *art, firn_slice lower, firn_slice upper) {
+    struct bounds b = {lower, upper};
+    struct part queue[QUEUE_ROOM];
+    size_t begin = 0, end = 0;
+    uint64_t exact = 0;
+    struct part root = {ref_load(&art->root), 0, lower.data != NULL, upper.data != NULL};
+    if (root.ref == 0 ||
+        (lower.data != NULL && upper.data != NULL && slice_compare(lower, upper) >= 0)) {
+        return 0;
+    }
+    queue[end++] = root;
+    while (begin < end && end + node_room[NODE_256] <= QUEUE_ROOM) {
+        struct part part = queue[begin++];
+        if (is_leaf(art, part.ref)) {
+            exact += leaf_in_range(art, &b, part);
+        } else if (enter(art, &b, &part)) {
+            const struct node *n = (const struct node *)(const void *)art_record(art, part.ref);
+            int place = NODE_BEFORE_ALL;
+            while (next_child(n, &b, &part, &place, &queue[end])) {
+                end++;
+            }
+        }
+    }
+
+    struct rand rand;
+    rand_init(&rand, exact + end);
+    double estimate = 0;
+    while (begin < end) {
+        estimate += probe(art, &b, queue[begin++], &rand);
+    }
+    return exact + (uint64_t)(estimate + 0.5);
+}
