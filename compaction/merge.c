@@ -100,8 +100,9 @@ static int add_entry(struct merge *m, struct iter *it, uint64_t seq) {
 static int hold_tombstone(struct merge *m, const struct entry *e, uint64_t seq) {
     int rc = buf_assign(&m->tombstone_key, e->key);
     if (rc == FIRN_OK) {
-        m->tombstone.entry = *e;
         m->tombstone.entry.key = buf_slice(&m->tombstone_key);
+        m->tombstone.entry.seq = e->seq;
+        m->tombstone.entry.kind = e->kind;
         m->tombstone.valid = true;
         m->tombstone_seq = seq;
     }
