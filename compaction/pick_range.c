@@ -99,13 +99,16 @@ void policy_pick_range(const struct shape *shape, const struct policy_options *o
         return;
     }
     draft.range = cover;
-    for (size_t level = first_level; level < shape->level_count; level++) {
+    size_t last = job->output_level;
+    for (size_t level = first_level; level < last; level++) {
         draft_add_overlap(&draft, level);
     }
     /* Several runs in the last level: what remains of them does not overlap, so the order of the
      * new one among them does not matter. */
-    size_t last = job->output_level;
     bool many = last < shape->level_count && shape->levels[last].count > 1;
+    if (many) {
+        draft_add_overlap(&draft, last);
+    }
     bool done = many ? draft_new_run(&draft, last, 1) : draft_into_run(&draft, last, 1);
     if (!done) {
         job->score = 1;
