@@ -2,9 +2,8 @@
  * after recovery.
  *
  *     log = record LOG_HEADER, then records BATCH and MARK
- *     LOG_HEADER payload = magic:u64 format:u32 compatible:u64 read_only:u64 incompatible:u64
- *                          database id:16 log number:u64 edit number:u64 count:varint
- *                          {log number:varint, bytes:varint}*
+ *     LOG_HEADER payload = preamble (lsm/preamble.h)  edit number:u64  count:varint
+ *                          {log number:varint  bytes:varint}*
  *
  * The header lists the older logs that still counted when this one began, and how many bytes of each
  * do. The list of the newest log with an intact header is the truth: an older log that is not in it
@@ -35,7 +34,16 @@ struct wal_header {
     uint64_t edit_number;
     size_t older_count;
     struct wal_older older[WAL_OLDER_MAX]; /* ascending */
+    uint64_t unknown_read_only; /* when read: feature bits that forbid this library to write */
 };
+
+/* Appends the payload of a LOG_HEADER. FIRN_INVALID: older is too long. */
+int wal_header_encode(const struct wal_header *header, struct buf *out);
+
+/* Reads it from the header record of log `number`. path is for messages. FIRN_CORRUPT;
+ * FIRN_UNSUPPORTED names the feature. */
+int wal_header_decode(firn_slice payload, uint64_t number, const char *path,
+                      struct wal_header *header);
 
 /* ---- Writing. One thread at a time. ---- */
 
@@ -46,18 +54,21 @@ struct wal_writer;
 int wal_writer_create(struct alloc *alloc, firn_env *env, const char *folder,
                       const struct wal_header *header, struct wal_writer **out);
 
-/* Buffers a record. A payload over 1 MiB is not copied: it must live until the flush. */
+/* Buffers a record. A payload over 1 MiB is not copied: it must live until the flush. FIRN_NOMEM:
+ * nothing was buffered. A poisoned writer refuses with the code that poisoned it. */
 int wal_writer_add(struct wal_writer *w, enum record_kind kind, uint64_t seq, firn_slice payload);
 
-/* Appends all that is buffered with one call where sizes allow. On failure the writer is poisoned:
- * what had been flushed before counts, nothing after. The buffer is empty in either case. */
+/* Appends all that is buffered, with one call unless there are payloads over 1 MiB. On failure the
+ * writer is poisoned: what had been flushed before counts, nothing after. The buffer is empty in either
+ * case. */
 int wal_writer_flush(struct wal_writer *w);
 
-/* Makes all that was flushed durable, the file's name (a sync of the folder, once) included. On
- * failure the writer is poisoned. */
+/* Makes all that was flushed durable, the file's name (a sync of the folder, once) included; does
+ * nothing when it is. On failure the writer is poisoned. */
 int wal_writer_sync(struct wal_writer *w);
 
-/* Appends and syncs a last MARK, so that recovery knows that all before it was durable. */
+/* Appends and syncs a last MARK, so that recovery knows that all before it was durable. What is
+ * buffered goes before it. */
 int wal_writer_mark(struct wal_writer *w);
 
 uint64_t wal_writer_number(const struct wal_writer *w);
@@ -79,7 +90,8 @@ int wal_reader_open(struct alloc *alloc, firn_env *env, const char *folder, uint
 void wal_reader_close(struct wal_reader *r); /* NULL is allowed */
 const struct wal_header *wal_reader_header(const struct wal_reader *r);
 
-/* Stop after so many bytes: a younger log's header said that no more count. */
+/* Stop after so many bytes: a younger log's header said that no more count. A log that ends before
+ * them ends there, as any does; compare with wal_reader_offset(). */
 void wal_reader_limit(struct wal_reader *r, uint64_t bytes);
 
 /* The next record: FIRN_OK with *record (borrowed until the next call); FIRN_NOT_FOUND at the end,
@@ -89,7 +101,9 @@ int wal_reader_next(struct wal_reader *r, struct record *record);
 uint64_t wal_reader_offset(const struct wal_reader *r); /* the end of the last intact record */
 bool wal_reader_torn(const struct wal_reader *r);       /* bytes that are no record follow it */
 
-/* Whether any record from the start on carries a durable mark. Reads the rest of the log if need be. */
+/* Whether any record, from the start to the end of the file, carries a durable mark. Reads the rest of
+ * the log if need be, past damage and limit too; the walk goes on where it was, but the record it
+ * returned last is gone. */
 int wal_reader_proves_sync(struct wal_reader *r, bool *proof);
 
 #endif
