@@ -1,10 +1,8 @@
 /* lsm/manifest.h: the log of edits, and CURRENT, which names it.
  *
  *     manifest = record MANIFEST_HEADER, then records EDIT (seq: the edit number) and MARK
- *     MANIFEST_HEADER payload = magic:u64 format:u32 compatible:u64 read_only:u64 incompatible:u64
- *                               database id:16 manifest number:u64
- *     CURRENT = "MANIFEST-000012\n" 16 hex digits of the XXH3-64 of that line and the database id,
- *               the id in 32 hex digits, "\n"
+ *     MANIFEST_HEADER payload = preamble (lsm/preamble.h)
+ *     CURRENT: see lsm/current.h
  *
  * A new manifest begins with one edit that holds a whole version. Switching to it: write and sync the
  * manifest, sync the folder, write and sync CURRENT.tmp, rename it to CURRENT, sync the folder; only
@@ -31,7 +29,14 @@ struct manifest_state {
     uint64_t manifest_number; /* 0: there is none yet */
     uint64_t edit_number;     /* edits so far, over all manifests */
     uint64_t next_file, log_number, last_seq;
+    uint64_t unknown_read_only; /* feature bits that forbid this library to write; as recovered */
 };
+
+/* Every edit is synced before it is acted upon, and its record carries that the one before was. So
+ * recovery may drop a bad end of a manifest, but nothing before an intact record, and never the first
+ * edit, which was durable before CURRENT named the file.
+ *
+ * A number of an edit whose logging failed is not used again: that edit may be found after a crash. */
 
 /* A writer that will begin its first manifest at the first manifest_log(). state is copied. */
 int manifest_create(struct alloc *alloc, firn_env *env, const char *folder,
@@ -39,7 +44,9 @@ int manifest_create(struct alloc *alloc, firn_env *env, const char *folder,
 
 /* Makes the step from `base` to `next` durable: appends the edit, or writes `next` whole to a new
  * manifest when this is the first one, the old is over bytes_max, or it failed. *next_file is where a
- * new file's number is taken from, and is advanced. Keeps *state up to date. One caller at a time. */
+ * new file's number is taken from, and is advanced; its value is recorded with the edit. Keeps the
+ * state up to date. After a failure with manifest_failed() false nothing has been written; with it true,
+ * the edit may be durable or not. One caller at a time. */
 int manifest_log(struct manifest *m, const struct edit *edit, const struct version *next,
                  _Atomic uint64_t *next_file, uint64_t bytes_max);
 
@@ -51,8 +58,9 @@ bool manifest_failed(const struct manifest *m);
  * returns. NULL is allowed. */
 int manifest_close(struct manifest *m);
 
-/* Reads CURRENT and the manifest it names. FIRN_MISSING: no CURRENT: there is no database here.
- * FIRN_CORRUPT, FIRN_UNSUPPORTED. *version has one reference. */
+/* Reads CURRENT and the manifest it names, also beside a live writer. FIRN_MISSING: no CURRENT: there
+ * is no database here. FIRN_CORRUPT, a manifest that is missing included; FIRN_UNSUPPORTED. *version has
+ * one reference, and no `dropped`. */
 int manifest_recover(struct alloc *alloc, firn_env *env, const char *folder,
                      struct manifest_state *state, struct version **version);
 
