@@ -1,0 +1,195 @@
+/* sst/automaton_format.h: the bytes of a page's automaton and of the two sections that the pages of
+ * a segment share. Integers are little-endian. Changing anything here bumps the table format's
+ * version.
+ *
+ * A page's keys form a trie whose chains are merged into edges; the bytes are its nodes in
+ * preorder. The whole text of an edge, first byte included, is a sequence of *phrases*, one- or
+ * two-byte codes into the segment's phrase table. A phrase may carry an end mark, which ends the
+ * edge and says what follows it: nothing stores lengths, and "/changelog.Debian.gz, then a leaf"
+ * can be one code.
+ *
+ *     automaton   header child*                                the root
+ *     child       phrase* tail                                 in order of their first bytes
+ *     tail        by the end mark of the last phrase:
+ *       LEAF                                                   one key ends here
+ *       SHARED    reference                                    an entry of the shared section
+ *       NODE2     [extent] child child                         a node that is not final
+ *       NODE3     [extent] child child child                   a node that is not final
+ *       NODE      [extent] header child*
+ *     header      u8: count of children * 2 + final            final: a key ends at this node
+ *                 or 254 + final, u8: count of children - 1
+ *     extent      number: bytes of the child after the extent, number: keys in it
+ *                 absent in the last child of its parent: nothing has to be skipped there
+ *     number      < 224: u8;  < 8160: u8 224 + high, u8 low;  else u8 255, u32
+ *     phrase      u8 lead < one-byte codes: that is the code;  else u8 lead, u8 low
+ *     reference   by its lead byte, as the parameters of the shared section tell, 1, 2 or 3 bytes
+ *
+ * The lead bytes of phrases are cut into ranges, one for each end mark, so that the lead byte alone
+ * tells size and end mark of a code and an edge is passed over without touching the phrase table:
+ *
+ *     0 ..                      one-byte codes: NONE LEAF SHARED NODE2 NODE3 NODE
+ *     then                      two-byte codes, 256 to a lead byte: the same six ranges
+ *     249 .. 254                literals: the second byte is the text; the same six end marks
+ *     255                       unused: read as 250
+ *
+ * Phrase section:
+ *     one-byte phrases by end mark: u8[6];  two-byte phrases by end mark: u16[6]
+ *     then every phrase in the order of the codes: u8 shared << 4 | rest, where 15 means that a
+ *     further u8 is added; rest bytes. `shared` bytes are those of the phrase before it.
+ *
+ * Shared section (may be empty):
+ *     u32 entries, u8 one-byte references, u8 lead bytes of three-byte references,
+ *     then for every entry number: its bytes, number: its keys;  then the entries: header child*
+ */
+#ifndef FIRN_SST_AUTOMATON_FORMAT_H
+#define FIRN_SST_AUTOMATON_FORMAT_H
+
+#include "base/coding.h"
+
+enum end_mark { END_NONE, END_LEAF, END_SHARED, END_NODE2, END_NODE3, END_NODE, END_MARKS };
+
+#define LEAD_LITERAL 249 /* + end mark */
+#define LEAD_UNUSED 255
+
+#define PHRASE_BYTES_MAX 255
+#define PHRASE_SECTION_HEADER (END_MARKS * 3)
+#define SHARED_SECTION_HEADER 6
+
+#define HEADER_COUNT_MAX 126 /* children that the one-byte header can tell */
+
+/* ---- Numbers ---- */
+
+#define NUMBER_BYTES_MAX 5
+#define NUMBER_SMALL 224
+#define NUMBER_MIDDLE (NUMBER_SMALL + 31 * 256)
+
+static inline size_t put_number(uint8_t *to, uint32_t v) {
+    if (v < NUMBER_SMALL) {
+        to[0] = (uint8_t)v;
+        return 1;
+    }
+    if (v < NUMBER_MIDDLE) {
+        v -= NUMBER_SMALL;
+        to[0] = (uint8_t)(NUMBER_SMALL + (v >> 8));
+        to[1] = (uint8_t)v;
+        return 2;
+    }
+    to[0] = 255;
+    put_u32(to + 1, v);
+    return 5;
+}
+
+/* Returns the byte after the number, or NULL when it would pass the end. */
+static inline const uint8_t *take_number(const uint8_t *p, const uint8_t *end, uint32_t *v) {
+    if (p >= end) {
+        return NULL;
+    }
+    uint32_t lead = *p++;
+    if (lead < NUMBER_SMALL) {
+        *v = lead;
+        return p;
+    }
+    if (lead < 255) {
+        if (p >= end) {
+            return NULL;
+        }
+        *v = NUMBER_SMALL + ((lead - NUMBER_SMALL) << 8) + *p;
+        return p + 1;
+    }
+    if (end - p < 4) {
+        return NULL;
+    }
+    *v = get_u32(p);
+    return p + 4;
+}
+
+/* ---- Headers ---- */
+
+#define HEADER_BYTES_MAX 2
+
+static inline size_t put_header(uint8_t *to, uint32_t children, bool final) {
+    if (children <= HEADER_COUNT_MAX) {
+        to[0] = (uint8_t)(children << 1 | final);
+        return 1;
+    }
+    to[0] = (uint8_t)(254 | final);
+    to[1] = (uint8_t)(children - 1);
+    return 2;
+}
+
+static inline const uint8_t *take_header(const uint8_t *p, const uint8_t *end, uint32_t *children,
+                                         bool *final) {
+    if (p >= end) {
+        return NULL;
+    }
+    *final = (*p & 1) != 0;
+    *children = *p >> 1;
+    p++;
+    if (*children > HEADER_COUNT_MAX) {
+        if (p >= end) {
+            return NULL;
+        }
+        *children = (uint32_t)*p++ + 1;
+    }
+    return p;
+}
+
+/* ---- References ---- */
+
+#define REFERENCE_BYTES_MAX 3
+
+/* How lead bytes are shared out: [0, small) one byte, then two, the last `large` three. */
+struct reference_code {
+    uint32_t small, large; /* small + large <= 256 */
+};
+
+static inline size_t put_reference(uint8_t *to, const struct reference_code *code, uint32_t entry) {
+    if (entry < code->small) {
+        to[0] = (uint8_t)entry;
+        return 1;
+    }
+    entry -= code->small;
+    uint32_t middle = 256 - code->large - code->small;
+    if (entry < middle << 8) {
+        to[0] = (uint8_t)(code->small + (entry >> 8));
+        to[1] = (uint8_t)entry;
+        return 2;
+    }
+    entry -= middle << 8;
+    to[0] = (uint8_t)(256 - code->large + (entry >> 16));
+    put_u16(to + 1, (uint16_t)entry);
+    return 3;
+}
+
+/* How many entries the code can name. */
+static inline uint32_t reference_code_limit(const struct reference_code *code) {
+    return code->small + ((256 - code->large - code->small) << 8) + (code->large << 16);
+}
+
+static inline const uint8_t *take_reference(const uint8_t *p, const uint8_t *end,
+                                            const struct reference_code *code, uint32_t *entry) {
+    if (p >= end) {
+        return NULL;
+    }
+    uint32_t lead = *p++;
+    if (lead < code->small) {
+        *entry = lead;
+        return p;
+    }
+    uint32_t middle = 256 - code->large - code->small;
+    lead -= code->small;
+    if (lead < middle) {
+        if (p >= end) {
+            return NULL;
+        }
+        *entry = code->small + (lead << 8) + *p;
+        return p + 1;
+    }
+    if (end - p < 2) {
+        return NULL;
+    }
+    *entry = code->small + (middle << 8) + ((lead - middle) << 16) + get_u16(p);
+    return p + 2;
+}
+
+#endif

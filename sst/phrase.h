@@ -1,0 +1,70 @@
+/* sst/phrase.h: the phrase table of a segment as a reader holds it: code -> text and end mark.
+ *
+ * The section is front-coded; opening decodes it once into a flat table, so that the search of a
+ * page never does. A phrase's number is its place in the order of codes: `base` of its lead byte,
+ * plus the second byte where there is one. Every lead byte leads to numbers inside the table,
+ * whatever bytes a page holds, so that decoding needs no check but that the code's own bytes are
+ * there. Read-only after open.
+ */
+#ifndef FIRN_SST_PHRASE_H
+#define FIRN_SST_PHRASE_H
+
+#include "base/buf.h"
+#include "sst/automaton_format.h"
+
+struct phrase_lead {
+    uint32_t base;
+    uint8_t size; /* 1 or 2 bytes */
+    uint8_t end;  /* enum end_mark */
+};
+
+#define PHRASE_PADDING 16 /* readable bytes behind every phrase's text, for copies of fixed size   \
+                           */
+
+struct phrase_table {
+    struct phrase_lead leads[256];
+    uint32_t *entries; /* by number: offset in text << 8 | size */
+    uint8_t *first;    /* by number: first byte of the text */
+    struct buf text;
+    size_t count; /* numbers */
+    struct alloc *alloc;
+};
+
+/* Decodes a section, which is not needed afterwards. FIRN_CORRUPT, FIRN_NOMEM. */
+int phrase_table_init(struct phrase_table *t, struct alloc *alloc, firn_slice section);
+void phrase_table_deinit(struct phrase_table *t);
+size_t phrase_table_memory(const struct phrase_table *t);
+
+/* The number of the code at p. REQUIRES: lead->size bytes at p. */
+static inline uint32_t phrase_number(const struct phrase_lead *lead, const uint8_t *p) {
+    return lead->base + (lead->size == 2 ? p[1] : 0);
+}
+
+static inline const uint8_t *phrase_text(const struct phrase_table *t, uint32_t number,
+                                         size_t *size) {
+    uint32_t entry = t->entries[number];
+    *size = entry & 0xff;
+    return t->text.data + (entry >> 8);
+}
+
+/* Passes over an edge's phrases. Returns the byte after the last one, or NULL when they pass the
+ * end. */
+static inline const uint8_t *phrase_skip(const struct phrase_table *t, const uint8_t *p,
+                                         const uint8_t *end, enum end_mark *mark) {
+    for (;;) {
+        if (p >= end) {
+            return NULL;
+        }
+        const struct phrase_lead *lead = &t->leads[*p];
+        if (end - p < lead->size) {
+            return NULL;
+        }
+        p += lead->size;
+        if (lead->end != END_NONE) {
+            *mark = (enum end_mark)lead->end;
+            return p;
+        }
+    }
+}
+
+#endif

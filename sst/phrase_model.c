@@ -1,0 +1,206 @@
+#include "sst/phrase_model.h"
+
+/* Hard here: cutting a label into the fewest bytes of codes. It is a shortest path over the
+ * positions of the label, found backwards; the trie yields all phrases from a position in one
+ * descent. */
+
+static int add_fixed(struct phrase_model *m) {
+    uint8_t bytes[256];
+    for (int i = 0; i < 256; i++) {
+        bytes[i] = (uint8_t)i;
+    }
+    for (int i = 0; i < PHRASE_FIXED; i++) {
+        bool literal = i < PHRASE_LITERALS;
+        enum end_mark end = (enum end_mark)(literal ? i / 256 : i - PHRASE_LITERALS + 1);
+        firn_slice text = firn_slice_make(bytes + i % 256, literal ? 1 : 0);
+        uint32_t id;
+        int rc = phrase_model_add(m, text, end, &id);
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+    }
+    return FIRN_OK;
+}
+
+int phrase_model_add(struct phrase_model *m, firn_slice text, enum end_mark end, uint32_t *id) {
+    uint32_t next = (uint32_t)(m->phrases.size / sizeof(struct phrase));
+    struct phrase phrase = {
+        .text = (uint32_t)m->text.size, .size = (uint8_t)text.size, .end = (uint8_t)end};
+    *id = PHRASE_NONE;
+    int rc = buf_append_slice(&m->text, text);
+    if (rc == FIRN_OK) {
+        rc = buf_append_u8(&m->costs, 2);
+    }
+    if (rc == FIRN_OK) {
+        rc = buf_append(&m->phrases, &phrase, sizeof phrase);
+    }
+    if (rc == FIRN_OK && phrase_trie_add(&m->trie, text, end, next)) {
+        *id = next;
+    }
+    return rc;
+}
+
+static void count_uses(struct phrase_model *m, const struct label_sample *sample) {
+    uint32_t ids[LABEL_PIECE_MAX + 1];
+    for (size_t i = 0; i < m->phrases.size / sizeof(struct phrase); i++) {
+        phrase_at(m, (uint32_t)i)->count = 0;
+    }
+    for (size_t at = 0; at < sample->bytes.size;) {
+        struct label label = label_sample_next(sample, &at);
+        size_t n = phrase_model_cut(m, label.text, label.size, (enum end_mark)label.end, ids);
+        for (size_t i = 0; i < n; i++) {
+            phrase_at(m, ids[i])->count++;
+        }
+    }
+}
+
+#define TRIE_NODE_BYTES 20 /* at most: an edge's slots and the phrase */
+#define TRIE_NODES_PER_PHRASE 6
+#define PHRASES_MAX 62000 /* codes of two bytes there can be, and one-byte ones */
+
+int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
+                       const struct label_sample *sample, double part, bool thorough,
+                       size_t memory_max) {
+    size_t phrases_max = 512 + sample->bytes.size / 24;
+    phrases_max = phrases_max < PHRASES_MAX ? phrases_max : PHRASES_MAX;
+    size_t nodes_max = 2 * PHRASE_FIXED + phrases_max * TRIE_NODES_PER_PHRASE;
+    if (nodes_max > memory_max / 2 / TRIE_NODE_BYTES) {
+        nodes_max = memory_max / 2 / TRIE_NODE_BYTES;
+    }
+    memset(m, 0, sizeof *m);
+    m->alloc = alloc;
+    buf_init(&m->phrases, alloc, MEM_BUILDER);
+    buf_init(&m->text, alloc, MEM_BUILDER);
+    buf_init(&m->costs, alloc, MEM_BUILDER);
+    buf_init(&m->order, alloc, MEM_BUILDER);
+    int rc = phrase_trie_init(&m->trie, alloc, nodes_max);
+    if (rc == FIRN_OK) {
+        rc = add_fixed(m);
+    }
+    if (rc == FIRN_OK) {
+        rc = phrase_model_grow(m, sample, (uint32_t)phrases_max + PHRASE_FIXED, memory_max / 4);
+    }
+    for (int round = 0; rc == FIRN_OK && round < 2; round++) {
+        count_uses(m, sample);
+        rc = phrase_model_assign(m, part);
+        m->thorough = thorough;
+        if (!thorough) {
+            break;
+        }
+    }
+    if (rc != FIRN_OK) {
+        phrase_model_deinit(m);
+    }
+    return rc;
+}
+
+void phrase_model_deinit(struct phrase_model *m) {
+    if (m->alloc == NULL) {
+        return;
+    }
+    buf_deinit(&m->phrases);
+    buf_deinit(&m->text);
+    buf_deinit(&m->costs);
+    buf_deinit(&m->order);
+    phrase_trie_deinit(&m->trie);
+    m->alloc = NULL;
+}
+
+/* The longest phrase each time. Where the text ends in one that cannot take the end mark, the mark
+ * follows alone. */
+static size_t cut_greedily(const struct phrase_model *m, const uint8_t *text, size_t size,
+                           enum end_mark end, uint32_t *ids) {
+    size_t n = 0;
+    bool ends = end == END_NONE;
+    for (size_t i = 0; i < size || !ends;) {
+        size_t matched;
+        ids[n++] = phrase_trie_longest(&m->trie, text + i, size - i, end, &matched, &ends);
+        i += matched;
+        ends = ends || end == END_NONE;
+    }
+    return n;
+}
+
+struct step {
+    uint32_t phrase;
+    uint16_t cost; /* of all codes from here to the end */
+    uint8_t size;  /* bytes of text the phrase takes */
+};
+
+/* The cheapest first phrase at position i, given those behind it. */
+static struct step cheapest_step(const struct phrase_model *m, const uint8_t *text, size_t size,
+                                 enum end_mark end, size_t i, const struct step *steps) {
+    const struct phrase_trie *t = &m->trie;
+    struct step best = {PHRASE_NONE, UINT16_MAX, 0};
+    uint32_t node = 0;
+    for (size_t j = i; j < size; j++) {
+        node = phrase_trie_step(t, node, text[j]);
+        if (node == 0) {
+            return best;
+        }
+        uint32_t phrase = t->phrases[node];
+        if (phrase != PHRASE_NONE) {
+            uint32_t cost = m->costs.data[phrase] + (uint32_t)steps[j + 1].cost;
+            if (cost <= best.cost) {
+                best = (struct step){phrase, (uint16_t)cost, (uint8_t)(j + 1 - i)};
+            }
+        }
+    }
+    node = end == END_NONE ? 0 : phrase_trie_step(t, node, SYMBOL_END + (uint32_t)end);
+    if (node != 0 && t->phrases[node] != PHRASE_NONE) {
+        uint32_t cost = m->costs.data[t->phrases[node]];
+        if (cost <= best.cost) {
+            best = (struct step){t->phrases[node], (uint16_t)cost, (uint8_t)(size - i)};
+        }
+    }
+    return best;
+}
+
+size_t phrase_model_cut(const struct phrase_model *m, const uint8_t *text, size_t size,
+                        enum end_mark end, uint32_t ids[LABEL_PIECE_MAX + 1]) {
+    if (!m->thorough) {
+        return cut_greedily(m, text, size, end, ids);
+    }
+    struct step steps[LABEL_PIECE_MAX + 1];
+    if (end == END_NONE) {
+        steps[size].cost = 0;
+    } else {
+        uint32_t alone = PHRASE_LITERALS + (uint32_t)end - 1;
+        steps[size] = (struct step){alone, m->costs.data[alone], 0};
+    }
+    for (size_t i = size; i-- > 0;) {
+        steps[i] = cheapest_step(m, text, size, end, i, steps);
+    }
+    size_t n = 0, i = 0;
+    bool ends = end == END_NONE;
+    while (i < size || !ends) {
+        ids[n++] = steps[i].phrase;
+        ends = ends || phrase_at(m, steps[i].phrase)->end != END_NONE;
+        i += steps[i].size;
+    }
+    return n;
+}
+
+size_t phrase_model_encode(const struct phrase_model *m, firn_slice label, enum end_mark end,
+                           uint8_t *to) {
+    uint32_t ids[LABEL_PIECE_MAX + 1];
+    const uint8_t *text = slice_bytes(label), *begin = to;
+    size_t left = label.size;
+    for (;;) {
+        bool last = left <= LABEL_PIECE_MAX;
+        size_t size = last ? left : LABEL_PIECE_MAX;
+        size_t n = phrase_model_cut(m, text, size, last ? end : END_NONE, ids);
+        for (size_t i = 0; i < n; i++) {
+            uint16_t code = phrase_at(m, ids[i])->code;
+            if (code >= 256) {
+                *to++ = (uint8_t)(code >> 8);
+            }
+            *to++ = (uint8_t)code;
+        }
+        if (last) {
+            return (size_t)(to - begin);
+        }
+        text += size;
+        left -= size;
+    }
+}
