@@ -1,0 +1,37 @@
+# Completion of the command `firn` for bash.
+_firn() {
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
+    local command=${COMP_WORDS[1]} forms="--raw --escaped --hex" range="--from --to --prefix"
+    local options="--option --memory-budget --help"
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        COMPREPLY=($(compgen -W "load put get delete scan count stats compact verify destroy help \
+            --version" -- "$word"))
+        return
+    fi
+    case $previous in
+    --option)
+        compopt -o nospace
+        COMPREPLY=($(compgen -S = -W "$(firn help options 2>/dev/null |
+            awk '/^  / { print $1 }')" -- "$word"))
+        return ;;
+    --from | --to | --prefix | --limit | --memory-budget | --ack-fd)
+        return ;;
+    help)
+        COMPREPLY=($(compgen -W "load put get delete scan count stats compact verify destroy \
+            options" -- "$word"))
+        return ;;
+    esac
+    case $command in
+    load) options+=" $forms --sync --ack-fd --null --values-hex" ;;
+    put | get | delete) options+=" $forms" ;;
+    scan) options+=" $forms $range --reverse --limit --keys-only --values-hex --null" ;;
+    count) options+=" $forms $range --estimate" ;;
+    stats) options+=" --json" ;;
+    esac
+    case $word in
+    -*) COMPREPLY=($(compgen -W "$options" -- "$word")) ;;
+    *) compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")) ;;
+    esac
+}
+complete -F _firn firn

@@ -1,0 +1,77 @@
+/* tools/lines.c: what is hard here: a byte is searched for the terminator once, also when a line
+ * arrives in many small reads. */
+#include "tools/lines.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_BYTES (256 * 1024)
+
+void lines_init(struct lines *lines, int fd, char terminator) {
+    memset(lines, 0, sizeof(*lines));
+    lines->fd = fd;
+    lines->terminator = terminator;
+}
+
+void lines_deinit(struct lines *lines) {
+    free(lines->data);
+    lines->data = NULL;
+}
+
+/* Reads more behind what is there, making room first. 0, or -1 with errno. */
+static int fill(struct lines *lines) {
+    if (lines->begin > 0) {
+        memmove(lines->data, lines->data + lines->begin, lines->end - lines->begin);
+        lines->end -= lines->begin;
+        lines->begin = 0;
+    }
+    if (lines->capacity - lines->end < READ_BYTES) {
+        size_t capacity = lines->capacity * 2 + READ_BYTES;
+        char *data = realloc(lines->data, capacity);
+        if (data == NULL) {
+            errno = ENOMEM;
+            return -1;
+        }
+        lines->data = data;
+        lines->capacity = capacity;
+    }
+    ssize_t got;
+    do {
+        got = read(lines->fd, lines->data + lines->end, lines->capacity - lines->end);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        return -1;
+    }
+    lines->ended = got == 0;
+    lines->end += (size_t)got;
+    return 0;
+}
+
+int lines_next(struct lines *lines, char **line, size_t *size) {
+    size_t searched = 0; /* bytes after begin known to hold no terminator */
+    for (;;) {
+        size_t left = lines->end - lines->begin - searched;
+        char *terminator = NULL;
+        if (left > 0) {
+            terminator = memchr(lines->data + lines->begin + searched, lines->terminator, left);
+            searched += left;
+        }
+        if (terminator != NULL || (lines->ended && searched > 0)) {
+            *line = lines->data + lines->begin;
+            *size = terminator != NULL ? (size_t)(terminator - *line) : searched;
+            size_t taken = *size + (terminator != NULL);
+            lines->begin += taken;
+            lines->bytes += taken;
+            lines->number++;
+            return 1;
+        }
+        if (lines->ended) {
+            return 0;
+        }
+        if (fill(lines) != 0) {
+            return -1;
+        }
+    }
+}
