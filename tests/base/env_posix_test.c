@@ -1,0 +1,290 @@
+/* What only this machine's files can show: permissions, links, pipes, full disks, and other
+ * processes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/env.h"
+
+static firn_env *env;
+
+static int begin(void **state) {
+    static char folder[32];
+    (void)snprintf(folder, sizeof folder, "env_posix_XXXXXX");
+    *state = folder;
+    return mkdtemp(folder) == NULL || chdir(folder) != 0 ? -1 : env_posix_create(&env);
+}
+
+static int remove_one(void *context, const char *name, uint64_t bytes) {
+    (void)context;
+    (void)bytes;
+    return unlink(name);
+}
+
+static int end(void **state) {
+    int rc = env_list(env, ".", remove_one, NULL);
+    env_destroy(env);
+    return rc != 0 || chdir("..") != 0 ? -1 : rmdir(*state);
+}
+
+static void files_are_never_writable_by_others(void **state) {
+    (void)state;
+    mode_t before = umask(0);
+    struct env_file *f;
+    struct env_lock *lock;
+    assert_int_equal(env_create(env, "a", &f), FIRN_OK);
+    assert_int_equal(env_close(f), FIRN_OK);
+    assert_int_equal(env_lock(env, "LOCK", &lock), FIRN_OK);
+    env_unlock(env, lock);
+    (void)umask(before);
+    struct stat st;
+    assert_int_equal(stat("a", &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0644);
+    assert_int_equal(stat("LOCK", &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0644);
+}
+
+static void symbolic_links_are_not_followed(void **state) {
+    (void)state;
+    struct env_file *f;
+    struct env_lock *lock;
+    assert_int_equal(symlink("elsewhere", "a"), 0);
+    assert_int_equal(env_create(env, "a", &f), FIRN_EXISTS);
+    assert_int_equal(env_open(env, "a", ENV_RANDOM, &f), FIRN_IO);
+    assert_int_equal(env_lock(env, "a", &lock), FIRN_IO);
+    assert_int_not_equal(access("elsewhere", F_OK), 0);
+}
+
+static void a_pipe_is_refused_without_waiting_for_its_other_end(void **state) {
+    (void)state;
+    struct env_file *f;
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    assert_int_equal(env_open(env, "pipe", ENV_RANDOM, &f), FIRN_IO);
+    assert_non_null(strstr(status_message(), "not a regular file"));
+}
+
+/* A limit on the file size makes the write stop short, then fail. */
+static void a_file_is_poisoned_by_a_failed_append(void **state) {
+    (void)state;
+    struct rlimit before, low;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    low = before;
+    low.rlim_cur = 10000;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    struct env_file *f;
+    assert_int_equal(env_create(env, "a", &f), FIRN_OK);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    char data[6000] = {0};
+    int first = env_append(f, data, sizeof data), second = env_append(f, data, sizeof data);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, handler);
+    assert_int_equal(first, FIRN_OK);
+    assert_int_equal(second, FIRN_IO);
+    assert_int_equal(env_append(f, data, 1), FIRN_IO);
+    assert_int_equal(env_sync(f), FIRN_IO);
+    assert_non_null(strstr(status_message(), "earlier"));
+    uint64_t bytes;
+    assert_int_equal(env_file_size(f, &bytes), FIRN_OK);
+    assert_int_equal(bytes, 10000); /* what could be written was */
+    assert_int_equal(env_close(f), FIRN_OK);
+}
+
+static void a_full_disk_is_told_as_such(void **state) {
+    (void)state;
+    /* A device that is always full; opened beside the environment, since it is no regular file. */
+    struct env_file *f;
+    assert_int_equal(env_create(env, "a", &f), FIRN_OK);
+    int full = open("/dev/full", O_RDWR | O_CLOEXEC);
+    if (full < 0) {
+        (void)env_close(f);
+        skip();
+    }
+    /* The lowest free descriptor was the file's: find it by its name in /proc and replace it. */
+    for (int fd = 3; fd < full; fd++) {
+        char link[64], target[256] = "";
+        (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        if (readlink(link, target, sizeof target - 1) > 2 &&
+            strcmp(target + strlen(target) - 2, "/a") == 0) {
+            assert_int_equal(dup2(full, fd), fd);
+        }
+    }
+    assert_int_equal(env_append(f, "abc", 3), FIRN_NO_SPACE);
+    assert_int_equal(env_append(f, "abc", 3), FIRN_IO);
+    (void)env_close(f);
+    (void)close(full);
+}
+
+static void closing_gives_back_what_was_reserved(void **state) {
+    (void)state;
+    struct env_file *f;
+    struct stat st;
+    assert_int_equal(env_create(env, "a", &f), FIRN_OK);
+    assert_int_equal(env_preallocate(f, 4 << 20), FIRN_OK);
+    assert_int_equal(env_append(f, "abc", 3), FIRN_OK);
+    assert_int_equal(env_sync(f), FIRN_OK);
+    assert_int_equal(env_close(f), FIRN_OK);
+    assert_int_equal(stat("a", &st), 0);
+    assert_int_equal(st.st_size, 3);
+    assert_true(st.st_blocks * 512 < 1 << 20);
+}
+
+/* ---- Other processes. ---- */
+
+/* Runs in a child, which ends with 0 when it returns true. */
+static void assert_in_child(bool (*check)(void)) {
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(check() ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static bool is_busy_by_the_parent(void) {
+    firn_env *own;
+    struct env_lock *lock;
+    char holder[32];
+    (void)snprintf(holder, sizeof holder, "process %ld holds", (long)getppid());
+    return env_posix_create(&own) == FIRN_OK && env_lock(own, "LOCK", &lock) == FIRN_BUSY &&
+           strstr(status_message(), holder) != NULL;
+}
+
+static bool can_be_locked(void) {
+    firn_env *own;
+    struct env_lock *lock;
+    return env_posix_create(&own) == FIRN_OK && env_lock(own, "LOCK", &lock) == FIRN_OK;
+}
+
+static void another_process_is_told_who_holds_the_lock(void **state) {
+    (void)state;
+    struct env_lock *lock;
+    assert_int_equal(env_lock(env, "LOCK", &lock), FIRN_OK);
+    assert_in_child(is_busy_by_the_parent);
+    env_unlock(env, lock);
+    assert_in_child(can_be_locked);
+    assert_in_child(
+        can_be_locked); /* a process that ends without unlocking leaves nothing behind */
+}
+
+static struct env_lock *inherited;
+
+static bool unlocks_what_it_inherited(void) {
+    env_unlock(env, inherited);
+    return true;
+}
+
+static void a_child_cannot_unlock_for_its_parent(void **state) {
+    (void)state;
+    assert_int_equal(env_lock(env, "LOCK", &inherited), FIRN_OK);
+    assert_in_child(unlocks_what_it_inherited);
+    assert_in_child(is_busy_by_the_parent);
+    env_unlock(env, inherited);
+}
+
+/* A child that lives on must not keep its parent's lock. */
+static void a_child_does_not_hold_on_to_the_lock(void **state) {
+    (void)state;
+    struct env_lock *lock;
+    int gate[2];
+    assert_int_equal(pipe(gate), 0);
+    assert_int_equal(env_lock(env, "LOCK", &lock), FIRN_OK);
+    pid_t holder = fork(), child;
+    if (holder == 0) { /* locks anew through its own child, then ends while that one lives */
+        firn_env *own;
+        struct env_lock *second;
+        char byte;
+        if (read(gate[0], &byte, 1) != 1 || env_posix_create(&own) != FIRN_OK ||
+            env_lock(own, "LOCK", &second) != FIRN_OK) {
+            _exit(1);
+        }
+        child = fork();
+        if (child == 0) {
+            (void)close(gate[1]);
+            (void)!read(gate[0], &byte, 1); /* until the test closes its end */
+            _exit(0);
+        }
+        _exit(0);
+    }
+    env_unlock(env, lock);
+    int status;
+    assert_int_equal(write(gate[1], "x", 1), 1);
+    assert_int_equal(waitpid(holder, &status, 0), holder);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(env_lock(env, "LOCK", &lock), FIRN_OK);
+    env_unlock(env, lock);
+    (void)close(gate[1]);
+    (void)close(gate[0]);
+}
+
+/* Many processes, one lock: whoever has it creates a file exclusively and removes it again. */
+static bool contends(void) {
+    firn_env *own;
+    if (env_posix_create(&own) != FIRN_OK) {
+        return false;
+    }
+    for (int won = 0; won < 50;) {
+        struct env_lock *lock;
+        int rc = env_lock(own, "LOCK", &lock);
+        if (rc == FIRN_BUSY) {
+            env_sleep_ns(own, 1000);
+            continue;
+        }
+        int fd = rc == FIRN_OK ? open("inside", O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+        if (fd < 0 || unlink("inside") != 0 || close(fd) != 0) {
+            return false;
+        }
+        if (won % 5 == 0 && unlink("LOCK") != 0) { /* as one that destroys a database does */
+            return false;
+        }
+        env_unlock(own, lock);
+        won++;
+    }
+    return true;
+}
+
+static void processes_that_race_for_a_lock_exclude_each_other(void **state) {
+    (void)state;
+    enum { PROCESSES = 4 };
+    pid_t children[PROCESSES];
+    for (int i = 0; i < PROCESSES; i++) {
+        children[i] = fork();
+        if (children[i] == 0) {
+            _exit(contends() ? 0 : 1);
+        }
+    }
+    for (int i = 0; i < PROCESSES; i++) {
+        int status;
+        assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(files_are_never_writable_by_others),
+        TEST(symbolic_links_are_not_followed),
+        TEST(a_pipe_is_refused_without_waiting_for_its_other_end),
+        TEST(a_file_is_poisoned_by_a_failed_append),
+        TEST(a_full_disk_is_told_as_such),
+        TEST(closing_gives_back_what_was_reserved),
+        TEST(another_process_is_told_who_holds_the_lock),
+        TEST(a_child_cannot_unlock_for_its_parent),
+        TEST(a_child_does_not_hold_on_to_the_lock),
+        TEST(processes_that_race_for_a_lock_exclude_each_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
