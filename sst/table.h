@@ -24,6 +24,12 @@ struct sst_counters { /* shared by the tables of a database; relaxed */
 int sst_table_open(struct alloc *alloc, firn_env *env, const char *path,
                    const struct table_meta *meta, struct page_cache *cache,
                    struct sst_counters *counters, struct sst_table **out);
+
+/* Reads the meta from the table's own footer, for a repair or a tool that has no manifest. number is
+ * taken as given. *meta is the caller's to deinit. */
+int sst_table_read_meta(struct alloc *alloc, firn_env *env, const char *path, uint64_t number,
+                        struct table_meta *meta);
+
 void sst_table_ref(struct sst_table *t);
 void sst_table_unref(struct sst_table *t); /* NULL is allowed */
 const struct table_meta *sst_table_meta(const struct sst_table *t);

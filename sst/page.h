@@ -1,0 +1,73 @@
+/* sst/page.h: one page of a table: a run of consecutive keys as an automaton (key -> rank), and the
+ * entries and values of those keys as arrays beside it, all searched where they lie.
+ *
+ *     page   = header  automaton  entries  value area (values.h)  zeros  xxh3:u64
+ *              in whole units of 4096 bytes; the checksum ends the page
+ *     header = form:u8 (1: automaton)  flags:u8  keys:v  automaton size:v
+ *              [entries:v]  [tombstones:v]  [seq_base:v  seq_width:u8]
+ *     flags  = 1 versions: some key has several    2 tombstones
+ *              4 sequences: not all 0              8 values: not all empty
+ *     entries = [a bit per entry: it is the newest of its key]
+ *               [a bit per entry: it is a tombstone]
+ *               [packed sequences above seq_base]
+ *
+ * So the entries of a loaded or fully compacted table, puts with sequence 0, take no byte. Entry
+ * number e of a page is version after version of key after key; without versions it is the rank.
+ * A key's versions never straddle pages.
+ *
+ * Hostile bytes: page_parse() bounds every area by the page and every count by its area, once; the
+ * accessors below need no more checks for e < entries. What depends on the content of an area (the
+ * rank an automaton yields, the place of a value) is checked at each use.
+ */
+#ifndef FIRN_SST_PAGE_H
+#define FIRN_SST_PAGE_H
+
+#include "base/entry.h"
+#include "sst/values.h"
+
+enum page_form { PAGE_AUTOMATON = 1 };
+enum page_flag { PAGE_VERSIONS = 1, PAGE_TOMBSTONES = 2, PAGE_SEQUENCES = 4, PAGE_VALUES = 8 };
+#define PAGE_FLAGS_KNOWN 15
+#define PAGE_HEADER_BYTES_MAX (2 + 5 * VARINT_BYTES_MAX + 1)
+
+struct page {
+    firn_slice automaton;
+    size_t keys, entries, puts;
+    const uint8_t *versions, *tombstones, *seqs; /* NULL: there is no such area */
+    uint64_t seq_base;
+    unsigned seq_width;
+    struct value_area values;
+    size_t header_bytes, entries_bytes, values_bytes, padding_bytes; /* checksum in header_bytes */
+};
+
+/* Compares the checksum of a page that stands at offset of its table. FIRN_CORRUPT. */
+int page_check(const uint8_t id[TABLE_ID_BYTES], uint64_t offset, const uint8_t *bytes,
+               size_t size);
+
+/* Borrows bytes. FIRN_CORRUPT, FIRN_UNSUPPORTED. */
+int page_parse(const uint8_t *bytes, size_t size, struct page *p);
+
+/* The newest version of the key with this rank; p->entries when there is none. */
+static inline size_t page_first_entry(const struct page *p, size_t rank) {
+    return p->versions == NULL ? rank : packed_select(p->versions, p->entries, rank);
+}
+
+/* Whether entry e, REQUIRES: e < entries, is the newest of its key. */
+static inline bool page_entry_is_first(const struct page *p, size_t e) {
+    return p->versions == NULL || packed_bit(p->versions, e);
+}
+
+static inline bool page_entry_is_put(const struct page *p, size_t e) {
+    return p->tombstones == NULL || !packed_bit(p->tombstones, e);
+}
+
+static inline uint64_t page_entry_seq(const struct page *p, size_t e) {
+    return p->seqs == NULL ? 0 : p->seq_base + packed_get(p->seqs, e, p->seq_width);
+}
+
+/* How many puts stand before entry e. */
+static inline size_t page_puts_before(const struct page *p, size_t e) {
+    return p->tombstones == NULL ? e : e - packed_count(p->tombstones, e);
+}
+
+#endif

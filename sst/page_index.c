@@ -1,0 +1,215 @@
+/* A lookup is a binary search over the whole separators that begin blocks, then a walk through one
+ * block that never rebuilds a separator: from the number m of bytes that the key shares with the
+ * separator before (which is not above the key) and the number s that this one shares with that
+ * one, s > m: this one differs from the key where the one before did: it is below, too; s < m: this
+ * one left the one before upwards at a byte which the key has in common: it is above; s = m: only
+ * now bytes are compared, from m on.
+ */
+#include "sst/page_index.h"
+
+/* ---- Building ---- */
+
+void page_index_builder_init(struct page_index_builder *b, struct alloc *alloc) {
+    struct buf *bufs[] = {&b->blocks, &b->block_offsets, &b->units,
+                          &b->keys,   &b->entries,       &b->separator};
+    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
+        buf_init(bufs[i], alloc, MEM_BUILDER);
+    }
+    b->pages = 0;
+}
+
+void page_index_builder_deinit(struct page_index_builder *b) {
+    struct buf *bufs[] = {&b->blocks, &b->block_offsets, &b->units,
+                          &b->keys,   &b->entries,       &b->separator};
+    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
+        buf_deinit(bufs[i]);
+    }
+}
+
+static int append_number(struct buf *numbers, uint64_t v) {
+    return buf_append(numbers, &v, sizeof v);
+}
+
+static int append_counts(struct page_index_builder *b, uint64_t units, uint64_t keys,
+                         uint64_t entries) {
+    int rc = append_number(&b->units, units);
+    rc = rc == FIRN_OK ? append_number(&b->keys, keys) : rc;
+    return rc == FIRN_OK ? append_number(&b->entries, entries) : rc;
+}
+
+static int append_separator(struct page_index_builder *b, firn_slice separator) {
+    size_t shared = 0;
+    int rc = FIRN_OK;
+    if (b->pages % INDEX_BLOCK == 0) {
+        rc = append_number(&b->block_offsets, b->blocks.size);
+    } else {
+        shared = slice_common_prefix(buf_slice(&b->separator), separator);
+        rc = buf_append_varint(&b->blocks, shared);
+    }
+    firn_slice rest = firn_slice_make(slice_bytes(separator) + shared, separator.size - shared);
+    return rc == FIRN_OK ? buf_append_prefixed(&b->blocks, rest) : rc;
+}
+
+int page_index_builder_add(struct page_index_builder *b, firn_slice separator, uint64_t units,
+                           uint64_t keys, uint64_t entries) {
+    int rc = append_counts(b, units, keys, entries);
+    rc = rc == FIRN_OK ? append_separator(b, separator) : rc;
+    rc = rc == FIRN_OK ? buf_assign(&b->separator, separator) : rc;
+    b->pages++;
+    return rc;
+}
+
+static int append_line(struct buf *out, const struct buf *numbers) {
+    return line_append(out, (const uint64_t *)(const void *)numbers->data, numbers->size / 8);
+}
+
+int page_index_builder_finish(struct page_index_builder *b, uint64_t units, uint64_t keys,
+                              uint64_t entries, struct buf *out) {
+    static const uint8_t slack[PACKED_SLACK];
+    int rc;
+    if ((rc = append_counts(b, units, keys, entries)) != FIRN_OK ||
+        (rc = buf_append_varint(out, b->pages)) != FIRN_OK ||
+        (rc = append_line(out, &b->units)) != FIRN_OK ||
+        (rc = append_line(out, &b->keys)) != FIRN_OK ||
+        (rc = append_line(out, &b->entries)) != FIRN_OK ||
+        (rc = append_line(out, &b->block_offsets)) != FIRN_OK ||
+        (rc = buf_append_prefixed(out, buf_slice(&b->blocks))) != FIRN_OK) {
+        return rc;
+    }
+    return buf_append(out, slack, sizeof slack);
+}
+
+/* ---- Opening ---- */
+
+/* Walks all blocks with every check that lookups leave out: blocks follow one another, lengths stay
+ * inside, separators rise. A separator rises over the one before in its block exactly when its rest
+ * is not empty and begins above the byte it replaces, which needs that separator: hence the check
+ * of order is left to sst_table_verify(); wrong order yields wrong pages, never bytes outside. */
+static int check_blocks(const struct page_index *index) {
+    struct reader r = reader_of(firn_slice_make(index->blocks, index->blocks_bytes));
+    uint64_t size = 0;
+    for (size_t page = 0; page < index->pages && !r.failed; page++) {
+        if (page % INDEX_BLOCK == 0) {
+            size_t offset = (size_t)(r.at - index->blocks);
+            if (line_get(&index->block_offsets, page / INDEX_BLOCK) != offset) {
+                return FAIL(FIRN_CORRUPT, "index block of page %zu is not at %zu", page, offset);
+            }
+            size = reader_slice(&r).size;
+        } else {
+            uint64_t shared = reader_varint(&r);
+            if (shared > size) {
+                return FAIL(FIRN_CORRUPT, "separator of page %zu shares %llu of %llu bytes", page,
+                            (unsigned long long)shared, (unsigned long long)size);
+            }
+            size = shared + reader_slice(&r).size;
+        }
+    }
+    if (r.failed || reader_left(&r) != 0) {
+        return FAIL(FIRN_CORRUPT, "index blocks end %zu bytes early", reader_left(&r));
+    }
+    return FIRN_OK;
+}
+
+int page_index_open(firn_slice bytes, struct page_index *index) {
+    struct reader r = reader_of(bytes);
+    uint64_t pages = reader_varint(&r);
+    if (r.failed || pages == 0 || pages > reader_left(&r)) { /* a separator takes a byte at least */
+        return FAIL(FIRN_CORRUPT, "an index of %llu pages in %zu bytes", (unsigned long long)pages,
+                    reader_left(&r));
+    }
+    index->pages = (size_t)pages;
+    int rc;
+    if ((rc = line_read(&r, pages + 1, &index->units)) != FIRN_OK ||
+        (rc = line_read(&r, pages + 1, &index->keys)) != FIRN_OK ||
+        (rc = line_read(&r, pages + 1, &index->entries)) != FIRN_OK ||
+        (rc = line_read(&r, (pages + INDEX_BLOCK - 1) / INDEX_BLOCK, &index->block_offsets)) !=
+            FIRN_OK) {
+        return rc;
+    }
+    firn_slice blocks = reader_slice(&r);
+    index->blocks = slice_bytes(blocks);
+    index->blocks_bytes = blocks.size;
+    firn_slice slack = reader_take(&r, PACKED_SLACK);
+    if (r.failed || reader_left(&r) != 0 || get_u64(slack.data) != 0) {
+        return FAIL(FIRN_CORRUPT, "the index does not end where its fields end");
+    }
+    return check_blocks(index);
+}
+
+/* ---- Looking up ---- */
+
+static inline size_t get_length(const uint8_t **at) {
+    size_t v = *(*at)++;
+    if (v >= 0x80) {
+        v &= 0x7f;
+        for (unsigned shift = 7;; shift += 7) {
+            uint8_t byte = *(*at)++;
+            v |= (size_t)(byte & 0x7f) << shift;
+            if (byte < 0x80) {
+                break;
+            }
+        }
+    }
+    return v;
+}
+
+static firn_slice block_head(const struct page_index *index, size_t block) {
+    const uint8_t *at = index->blocks + line_get(&index->block_offsets, block);
+    size_t size = get_length(&at);
+    return firn_slice_make(at, size);
+}
+
+static size_t find_block(const struct page_index *index, firn_slice key) {
+    size_t low = 0, high = index->block_offsets.count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (slice_compare(block_head(index, middle), key) <= 0) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static firn_slice slice_from(firn_slice s, size_t from) {
+    return firn_slice_make(slice_bytes(s) + from, s.size - from);
+}
+
+size_t page_index_find(const struct page_index *index, firn_slice key) {
+    size_t page = find_block(index, key) * INDEX_BLOCK;
+    size_t end = page + INDEX_BLOCK < index->pages ? page + INDEX_BLOCK : index->pages;
+    firn_slice head = block_head(index, page / INDEX_BLOCK);
+    const uint8_t *at = slice_bytes(head) + head.size;
+    size_t matched = slice_common_prefix(head, key);
+    while (page + 1 < end) {
+        size_t shared = get_length(&at), rest = get_length(&at);
+        if (shared < matched) {
+            break;
+        }
+        if (shared == matched) {
+            firn_slice tail = slice_from(key, matched), here = firn_slice_make(at, rest);
+            size_t common = slice_common_prefix(here, tail);
+            if (common < rest && (common == tail.size || at[common] > slice_bytes(tail)[common])) {
+                break;
+            }
+            matched += common;
+        }
+        at += rest;
+        page++;
+    }
+    return page;
+}
+
+int page_index_separator(const struct page_index *index, size_t page, struct buf *out) {
+    firn_slice head = block_head(index, page / INDEX_BLOCK);
+    const uint8_t *at = slice_bytes(head) + head.size;
+    int rc = buf_assign(out, head);
+    for (size_t i = page % INDEX_BLOCK; rc == FIRN_OK && i > 0; i--) {
+        out->size = get_length(&at);
+        size_t rest = get_length(&at);
+        rc = buf_append(out, at, rest);
+        at += rest;
+    }
+    return rc;
+}

@@ -1,0 +1,438 @@
+/* Opening reads one block at the end of the file; everything else waits until it is asked for. What
+ * the footer says was checked for consistency when it was decoded (format.c), and against the
+ * manifest's picture here; what the index says is checked against the footer when it is loaded.
+ */
+#include "sst/table_internal.h"
+
+#include "base/checksum.h"
+#include "bloom/bloom.h"
+
+#define FOOTER_GUESS_BYTES 4096
+
+int table_failed(const struct sst_table *t, int rc) {
+    if (rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED) {
+        return FAIL(rc, "%06llu.sst: %s", (unsigned long long)t->meta.number, status_message());
+    }
+    return rc;
+}
+
+int table_read(struct sst_table *t, uint64_t offset, void *to, size_t size) {
+    size_t got;
+    int rc = env_read_at(t->file, offset, to, size, &got);
+    if (rc == FIRN_OK && got != size) {
+        rc = FAIL(FIRN_CORRUPT, "the file ends at %llu, within %zu bytes at %llu",
+                  (unsigned long long)(offset + got), size, (unsigned long long)offset);
+    }
+    return rc;
+}
+
+void table_add_resident(struct sst_table *t, size_t bytes) {
+    atomic_fetch_add_explicit(&t->resident, bytes, memory_order_relaxed);
+    if (t->resident_total != NULL) {
+        atomic_fetch_add_explicit(t->resident_total, bytes, memory_order_relaxed);
+    }
+}
+
+size_t table_resident(const struct sst_table *t) {
+    return atomic_load_explicit(&t->resident, memory_order_relaxed);
+}
+
+void table_count_resident_in(struct sst_table *t, _Atomic size_t *total) {
+    t->resident_total = total;
+    atomic_fetch_add_explicit(total, table_resident(t), memory_order_relaxed);
+}
+
+/* ---- Loading sections ---- */
+
+static int load_section(struct sst_table *t, const struct section *s, enum mem_part part,
+                        struct loaded *out) {
+    size_t stored = (size_t)section_stored_bytes(s);
+    const uint8_t *bytes = t->memory == NULL ? NULL : t->memory + s->offset;
+    void *memory = NULL;
+    int rc = FIRN_OK;
+    if (bytes == NULL) {
+        memory = alloc_get(t->alloc, part, stored);
+        if (memory == NULL) {
+            return FAIL(FIRN_NOMEM, "no memory for a %s section of %zu bytes",
+                        section_name(s->kind), stored);
+        }
+        rc = table_read(t, s->offset, memory, stored);
+        bytes = memory;
+    }
+    rc = rc == FIRN_OK ? section_check(t->meta.id, s, bytes) : rc;
+    if (rc != FIRN_OK) {
+        alloc_release(t->alloc, part, memory, stored);
+        return rc;
+    }
+    out->body = firn_slice_make(bytes, (size_t)s->size);
+    out->memory = memory;
+    table_add_resident(t, memory == NULL ? 0 : stored);
+    return FIRN_OK;
+}
+
+static void unload_section(struct sst_table *t, const struct section *s, enum mem_part part,
+                           struct loaded *l) {
+    if (l->memory != NULL) {
+        size_t stored = (size_t)section_stored_bytes(s);
+        alloc_release(t->alloc, part, l->memory, stored);
+        l->memory = NULL;
+        table_add_resident(t, 0 - stored);
+    }
+}
+
+static const struct section *index_section(const struct sst_table *t) {
+    return &t->footer.sections[t->footer.section_count - 1];
+}
+
+static int check_index(const struct sst_table *t, const struct page_index *index) {
+    const struct footer *f = &t->footer;
+    bool ok = index->pages == f->pages && line_get(&index->keys, index->pages) == f->meta.keys &&
+              line_get(&index->entries, index->pages) == f->meta.entries;
+    for (size_t i = 0; ok && i < t->segment_count; i++) {
+        const struct table_segment *s = &t->segments[i];
+        uint64_t first = line_get(&index->units, (size_t)s->first_page);
+        uint64_t end = line_get(&index->units, (size_t)s->page_end);
+        ok = first == s->first_unit && end - first == s->pages->size / FORMAT_UNIT_BYTES;
+    }
+    return ok ? FIRN_OK : FAIL(FIRN_CORRUPT, "the index contradicts the footer");
+}
+
+static int load_index_locked(struct sst_table *t) REQUIRES(&t->mu) {
+    uint8_t header[FORMAT_HEADER_BYTES];
+    int rc = table_read(t, 0, header, sizeof header);
+    rc = rc == FIRN_OK ? header_check(header, &t->footer) : rc;
+    rc = rc == FIRN_OK ? load_section(t, index_section(t), MEM_INDEX, &t->index_loaded) : rc;
+    rc = rc == FIRN_OK ? page_index_open(t->index_loaded.body, &t->index) : rc;
+    rc = rc == FIRN_OK ? check_index(t, &t->index) : rc;
+    if (rc == FIRN_OK && t->memory != NULL) {
+        size_t bytes = (size_t)packed_bytes(t->index.pages, 1);
+        t->checked = alloc_get_zeroed(t->alloc, MEM_INDEX, bytes);
+        rc = t->checked == NULL ? FAIL(FIRN_NOMEM, "no memory for a bit per page") : FIRN_OK;
+        table_add_resident(t, rc == FIRN_OK ? bytes : 0);
+    }
+    if (rc != FIRN_OK) {
+        unload_section(t, index_section(t), MEM_INDEX, &t->index_loaded);
+    }
+    return rc;
+}
+
+int table_load_index(struct sst_table *t) {
+    int rc = FIRN_OK;
+    mutex_lock(&t->mu);
+    if (!atomic_load_explicit(&t->index_ready, memory_order_relaxed)) {
+        rc = load_index_locked(t);
+        atomic_store_explicit(&t->index_ready, rc == FIRN_OK, memory_order_release);
+    }
+    mutex_unlock(&t->mu);
+    return rc;
+}
+
+static int load_segment_locked(struct sst_table *t, struct table_segment *s) REQUIRES(&t->mu) {
+    struct segment *opened = NULL;
+    int rc = load_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded);
+    rc = rc == FIRN_OK ? load_section(t, s->shared, MEM_SHARED, &s->shared_loaded) : rc;
+    if (rc == FIRN_OK) {
+        rc = segment_open(t->alloc, s->phrases_loaded.body, s->shared_loaded.body, &opened);
+    }
+    if (rc != FIRN_OK) {
+        unload_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded);
+        unload_section(t, s->shared, MEM_SHARED, &s->shared_loaded);
+        return rc;
+    }
+    table_add_resident(t, segment_memory(opened));
+    atomic_store_explicit(&s->segment, opened, memory_order_release);
+    return FIRN_OK;
+}
+
+int table_load_segment(struct sst_table *t, struct table_segment *s) {
+    mutex_lock(&t->mu);
+    int rc = table_segment_opened(s) == NULL ? load_segment_locked(t, s) : FIRN_OK;
+    mutex_unlock(&t->mu);
+    return rc;
+}
+
+int table_load_filter(struct sst_table *t, struct table_filter *f) {
+    int rc = FIRN_OK;
+    mutex_lock(&t->mu);
+    if (!atomic_load_explicit(&f->ready, memory_order_relaxed)) {
+        rc = load_section(t, f->section, MEM_FILTER, &f->loaded);
+        rc = rc == FIRN_OK ? bloom_check(f->loaded.body) : rc;
+        if (rc != FIRN_OK) {
+            unload_section(t, f->section, MEM_FILTER, &f->loaded);
+        }
+        atomic_store_explicit(&f->ready, rc == FIRN_OK, memory_order_release);
+    }
+    mutex_unlock(&t->mu);
+    return rc;
+}
+
+int table_segment_of(struct sst_table *t, size_t page, struct table_segment **out) {
+    size_t low = 0, high = t->segment_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (t->segments[middle].first_page <= page) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    *out = &t->segments[low];
+    return table_segment_opened(*out) != NULL ? FIRN_OK : table_load_segment(t, *out);
+}
+
+/* ---- Closing ---- */
+
+static void close_table(struct sst_table *t) {
+    for (size_t i = 0; t->segments != NULL && i < t->segment_count; i++) {
+        struct table_segment *s = &t->segments[i];
+        segment_close(table_segment_opened(s));
+        unload_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded);
+        unload_section(t, s->shared, MEM_SHARED, &s->shared_loaded);
+    }
+    for (size_t i = 0; t->filters != NULL && i < t->filter_count; i++) {
+        unload_section(t, t->filters[i].section, MEM_FILTER, &t->filters[i].loaded);
+    }
+    if (t->checked != NULL) {
+        alloc_release(t->alloc, MEM_INDEX, (void *)t->checked,
+                      (size_t)packed_bytes(t->index.pages, 1));
+    }
+    if (t->footer.section_count > 0) {
+        unload_section(t, index_section(t), MEM_INDEX, &t->index_loaded);
+    }
+    if (t->resident_total != NULL) {
+        atomic_fetch_sub_explicit(t->resident_total, t->resident, memory_order_relaxed);
+    }
+    alloc_release(t->alloc, MEM_INDEX, t->segments, t->segment_count * sizeof *t->segments);
+    alloc_release(t->alloc, MEM_INDEX, t->filters, t->filter_count * sizeof *t->filters);
+    footer_deinit(&t->footer);
+    buf_deinit(&t->footer_bytes);
+    table_meta_deinit(t->alloc, &t->meta);
+    (void)env_close(t->file); /* opened for reading: nothing can be lost */
+    mutex_deinit(&t->mu);
+    alloc_release(t->alloc, MEM_INDEX, t, sizeof *t);
+}
+
+void sst_table_ref(struct sst_table *t) {
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+}
+
+void sst_table_unref(struct sst_table *t) {
+    if (t != NULL && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1) {
+        close_table(t);
+    }
+}
+
+const struct table_meta *sst_table_meta(const struct sst_table *t) {
+    return &t->meta;
+}
+
+/* ---- Opening ---- */
+
+/* Reads the end of the file, and once more when the footer is longer than that. */
+static int read_footer(struct env_file *file, struct buf *bytes, uint64_t *file_bytes) {
+    int rc = env_file_size(file, file_bytes);
+    if (rc == FIRN_OK && *file_bytes < FORMAT_HEADER_BYTES + FORMAT_TRAILER_BYTES) {
+        rc =
+            FAIL(FIRN_CORRUPT, "a file of %llu bytes is no table", (unsigned long long)*file_bytes);
+    }
+    size_t want = FOOTER_GUESS_BYTES;
+    while (rc == FIRN_OK) {
+        size_t got, size = *file_bytes < want ? (size_t)*file_bytes : want;
+        buf_reset(bytes);
+        if ((rc = buf_reserve(bytes, size)) != FIRN_OK ||
+            (rc = env_read_at(file, *file_bytes - size, bytes->data, size, &got)) != FIRN_OK) {
+            break;
+        }
+        if (got != size) {
+            return FAIL(FIRN_CORRUPT, "the file became shorter while it was opened");
+        }
+        rc = footer_size(bytes->data + size - FORMAT_TRAILER_BYTES, *file_bytes, &want);
+        if (rc == FIRN_OK && want <= size) {
+            memmove(bytes->data, bytes->data + size - want, want);
+            bytes->size = want;
+            break;
+        }
+    }
+    return rc;
+}
+
+static int check_meta(const struct table_meta *found, const struct table_meta *expected) {
+    if (memcmp(found->id, expected->id, TABLE_ID_BYTES) != 0) {
+        return FAIL(
+            FIRN_CORRUPT, "the file holds another table: id %016llx..., expected %016llx...",
+            (unsigned long long)get_u64(found->id), (unsigned long long)get_u64(expected->id));
+    }
+    if (found->bytes != expected->bytes || found->keys != expected->keys ||
+        found->entries != expected->entries || found->digest != expected->digest) {
+        return FAIL(FIRN_CORRUPT,
+                    "%llu bytes, %llu keys, %llu entries, digest %016llx; expected %llu, %llu, "
+                    "%llu, %016llx",
+                    (unsigned long long)found->bytes, (unsigned long long)found->keys,
+                    (unsigned long long)found->entries, (unsigned long long)found->digest,
+                    (unsigned long long)expected->bytes, (unsigned long long)expected->keys,
+                    (unsigned long long)expected->entries, (unsigned long long)expected->digest);
+    }
+    return FIRN_OK;
+}
+
+static size_t count_sections(const struct footer *f, enum section_kind kind) {
+    size_t count = 0;
+    for (size_t i = 0; i < f->section_count; i++) {
+        count += f->sections[i].kind == kind;
+    }
+    return count;
+}
+
+/* Sections stand in the order check_tiling() of format.c has asked for. */
+static void sort_sections(struct sst_table *t) {
+    const struct footer *f = &t->footer;
+    struct table_segment *s = t->segments - 1;
+    struct table_filter *filter = t->filters;
+    const struct section *values = NULL;
+    uint64_t units = 0;
+    for (const struct section *at = f->sections; at < f->sections + f->section_count; at++) {
+        switch (at->kind) {
+        case SECTION_VALUES:
+            values = at;
+            break;
+        case SECTION_PAGES:
+            s++;
+            s->first_page = at->first_page;
+            s->page_end = f->pages;
+            s->first_unit = units;
+            s->pages = at;
+            s->values = values;
+            values = NULL;
+            units += at->size / FORMAT_UNIT_BYTES;
+            if (s > t->segments) {
+                s[-1].page_end = s->first_page;
+            }
+            break;
+        case SECTION_PHRASES:
+            s->phrases = at;
+            break;
+        case SECTION_SHARED:
+            s->shared = at;
+            break;
+        case SECTION_FILTER:
+            filter->first_page = at->first_page;
+            filter->section = at;
+            filter++;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+static int list_sections(struct sst_table *t) {
+    t->segment_count = count_sections(&t->footer, SECTION_PAGES);
+    t->filter_count = count_sections(&t->footer, SECTION_FILTER);
+    t->segments = alloc_get_zeroed(t->alloc, MEM_INDEX, t->segment_count * sizeof *t->segments);
+    t->filters = t->segments == NULL
+                     ? NULL
+                     : alloc_get_zeroed(t->alloc, MEM_INDEX, t->filter_count * sizeof *t->filters);
+    if (t->filters == NULL) {
+        return FAIL(FIRN_NOMEM, "no memory for a table of %zu segments", t->segment_count);
+    }
+    sort_sections(t);
+    return FIRN_OK;
+}
+
+static int open_file(struct sst_table *t, firn_env *env, const char *path,
+                     const struct table_meta *expected) {
+    uint64_t file_bytes;
+    int rc = env_open(env, path, ENV_RANDOM, &t->file);
+    rc = rc == FIRN_OK ? read_footer(t->file, &t->footer_bytes, &file_bytes) : rc;
+    rc = rc == FIRN_OK ? footer_decode(buf_slice(&t->footer_bytes), file_bytes, &t->footer) : rc;
+    if (rc == FIRN_OK && expected != NULL) {
+        rc = check_meta(&t->footer.meta, expected);
+    }
+    t->footer.meta.number = t->meta.number;
+    rc = rc == FIRN_OK ? table_meta_copy(t->alloc, &t->footer.meta, &t->meta) : rc;
+    rc = rc == FIRN_OK ? list_sections(t) : rc;
+    if (rc == FIRN_OK) {
+        t->memory = env_file_memory(t->file);
+        t->cache_number = checksum(t->meta.id, TABLE_ID_BYTES, t->meta.number ^ t->meta.digest);
+        t->resident = sizeof *t + t->footer_bytes.capacity +
+                      t->footer.section_capacity * sizeof *t->footer.sections +
+                      t->segment_count * sizeof *t->segments + t->filter_count * sizeof *t->filters;
+    }
+    return rc;
+}
+
+int sst_table_open(struct alloc *alloc, firn_env *env, const char *path,
+                   const struct table_meta *meta, struct page_cache *cache,
+                   struct sst_counters *counters, struct sst_table **out) {
+    *out = NULL;
+    struct sst_table *t = alloc_get_zeroed(alloc, MEM_INDEX, sizeof *t);
+    if (t == NULL) {
+        return FAIL(FIRN_NOMEM, "no memory to open %s", path);
+    }
+    t->alloc = alloc;
+    t->cache = cache;
+    t->counters = counters;
+    t->meta.number = meta->number;
+    atomic_store_explicit(&t->refs, 1, memory_order_relaxed);
+    mutex_init(&t->mu, RANK_TABLE);
+    buf_init(&t->footer_bytes, alloc, MEM_INDEX);
+    footer_init(&t->footer, alloc);
+    int rc = open_file(t, env, path, meta);
+    if (rc != FIRN_OK) {
+        rc = table_failed(t, rc);
+        close_table(t);
+        return rc;
+    }
+    *out = t;
+    return FIRN_OK;
+}
+
+int sst_table_read_meta(struct alloc *alloc, firn_env *env, const char *path, uint64_t number,
+                        struct table_meta *meta) {
+    struct footer footer;
+    struct buf bytes;
+    struct env_file *file = NULL;
+    uint64_t file_bytes;
+    memset(meta, 0, sizeof *meta);
+    footer_init(&footer, alloc);
+    buf_init(&bytes, alloc, MEM_OTHER);
+    int rc = env_open(env, path, ENV_RANDOM, &file);
+    rc = rc == FIRN_OK ? read_footer(file, &bytes, &file_bytes) : rc;
+    rc = rc == FIRN_OK ? footer_decode(buf_slice(&bytes), file_bytes, &footer) : rc;
+    footer.meta.number = number;
+    rc = rc == FIRN_OK ? table_meta_copy(alloc, &footer.meta, meta) : rc;
+    (void)env_close(file);
+    footer_deinit(&footer);
+    buf_deinit(&bytes);
+    return rc;
+}
+
+int sst_table_add_sizes(struct sst_table *t, firn_sizes *sizes) {
+    const struct footer *f = &t->footer;
+    uint64_t in_sections = 0, pages = 0;
+    for (size_t i = 0; i < f->section_count; i++) {
+        const struct section *s = &f->sections[i];
+        uint64_t stored = section_stored_bytes(s);
+        in_sections += stored;
+        pages += s->kind == SECTION_PAGES ? stored : 0;
+        sizes->value_pages += s->kind == SECTION_VALUES ? stored : 0;
+        sizes->phrases += s->kind == SECTION_PHRASES ? stored : 0;
+        sizes->shared_automata += s->kind == SECTION_SHARED ? stored : 0;
+        sizes->filters += s->kind == SECTION_FILTER ? stored : 0;
+        sizes->index += s->kind == SECTION_INDEX ? stored : 0;
+    }
+    uint64_t alignment = f->meta.bytes - in_sections - FORMAT_HEADER_BYTES - t->footer_bytes.size;
+    uint64_t areas = f->automaton_bytes + f->entries_bytes + f->values_bytes + f->padding_bytes;
+    sizes->file_bytes += f->meta.bytes;
+    sizes->headers += FORMAT_HEADER_BYTES + pages - areas;
+    sizes->automata += f->automaton_bytes;
+    sizes->entries += f->entries_bytes;
+    sizes->values += f->values_bytes;
+    sizes->page_padding += f->padding_bytes + alignment;
+    sizes->footers += t->footer_bytes.size;
+    sizes->keys += f->meta.keys;
+    sizes->entry_count += f->meta.entries;
+    sizes->raw_key_bytes += f->meta.raw_key_bytes;
+    sizes->raw_value_bytes += f->meta.raw_value_bytes;
+    return FIRN_OK;
+}

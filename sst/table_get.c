@@ -1,0 +1,381 @@
+/* A lookup: index -> filter -> page -> rank -> entry -> value. Each step is one search in memory
+ * but the page, which is one read of the file when the cache does not have it. The index comes
+ * before the filter because filters cover runs of pages; it answers which page, and with it which
+ * filter.
+ */
+#include "bloom/bloom.h"
+#include "sst/automaton.h"
+#include "sst/table_internal.h"
+
+static void count(struct sst_table *t, size_t field_offset) {
+    if (t->counters != NULL) {
+        void *field = (uint8_t *)t->counters + field_offset;
+        atomic_fetch_add_explicit((_Atomic uint64_t *)field, 1, memory_order_relaxed);
+    }
+}
+#define COUNT(t, field) count((t), offsetof(struct sst_counters, field))
+
+/* ---- Pages ---- */
+
+int table_page_place(struct sst_table *t, const struct table_segment *s, size_t page,
+                     uint64_t *offset, size_t *size) {
+    uint64_t first = line_get(&t->index.units, page) - s->first_unit;
+    uint64_t end = line_get(&t->index.units, page + 1) - s->first_unit;
+    if (first >= end || end > s->pages->size / FORMAT_UNIT_BYTES) {
+        return FAIL(FIRN_CORRUPT, "page %zu has units %llu to %llu of %llu", page,
+                    (unsigned long long)first, (unsigned long long)end,
+                    (unsigned long long)(s->pages->size / FORMAT_UNIT_BYTES));
+    }
+    *offset = s->pages->offset + first * FORMAT_UNIT_BYTES;
+    *size = (size_t)(end - first) * FORMAT_UNIT_BYTES;
+    return FIRN_OK;
+}
+
+/* A page of a file in memory is compared with its checksum once. */
+static int page_in_memory(struct sst_table *t, size_t page, uint64_t offset, size_t size) {
+    _Atomic uint8_t *byte = &t->checked[page / 8];
+    uint8_t bit = (uint8_t)(1u << page % 8);
+    if (atomic_load_explicit(byte, memory_order_relaxed) & bit) {
+        return FIRN_OK;
+    }
+    int rc = page_check(t->meta.id, offset, t->memory + offset, size);
+    if (rc == FIRN_OK) {
+        atomic_fetch_or_explicit(byte, bit, memory_order_relaxed);
+    }
+    return rc;
+}
+
+static int page_in_frame(struct sst_table *t, size_t page, uint64_t offset, size_t size, bool cold,
+                         struct page_frame **frame) {
+    if (t->cache != NULL) {
+        *frame = page_cache_find(t->cache, t->cache_number, page);
+        if (*frame != NULL && page_frame_size(*frame) == size) {
+            COUNT(t, page_cache_hits);
+            return FIRN_OK;
+        }
+        page_frame_release(*frame);
+    }
+    int rc = page_frame_create(t->cache, t->alloc, size, frame);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    COUNT(t, page_reads);
+    rc = table_read(t, offset, page_frame_data(*frame), size);
+    rc = rc == FIRN_OK ? page_check(t->meta.id, offset, page_frame_data(*frame), size) : rc;
+    if (rc != FIRN_OK) {
+        page_frame_release(*frame);
+        *frame = NULL;
+    } else if (t->cache != NULL) {
+        *frame = page_cache_insert(t->cache, t->cache_number, page, *frame, cold);
+    }
+    return rc;
+}
+
+int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_page *out) {
+    uint64_t offset;
+    out->frame = NULL;
+    int rc = table_segment_of(t, page, &out->segment);
+    rc = rc == FIRN_OK ? table_page_place(t, out->segment, page, &offset, &out->size) : rc;
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    if (t->memory != NULL) {
+        out->bytes = t->memory + offset;
+        return page_in_memory(t, page, offset, out->size);
+    }
+    rc = page_in_frame(t, page, offset, out->size, cold, &out->frame);
+    out->bytes = rc == FIRN_OK ? page_frame_data(out->frame) : NULL;
+    return rc;
+}
+
+void table_page_release(struct table_page *p) {
+    page_frame_release(p->frame);
+    p->frame = NULL;
+}
+
+/* ---- Values apart ---- */
+
+int table_value_check(const struct table_segment *s, const struct value_ref *ref) {
+    uint64_t bytes = value_record_bytes(ref->size);
+    if (s->values == NULL || ref->offset < s->values->offset || bytes > s->values->size ||
+        ref->offset - s->values->offset > s->values->size - bytes) {
+        return FAIL(FIRN_CORRUPT, "a value of %llu bytes at %llu lies outside the values section",
+                    (unsigned long long)ref->size, (unsigned long long)ref->offset);
+    }
+    return FIRN_OK;
+}
+
+static int check_chunk(const struct sst_table *t, uint64_t offset, const uint8_t *data,
+                       size_t size) {
+    uint64_t found = format_checksum(t->meta.id, offset, data, size);
+    if (found != get_u64(data + size)) {
+        return FAIL(FIRN_CORRUPT, "value chunk at %llu has checksum %016llx, expected %016llx",
+                    (unsigned long long)offset, (unsigned long long)found,
+                    (unsigned long long)get_u64(data + size));
+    }
+    return FIRN_OK;
+}
+
+static int load_chunk(struct sst_table *t, uint64_t offset, size_t size,
+                      struct value_chunk *chunk) {
+    chunk->offset = 0;
+    int rc = FIRN_OK;
+    if (t->memory != NULL) {
+        chunk->data = t->memory + offset;
+    } else {
+        buf_reset(&chunk->bytes);
+        rc = buf_reserve(&chunk->bytes, size + FORMAT_CHECKSUM_BYTES);
+        chunk->data = chunk->bytes.data;
+        if (rc == FIRN_OK) {
+            rc = table_read(t, offset, chunk->bytes.data, size + FORMAT_CHECKSUM_BYTES);
+        }
+    }
+    rc = rc == FIRN_OK ? check_chunk(t, offset, chunk->data, size) : rc;
+    chunk->offset = rc == FIRN_OK ? offset : 0;
+    return rc;
+}
+
+int table_value_read(struct sst_table *t, const struct value_ref *ref, uint64_t at, void *to,
+                     size_t size, struct value_chunk *chunk) {
+    uint8_t *out = to;
+    while (size > 0) {
+        uint64_t number = at / FORMAT_CHUNK_BYTES, start = number * FORMAT_CHUNK_BYTES;
+        uint64_t offset = ref->offset + start + number * FORMAT_CHECKSUM_BYTES;
+        uint64_t left = ref->size - start;
+        size_t chunk_size = left < FORMAT_CHUNK_BYTES ? (size_t)left : FORMAT_CHUNK_BYTES;
+        int rc = chunk->offset == offset ? FIRN_OK : load_chunk(t, offset, chunk_size, chunk);
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+        size_t skip = (size_t)(at - start), piece = chunk_size - skip;
+        piece = piece < size ? piece : size;
+        memcpy(out, chunk->data + skip, piece);
+        out += piece;
+        at += piece;
+        size -= piece;
+    }
+    return FIRN_OK;
+}
+
+/* Checks a whole record in memory; where `to` is given, moves the value's chunks together there. */
+static int check_record(struct sst_table *t, const struct value_ref *ref, const uint8_t *record,
+                        uint8_t *to) {
+    uint64_t offset = ref->offset;
+    for (uint64_t left = ref->size; left > 0;) {
+        size_t size = left < FORMAT_CHUNK_BYTES ? (size_t)left : FORMAT_CHUNK_BYTES;
+        int rc = check_chunk(t, offset, record, size);
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+        if (to != NULL) {
+            memmove(to, record, size);
+            to += size;
+        }
+        record += size + FORMAT_CHECKSUM_BYTES;
+        offset += size + FORMAT_CHECKSUM_BYTES;
+        left -= size;
+    }
+    return FIRN_OK;
+}
+
+/* The whole value as one frame; or where it lies, when it is one chunk of a file in memory. */
+static int get_value_apart(struct sst_table *t, const struct table_segment *s, firn_slice bytes,
+                           struct sst_value *value) {
+    struct value_ref ref;
+    int rc = value_ref_decode(bytes, &ref);
+    rc = rc == FIRN_OK ? table_value_check(s, &ref) : rc;
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    if (t->memory != NULL && ref.size <= FORMAT_CHUNK_BYTES) {
+        value->bytes = firn_slice_make(t->memory + ref.offset, (size_t)ref.size);
+        return check_record(t, &ref, t->memory + ref.offset, NULL);
+    }
+    size_t stored = (size_t)value_record_bytes(ref.size);
+    rc = page_frame_create(NULL, t->alloc, stored, &value->frame);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    uint8_t *to = page_frame_data(value->frame);
+    const uint8_t *record = t->memory != NULL ? t->memory + ref.offset : to;
+    if (t->memory == NULL) {
+        COUNT(t, page_reads);
+        rc = table_read(t, ref.offset, to, stored);
+    }
+    value->bytes = firn_slice_make(to, (size_t)ref.size);
+    return rc == FIRN_OK ? check_record(t, &ref, record, to) : rc;
+}
+
+/* ---- Looking up ---- */
+
+/* *may_contain is false when the filter of this page says that the key is not there. */
+static int probe_filter(struct sst_table *t, size_t page, uint64_t hash, bool *may_contain) {
+    *may_contain = true;
+    if (t->filter_count == 0) {
+        return FIRN_OK;
+    }
+    size_t low = 0, high = t->filter_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (t->filters[middle].first_page <= page) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    struct table_filter *f = &t->filters[low];
+    if (!atomic_load_explicit(&f->ready, memory_order_acquire)) {
+        int rc = table_load_filter(t, f);
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+    }
+    *may_contain = bloom_may_contain(f->loaded.body, hash);
+    COUNT(t, filter_probes);
+    if (!*may_contain) {
+        COUNT(t, filter_negatives);
+    }
+    return FIRN_OK;
+}
+
+/* The newest version of the key with sequence at most seq. */
+static int find_entry(const struct page *p, const struct segment *segment, firn_slice key,
+                      uint64_t seq, size_t *entry) {
+    uint32_t rank;
+    int rc = automaton_find(segment, p->automaton, key, &rank);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    size_t e = page_first_entry(p, rank);
+    if (rank >= p->keys || e >= p->entries) {
+        return FAIL(FIRN_CORRUPT, "rank %u of %zu keys in a page", rank, p->keys);
+    }
+    while (page_entry_seq(p, e) > seq) {
+        if (++e >= p->entries || page_entry_is_first(p, e)) {
+            return FIRN_NOT_FOUND;
+        }
+    }
+    *entry = e;
+    return FIRN_OK;
+}
+
+/* Hands the pin on p over to the value. */
+static int get_value(struct sst_table *t, const struct page *p, size_t entry,
+                     struct table_page *page, struct sst_value *value) {
+    size_t put = page_puts_before(p, entry);
+    if (put >= p->puts) {
+        return FAIL(FIRN_CORRUPT, "put %zu of %zu in a page", put, p->puts);
+    }
+    firn_slice bytes;
+    int rc = value_area_at(&p->values, put, value_area_offset(&p->values, put), &bytes);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    if (p->values.apart != NULL && packed_bit(p->values.apart, put)) {
+        rc = get_value_apart(t, page->segment, bytes, value);
+        if (rc != FIRN_OK) {
+            page_frame_release(value->frame);
+            memset(value, 0, sizeof *value);
+            return rc;
+        }
+    } else {
+        value->bytes = bytes;
+        value->frame = page->frame;
+        page->frame = NULL;
+    }
+    if (value->frame == NULL) {
+        sst_table_ref(t);
+        value->table = t;
+    }
+    return FIRN_OK;
+}
+
+static int get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t seq, uint8_t *kind,
+               uint64_t *found_seq, struct sst_value *value) {
+    const struct page_index *index;
+    bool may_contain;
+    int rc = table_index(t, &index);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    size_t number = page_index_find(index, key);
+    rc = probe_filter(t, number, hash, &may_contain);
+    if (rc != FIRN_OK || !may_contain) {
+        return rc == FIRN_OK ? FIRN_NOT_FOUND : rc;
+    }
+    struct table_page page;
+    struct page p;
+    size_t entry;
+    rc = table_page_get(t, number, false, &page);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    rc = page_parse(page.bytes, page.size, &p);
+    if (rc == FIRN_OK) {
+        rc = find_entry(&p, table_segment_opened(page.segment), key, seq, &entry);
+    }
+    if (rc == FIRN_OK) {
+        *kind = page_entry_is_put(&p, entry) ? ENTRY_PUT : ENTRY_DELETE;
+        *found_seq = page_entry_seq(&p, entry);
+        if (*kind == ENTRY_PUT && value != NULL) {
+            rc = get_value(t, &p, entry, &page, value);
+        }
+    }
+    table_page_release(&page);
+    return rc;
+}
+
+int sst_table_get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t seq, uint8_t *kind,
+                  uint64_t *found_seq, struct sst_value *value) {
+    if (value != NULL) {
+        memset(value, 0, sizeof *value);
+    }
+    return table_failed(t, get(t, key, hash, seq, kind, found_seq, value));
+}
+
+void sst_value_release(struct sst_value *v) {
+    page_frame_release(v->frame);
+    sst_table_unref(v->table);
+    memset(v, 0, sizeof *v);
+}
+
+/* ---- Counting ---- */
+
+/* Entries of the page that lie below key. */
+static int rank_in_page(struct sst_table *t, const struct table_page *page, firn_slice key,
+                        uint64_t *below) {
+    struct page p;
+    int rc = page_parse(page->bytes, page->size, &p);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    struct automaton_cursor cursor;
+    automaton_cursor_init(&cursor, t->alloc);
+    automaton_cursor_open(&cursor, table_segment_opened(page->segment), p.automaton);
+    rc = automaton_cursor_seek(&cursor, key);
+    *below = cursor.valid ? page_first_entry(&p, cursor.rank) : p.entries;
+    if (rc == FIRN_OK && (*below > p.entries || (cursor.valid && cursor.rank >= p.keys))) {
+        rc = FAIL(FIRN_CORRUPT, "rank %u of %zu keys in a page", cursor.rank, p.keys);
+    }
+    automaton_cursor_deinit(&cursor);
+    return rc;
+}
+
+int sst_table_rank(struct sst_table *t, firn_slice key, uint64_t *entries_below) {
+    const struct page_index *index;
+    *entries_below = 0;
+    int rc = table_index(t, &index);
+    if (rc != FIRN_OK) {
+        return table_failed(t, rc);
+    }
+    size_t number = page_index_find(index, key);
+    struct table_page page;
+    uint64_t below = 0;
+    rc = table_page_get(t, number, false, &page);
+    if (rc == FIRN_OK) {
+        rc = rank_in_page(t, &page, key, &below);
+        table_page_release(&page);
+        *entries_below = rc == FIRN_OK ? line_get(&index->entries, number) + below : 0;
+    }
+    return table_failed(t, rc);
+}

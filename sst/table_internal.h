@@ -1,0 +1,131 @@
+/* sst/table_internal.h: an open table, as seen by the files that implement sst/table.h: table.c
+ * opens it and loads its sections, table_get.c reads pages and values, table_iter.c walks,
+ * table_verify.c checks.
+ *
+ * What is loaded lazily is loaded under `mu` and published by a release store; it never changes
+ * afterwards, so readers need an acquire load and no lock. Nothing is unloaded before the last
+ * reference goes.
+ */
+#ifndef FIRN_SST_TABLE_INTERNAL_H
+#define FIRN_SST_TABLE_INTERNAL_H
+
+#include "sst/page.h"
+#include "sst/page_index.h"
+#include "sst/segment.h"
+#include "sst/table.h"
+
+/* A section's body, verified. */
+struct loaded {
+    firn_slice body;
+    void *memory; /* owned, of section_stored_bytes(); NULL where the file lies in memory */
+};
+
+struct table_segment {
+    /* Constant after open. */
+    uint64_t first_page, page_end, first_unit;
+    const struct section *pages, *phrases, *shared;
+    const struct section *values; /* NULL: none of its values is apart */
+
+    /* Guarded by mu while it is loaded, then constant. */
+    struct loaded phrases_loaded, shared_loaded;
+    _Atomic(struct segment *) segment; /* NULL: not loaded yet */
+};
+
+struct table_filter {
+    /* Constant after open. */
+    uint64_t first_page;
+    const struct section *section;
+
+    /* Guarded by mu while it is loaded, then constant. */
+    struct loaded loaded;
+    _Atomic bool ready;
+};
+
+struct sst_table {
+    /* Constant after open. */
+    struct alloc *alloc;
+    struct env_file *file;
+    const uint8_t *memory; /* the whole file; NULL: it is read through `file` */
+    struct page_cache *cache;
+    uint64_t cache_number;
+    struct sst_counters *counters;
+    struct table_meta meta; /* owned */
+    struct buf footer_bytes;
+    struct footer footer;
+    struct table_segment *segments;
+    struct table_filter *filters;
+    size_t segment_count, filter_count;
+    _Atomic size_t *resident_total; /* of a table cache; NULL: nobody asks */
+
+    /* Guarded by mu while it is loaded, then constant. */
+    struct mutex mu;
+    struct page_index index;
+    struct loaded index_loaded;
+    _Atomic uint8_t *checked; /* a bit per page of a file in memory: its checksum was compared */
+    _Atomic bool index_ready;
+
+    /* Atomic. */
+    _Atomic size_t refs;
+    _Atomic size_t resident; /* bytes this table holds */
+};
+
+/* Names the table in the message of a failure. Returns rc. */
+int table_failed(const struct sst_table *t, int rc);
+
+/* Bytes of the file, in bounds: FIRN_CORRUPT when it ends before. */
+int table_read(struct sst_table *t, uint64_t offset, void *to, size_t size);
+
+int table_load_index(struct sst_table *t);
+int table_load_segment(struct sst_table *t, struct table_segment *s);
+int table_load_filter(struct sst_table *t, struct table_filter *f);
+
+/* The index, loaded when need be. */
+static inline int table_index(struct sst_table *t, const struct page_index **index) {
+    *index = &t->index;
+    return atomic_load_explicit(&t->index_ready, memory_order_acquire) ? FIRN_OK
+                                                                       : table_load_index(t);
+}
+
+/* The segment a page belongs to, its shared sections loaded. */
+int table_segment_of(struct sst_table *t, size_t page, struct table_segment **out);
+
+static inline struct segment *table_segment_opened(struct table_segment *s) {
+    return atomic_load_explicit(&s->segment, memory_order_acquire);
+}
+
+/* Counts memory that the table holds from now on; wraps for what it gives back. */
+void table_add_resident(struct sst_table *t, size_t bytes);
+size_t table_resident(const struct sst_table *t);
+/* Counts all that the table holds, now and later, in *total, which outlives it. */
+void table_count_resident_in(struct sst_table *t, _Atomic size_t *total);
+
+/* ---- table_get.c ---- */
+
+/* Where a page lies, in units and bytes that are inside its section. FIRN_CORRUPT. */
+int table_page_place(struct sst_table *t, const struct table_segment *s, size_t page,
+                     uint64_t *offset, size_t *size);
+
+/* A page in memory; pinned by its frame, or by the table where the file lies in memory. */
+struct table_page {
+    const uint8_t *bytes;
+    size_t size;
+    struct page_frame *frame;
+    struct table_segment *segment;
+};
+int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_page *out);
+void table_page_release(struct table_page *p);
+
+/* Whether the record lies in its segment's values section. FIRN_CORRUPT. */
+int table_value_check(const struct table_segment *s, const struct value_ref *ref);
+
+/* One verified chunk of a value record, kept between reads. Zeroed but for bytes: none. */
+struct value_chunk {
+    struct buf bytes;
+    const uint8_t *data;
+    uint64_t offset; /* in the file; 0: none */
+};
+/* Copies size bytes from `at` of the value. REQUIRES: in its bounds, and table_value_check(). */
+int table_value_read(struct sst_table *t, const struct value_ref *ref, uint64_t at, void *to,
+                     size_t size, struct value_chunk *chunk);
+
+#endif

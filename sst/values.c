@@ -1,0 +1,188 @@
+/* A value's place is the sum of the lengths before it: one sample of that sum for every
+ * VALUE_SAMPLE values keeps a lookup to a few additions and costs about a bit per value, where
+ * offsets alone would cost several more than lengths do.
+ */
+#include "sst/values.h"
+
+enum area_form { AREA_FIXED = 1, AREA_VARIED = 2, AREA_APART = 128 };
+enum ref_tag { REF_RECORD = 1 };
+
+/* ---- Value areas: writing ---- */
+
+void value_plan_add(struct value_plan *plan, uint64_t size, bool apart) {
+    if (plan->puts == 0) {
+        plan->size_min = plan->size_max = size;
+    }
+    plan->size_min = size < plan->size_min ? size : plan->size_min;
+    plan->size_max = size > plan->size_max ? size : plan->size_max;
+    plan->puts++;
+    plan->apart += apart;
+    plan->bytes += size;
+}
+
+static bool plan_is_varied(const struct value_plan *plan) {
+    return plan->size_min != plan->size_max;
+}
+
+static uint64_t sample_count(uint64_t puts) {
+    return puts == 0 ? 0 : (puts - 1) / VALUE_SAMPLE;
+}
+
+uint64_t value_plan_area_bytes(const struct value_plan *plan) {
+    if (plan->bytes == 0) {
+        return 0;
+    }
+    uint64_t bytes = 1 + plan->bytes + (plan->apart > 0 ? packed_bytes(plan->puts, 1) : 0);
+    if (!plan_is_varied(plan)) {
+        return bytes + varint_size(plan->size_min);
+    }
+    return bytes + varint_size(plan->size_min) + 2 + varint_size(plan->bytes) +
+           packed_bytes(plan->puts, packed_width(plan->size_max - plan->size_min)) +
+           packed_bytes(sample_count(plan->puts), packed_width(plan->bytes));
+}
+
+void value_writer_begin(struct value_writer *w, const struct value_plan *plan, uint8_t *to) {
+    memset(w, 0, sizeof *w);
+    w->plan = *plan;
+    if (plan->bytes == 0) {
+        return;
+    }
+    bool varied = plan_is_varied(plan);
+    *to++ = (uint8_t)((varied ? AREA_VARIED : AREA_FIXED) | (plan->apart > 0 ? AREA_APART : 0));
+    to += put_varint(to, plan->size_min);
+    if (varied) {
+        w->length_width = packed_width(plan->size_max - plan->size_min);
+        w->sample_width = packed_width(plan->bytes);
+        *to++ = (uint8_t)w->length_width;
+        *to++ = (uint8_t)w->sample_width;
+        to += put_varint(to, plan->bytes);
+        w->lengths = to;
+        w->samples = to + packed_bytes(plan->puts, w->length_width);
+        to = w->samples + packed_bytes(sample_count(plan->puts), w->sample_width);
+    }
+    if (plan->apart > 0) {
+        w->apart = to;
+        to += packed_bytes(plan->puts, 1);
+    }
+    w->bytes = to;
+}
+
+void value_writer_add(struct value_writer *w, firn_slice bytes, bool apart) {
+    if (w->lengths != NULL) {
+        packed_put(w->lengths, w->put, w->length_width, bytes.size - w->plan.size_min);
+        if (w->put > 0 && w->put % VALUE_SAMPLE == 0) {
+            packed_put(w->samples, w->put / VALUE_SAMPLE - 1, w->sample_width, w->offset);
+        }
+    }
+    if (w->apart != NULL) {
+        packed_put(w->apart, w->put, 1, apart);
+    }
+    if (bytes.size > 0) {
+        memcpy(w->bytes + w->offset, bytes.data, bytes.size);
+    }
+    w->offset += bytes.size;
+    w->put++;
+}
+
+/* ---- Value areas: reading ---- */
+
+int value_area_parse(struct reader *r, size_t puts, struct value_area *area) {
+    uint8_t form = reader_u8(r);
+    area->puts = puts;
+    area->varied = (form & ~AREA_APART) == AREA_VARIED;
+    area->lengths = area->samples = area->apart = NULL;
+    area->length_width = area->sample_width = 0;
+    if (!area->varied && (form & ~AREA_APART) != AREA_FIXED) {
+        return FAIL(FIRN_UNSUPPORTED, "a value area of unknown form %u", form);
+    }
+    uint64_t size_min = reader_varint(r), size;
+    if (area->varied) {
+        area->length_width = reader_u8(r);
+        area->sample_width = reader_u8(r);
+        size = reader_varint(r);
+        area->lengths = packed_take(r, puts, area->length_width);
+        area->samples = packed_take(r, sample_count(puts), area->sample_width);
+    } else if (size_min == 0 || puts == 0 || size_min > reader_left(r) / puts) {
+        return FAIL(FIRN_CORRUPT, "%zu values of %llu bytes in a page", puts,
+                    (unsigned long long)size_min);
+    } else {
+        size = size_min * puts;
+    }
+    area->apart = form & AREA_APART ? packed_take(r, puts, 1) : NULL;
+    area->bytes = r->at;
+    if (r->failed || size == 0 || size > reader_left(r) || size_min > size) {
+        return FAIL(FIRN_CORRUPT, "%zu values of %llu bytes in all in %zu bytes of a page", puts,
+                    (unsigned long long)size, reader_left(r));
+    }
+    area->size_min = (size_t)size_min;
+    area->size = (size_t)size;
+    (void)reader_take(r, size);
+    return FIRN_OK;
+}
+
+size_t value_area_offset(const struct value_area *a, size_t put) {
+    if (!a->varied) {
+        return put * a->size_min;
+    }
+    size_t sample = put / VALUE_SAMPLE, offset = 0;
+    if (sample > 0) {
+        offset = (size_t)packed_get(a->samples, sample - 1, a->sample_width);
+    }
+    for (size_t i = sample * VALUE_SAMPLE; i < put; i++) {
+        offset += value_area_size(a, i);
+    }
+    return offset;
+}
+
+/* ---- Values apart ---- */
+
+size_t value_ref_encode(const struct value_ref *ref, uint8_t to[VALUE_REF_BYTES_MAX]) {
+    size_t size = 0;
+    to[size++] = REF_RECORD;
+    size += put_varint(to + size, ref->offset);
+    size += put_varint(to + size, ref->size);
+    return size;
+}
+
+int value_ref_decode(firn_slice bytes, struct value_ref *ref) {
+    struct reader r = reader_of(bytes);
+    uint8_t tag = reader_u8(&r);
+    ref->offset = reader_varint(&r);
+    ref->size = reader_varint(&r);
+    if (!r.failed && tag != REF_RECORD) {
+        return FAIL(FIRN_UNSUPPORTED, "a value is kept in an unknown way, %u", tag);
+    }
+    if (r.failed || reader_left(&r) != 0 || ref->size == 0 || ref->size > FIRN_VALUE_BYTES_MAX) {
+        return FAIL(FIRN_CORRUPT, "a reference of %zu bytes to a value of %llu bytes at %llu",
+                    bytes.size, (unsigned long long)ref->size, (unsigned long long)ref->offset);
+    }
+    return FIRN_OK;
+}
+
+uint64_t value_record_bytes(uint64_t size) {
+    uint64_t chunks = (size + FORMAT_CHUNK_BYTES - 1) / FORMAT_CHUNK_BYTES;
+    return size + chunks * FORMAT_CHECKSUM_BYTES;
+}
+
+int value_record_write(struct output *out, struct iter *it, struct buf *chunk,
+                       struct value_ref *ref) {
+    firn_slice value = it->entry.value;
+    bool apart = entry_value_is_apart(&it->entry);
+    ref->offset = out->offset;
+    ref->size = value.size;
+    int rc = FIRN_OK;
+    for (size_t at = 0; rc == FIRN_OK && at < value.size; at += FORMAT_CHUNK_BYTES) {
+        size_t left = value.size - at;
+        size_t size = left < FORMAT_CHUNK_BYTES ? left : FORMAT_CHUNK_BYTES;
+        const uint8_t *piece = apart ? NULL : slice_bytes(value) + at;
+        if (apart) {
+            buf_reset(chunk);
+            rc = buf_reserve(chunk, size);
+            rc = rc == FIRN_OK ? iter_value_read(it, at, chunk->data, size) : rc;
+            piece = chunk->data;
+        }
+        rc = rc == FIRN_OK ? output_append(out, piece, size) : rc;
+        rc = rc == FIRN_OK ? output_seal(out, piece, size) : rc;
+    }
+    return rc;
+}

@@ -1,0 +1,388 @@
+/* Tables of many shapes against the entries they were built from, on disk and in memory. */
+#include "sst/table.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/checksum.h"
+#include "tests/support/array_iter.h"
+#include "tests/support/seed.h"
+#include "tests/support/table_scene.h"
+
+#define PATH "table_test.sst"
+
+static const struct scene_shape shapes[] = {
+    {.name = "one key", .keys = 1, .value_bytes_min = 8, .value_bytes_max = 8, .zero_seqs = true},
+    {.name = "one empty value", .keys = 1, .zero_seqs = true},
+    {.name = "sets of keys", .keys = 4000, .zero_seqs = true},
+    {.name = "8-byte values",
+     .keys = 4000,
+     .value_bytes_min = 8,
+     .value_bytes_max = 8,
+     .zero_seqs = true},
+    {.name = "values of many sizes", .keys = 2000, .value_bytes_max = 300},
+    {.name = "values mostly apart", .keys = 300, .value_bytes_max = 5000},
+    {.name = "values read in pieces", .keys = 200, .value_bytes_max = 3000, .apart_bytes_min = 100},
+    {.name = "large values",
+     .keys = 12,
+     .value_bytes_max = 300000,
+     .apart_bytes_min = 1000,
+     .tombstones_percent = 10},
+    {.name = "tombstones",
+     .keys = 2000,
+     .value_bytes_min = 8,
+     .value_bytes_max = 8,
+     .tombstones_percent = 30},
+    {.name = "tombstones only", .keys = 500, .tombstones_percent = 100},
+    {.name = "versions",
+     .keys = 800,
+     .value_bytes_max = 20,
+     .versions_max = 6,
+     .tombstones_percent = 20},
+    {.name = "many versions of few keys",
+     .keys = 5,
+     .value_bytes_max = 40,
+     .versions_max = 3000,
+     .tombstones_percent = 5},
+    {.name = "short and binary keys",
+     .keys = 3000,
+     .key_bytes_max = 12,
+     .value_bytes_max = 9,
+     .versions_max = 2},
+    {.name = "keys up to the limit",
+     .keys = 60,
+     .key_bytes_max = 65535,
+     .value_bytes_max = 20,
+     .versions_max = 2},
+};
+
+struct fixture {
+    struct alloc alloc;
+    firn_env *env;
+    struct scene scene;
+    struct rand r;
+    struct page_cache *cache;
+    struct sst_counters counters;
+    struct table_meta meta;
+    struct sst_table *table;
+};
+
+static void assert_value(const struct entry *e, firn_slice value) {
+    assert_int_equal(value.size, e->value.size);
+    if (value.size > 0) {
+        assert_memory_equal(value.data, e->value.data, value.size);
+    }
+}
+
+static void check_get(struct fixture *f, firn_slice key, uint64_t seq) {
+    const struct entry *expected = scene_find(&f->scene, key, seq);
+    struct sst_value value;
+    uint8_t kind = 0;
+    uint64_t found_seq = 0;
+    int rc = sst_table_get(f->table, key, key_hash(key), seq, &kind, &found_seq, &value);
+    if (expected == NULL) {
+        assert_int_equal(rc, FIRN_NOT_FOUND);
+        return;
+    }
+    assert_int_equal(rc, FIRN_OK);
+    assert_int_equal(kind, expected->kind);
+    assert_int_equal(found_seq, expected->seq);
+    assert_value(expected, value.bytes);
+    sst_value_release(&value);
+    assert_int_equal(sst_table_get(f->table, key, key_hash(key), seq, &kind, &found_seq, NULL),
+                     FIRN_OK);
+}
+
+/* A key of the table, or one changed a little. */
+static firn_slice random_key(struct fixture *f, uint8_t *bytes) {
+    const struct entry *e = &f->scene.entries[rand_below(&f->r, f->scene.count)];
+    size_t size = e->key.size;
+    if (size > 0) {
+        memcpy(bytes, e->key.data, size);
+    }
+    switch (rand_below(&f->r, 4)) {
+    case 0:
+        bytes[size++] = (uint8_t)rand_next(&f->r);
+        break;
+    case 1:
+        size = (size_t)rand_below(&f->r, size + 1);
+        break;
+    case 2:
+        if (size > 0) {
+            bytes[rand_below(&f->r, size)] = (uint8_t)rand_next(&f->r);
+        }
+        break;
+    default:
+        break;
+    }
+    return firn_slice_make(bytes, size);
+}
+
+static void check_gets(struct fixture *f) {
+    static uint8_t bytes[FIRN_KEY_BYTES_MAX + 2];
+    for (size_t i = 0; i < f->scene.count; i += 1 + rand_below(&f->r, 3)) {
+        const struct entry *e = &f->scene.entries[i];
+        check_get(f, e->key, SEQ_MAX);
+        check_get(f, e->key, e->seq);
+        if (e->seq > 0) {
+            check_get(f, e->key, e->seq - 1);
+        }
+    }
+    for (int i = 0; i < 300; i++) {
+        check_get(f, random_key(f, bytes), SEQ_MAX);
+    }
+}
+
+static void check_at(struct fixture *f, const struct iter *it, size_t i) {
+    assert_int_equal(it->status, FIRN_OK);
+    assert_int_equal(it->valid, i < f->scene.count);
+    if (it->valid) {
+        const struct entry *e = &f->scene.entries[i];
+        assert_true(slice_equal(it->entry.key, e->key));
+        assert_int_equal(it->entry.seq, e->seq);
+        assert_int_equal(it->entry.kind, e->kind);
+        assert_int_equal(it->entry.value.size, e->value.size);
+    }
+}
+
+static void check_seeks(struct fixture *f, struct iter *it) {
+    static uint8_t bytes[FIRN_KEY_BYTES_MAX + 2];
+    for (int i = 0; i < 300; i++) {
+        firn_slice key = random_key(f, bytes);
+        const struct entry *e = &f->scene.entries[rand_below(&f->r, f->scene.count)];
+        uint64_t seqs[] = {SEQ_MAX, 0, e->seq, e->seq + 1}, seq = seqs[rand_below(&f->r, 4)];
+        if (rand_below(&f->r, 2) == 0) {
+            key = e->key;
+        }
+        size_t at = scene_rank(&f->scene, key, seq);
+        if (rand_below(&f->r, 2) == 0) {
+            iter_seek(it, key, seq);
+        } else {
+            iter_seek_before(it, key, seq);
+            at--; /* wraps to past the end: not valid */
+        }
+        check_at(f, it, at);
+        for (uint64_t steps = rand_below(&f->r, 5); it->valid && steps > 0; steps--) {
+            bool forward = rand_below(&f->r, 2) == 0;
+            forward ? iter_next(it) : iter_prev(it);
+            at += forward ? 1 : SIZE_MAX;
+            check_at(f, it, at);
+        }
+    }
+}
+
+static void check_ranks(struct fixture *f) {
+    static uint8_t bytes[FIRN_KEY_BYTES_MAX + 2];
+    for (int i = 0; i < 100; i++) {
+        firn_slice key = random_key(f, bytes);
+        uint64_t below;
+        assert_int_equal(sst_table_rank(f->table, key, &below), FIRN_OK);
+        assert_int_equal(below, scene_rank(&f->scene, key, SEQ_MAX));
+    }
+}
+
+static void check_walks(struct fixture *f) {
+    for (int cold = 0; cold < 2; cold++) {
+        struct sst_iter_options options = {.cold = cold};
+        struct iter *it;
+        assert_int_equal(sst_table_iter_create(f->table, &options, &it), FIRN_OK);
+        array_iter_assert_equal(it, f->scene.entries, f->scene.count);
+        check_seeks(f, it);
+        iter_destroy(it);
+    }
+    struct sst_iter_options options = {.keys_only = true};
+    struct iter *it;
+    size_t count = 0;
+    assert_int_equal(sst_table_iter_create(f->table, &options, &it), FIRN_OK);
+    for (iter_first(it); it->valid; iter_next(it)) {
+        assert_int_equal(it->entry.seq, f->scene.entries[count].seq);
+        assert_true(slice_equal(it->entry.key, f->scene.entries[count++].key));
+    }
+    assert_int_equal(count, f->scene.count);
+    iter_destroy(it);
+}
+
+static void print_damage(void *context, const char *message) {
+    (void)context;
+    print_error("damage: %s\n", message);
+}
+
+static void check_sizes(struct fixture *f) {
+    firn_sizes s;
+    memset(&s, 0, sizeof s);
+    assert_int_equal(sst_table_add_sizes(f->table, &s), FIRN_OK);
+    assert_int_equal(s.file_bytes, f->meta.bytes);
+    assert_int_equal(s.headers + s.automata + s.entries + s.values + s.value_pages +
+                         s.page_padding + s.phrases + s.shared_automata + s.filters + s.index +
+                         s.footers,
+                     s.file_bytes);
+    assert_int_equal(s.entry_count, f->scene.count);
+}
+
+static void check_table(struct fixture *f) {
+    assert_int_equal(
+        sst_table_open(&f->alloc, f->env, PATH, &f->meta, f->cache, &f->counters, &f->table),
+        FIRN_OK);
+    check_gets(f);
+    check_walks(f);
+    check_ranks(f);
+    check_sizes(f);
+    assert_int_equal(sst_table_verify(f->table, print_damage, NULL), FIRN_OK);
+    sst_table_unref(f->table);
+}
+
+static void check_meta(struct fixture *f) {
+    struct table_meta read;
+    assert_int_equal(sst_table_read_meta(&f->alloc, f->env, PATH, 7, &read), FIRN_OK);
+    assert_int_equal(read.entries, f->scene.count);
+    assert_int_equal(read.digest, f->meta.digest);
+    assert_int_equal(read.bytes, f->meta.bytes);
+    assert_int_equal(read.seq_max, f->meta.seq_max);
+    assert_true(slice_equal(read.smallest, f->scene.entries[0].key));
+    assert_true(slice_equal(f->meta.largest, f->scene.entries[f->scene.count - 1].key));
+    table_meta_deinit(&f->alloc, &read);
+}
+
+static void check_scene(struct fixture *f, const struct sst_builder_options *options,
+                        size_t cache_bytes) {
+    if (cache_bytes > 0) {
+        assert_int_equal(page_cache_create(&f->alloc, cache_bytes, 0, &f->cache), FIRN_OK);
+    }
+    (void)env_unlink(f->env, PATH);
+    assert_int_equal(scene_build(&f->scene, &f->alloc, f->env, PATH, options, &f->meta), FIRN_OK);
+    check_meta(f);
+    check_table(f);
+    table_meta_deinit(&f->alloc, &f->meta);
+    assert_int_equal(env_unlink(f->env, PATH), FIRN_OK);
+    page_cache_destroy(f->cache);
+    f->cache = NULL;
+    assert_int_equal(f->alloc.total, 0);
+}
+
+static void check_shapes(firn_env *env) {
+    uint64_t seed = test_seed();
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct fixture f = {.env = env};
+        struct sst_builder_options options;
+        print_message("%s\n", shapes[i].name);
+        alloc_init(&f.alloc, NULL);
+        rand_init(&f.r, seed + i);
+        scene_make(&f.scene, &shapes[i], &f.r);
+        scene_options(&options);
+        options.page_bytes = 4096u << rand_below(&f.r, 3);
+        options.effort = rand_below(&f.r, 2) == 0 ? SST_EFFORT_FAST : SST_EFFORT_FULL;
+        check_scene(&f, &options, (size_t)rand_below(&f.r, 3) * 100000);
+        scene_deinit(&f.scene);
+    }
+    env_destroy(env);
+}
+
+static void tables_of_every_shape_hold_what_was_added_on_disk(void **state) {
+    (void)state;
+    firn_env *env;
+    assert_int_equal(env_posix_create(&env), FIRN_OK);
+    check_shapes(env);
+}
+
+static void tables_of_every_shape_hold_what_was_added_in_memory(void **state) {
+    (void)state;
+    firn_env *env;
+    assert_int_equal(env_mem_create(&env), FIRN_OK);
+    check_shapes(env);
+}
+
+static void little_memory_makes_several_segments_in_one_table(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    struct sst_builder_options options;
+    static const struct scene_shape shape = {
+        .keys = 3000, .value_bytes_max = 1200, .versions_max = 3, .tombstones_percent = 10};
+    assert_int_equal(env_mem_create(&f.env), FIRN_OK);
+    alloc_init(&f.alloc, NULL);
+    rand_init(&f.r, test_seed());
+    scene_make(&f.scene, &shape, &f.r);
+    scene_options(&options);
+    options.memory_max = 300000;
+    check_scene(&f, &options, 0);
+    scene_deinit(&f.scene);
+    env_destroy(f.env);
+}
+
+static void more_keys_than_a_filter_takes_make_several_filters(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    struct sst_builder_options options;
+    assert_int_equal(env_mem_create(&f.env), FIRN_OK);
+    alloc_init(&f.alloc, NULL);
+    rand_init(&f.r, test_seed());
+    for (unsigned i = 0; i < 70000; i++) {
+        char key[16];
+        int size = snprintf(key, sizeof key, "%07u", i * 3);
+        scene_add(&f.scene, firn_slice_make(key, (size_t)size), 0, ENTRY_PUT, 0);
+    }
+    scene_options(&options);
+    check_scene(&f, &options, 100000);
+    scene_deinit(&f.scene);
+    env_destroy(f.env);
+}
+
+static void a_filter_answers_for_most_absent_keys(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    struct sst_builder_options options;
+    static const struct scene_shape shape = {.keys = 2000, .zero_seqs = true};
+    assert_int_equal(env_mem_create(&f.env), FIRN_OK);
+    alloc_init(&f.alloc, NULL);
+    rand_init(&f.r, test_seed());
+    scene_make(&f.scene, &shape, &f.r);
+    scene_options(&options);
+    assert_int_equal(scene_build(&f.scene, &f.alloc, f.env, PATH, &options, &f.meta), FIRN_OK);
+    assert_int_equal(sst_table_open(&f.alloc, f.env, PATH, &f.meta, NULL, &f.counters, &f.table),
+                     FIRN_OK);
+    for (unsigned i = 0; i < 1000; i++) {
+        char key[32];
+        int size = snprintf(key, sizeof key, "/usr/absent-%u", i);
+        check_get(&f, firn_slice_make(key, (size_t)size), SEQ_MAX);
+    }
+    assert_int_equal(f.counters.filter_probes, 1000);
+    assert_true(f.counters.filter_negatives > 900);
+    sst_table_unref(f.table);
+    table_meta_deinit(&f.alloc, &f.meta);
+    scene_deinit(&f.scene);
+    env_destroy(f.env);
+}
+
+static void a_small_table_takes_little_more_than_two_blocks(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    struct sst_builder_options options;
+    assert_int_equal(env_mem_create(&f.env), FIRN_OK);
+    alloc_init(&f.alloc, NULL);
+    for (unsigned i = 0; i < 50; i++) {
+        char key[16];
+        int size = snprintf(key, sizeof key, "key%03u", i);
+        scene_add(&f.scene, firn_slice_make(key, (size_t)size), i, ENTRY_PUT, 16);
+    }
+    scene_options(&options);
+    assert_int_equal(scene_build(&f.scene, &f.alloc, f.env, PATH, &options, &f.meta), FIRN_OK);
+    assert_true(f.meta.bytes < 10000);
+    table_meta_deinit(&f.alloc, &f.meta);
+    scene_deinit(&f.scene);
+    env_destroy(f.env);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_of_every_shape_hold_what_was_added_on_disk),
+        cmocka_unit_test(tables_of_every_shape_hold_what_was_added_in_memory),
+        cmocka_unit_test(little_memory_makes_several_segments_in_one_table),
+        cmocka_unit_test(more_keys_than_a_filter_takes_make_several_filters),
+        cmocka_unit_test(a_filter_answers_for_most_absent_keys),
+        cmocka_unit_test(a_small_table_takes_little_more_than_two_blocks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
