@@ -233,6 +233,12 @@ bool sim_deadlocked(const firn_env *env) {
     return sim_machine_of(env)->fibers.deadlocked;
 }
 
+void sim_on_deadlock(firn_env *env, void (*tell)(void *context), void *context) {
+    struct sim_machine *m = sim_machine_of(env);
+    m->fibers.tell_deadlock = tell;
+    m->fibers.deadlock_context = context;
+}
+
 const char *sim_misuse(const firn_env *env) {
     const struct sim_machine *m = sim_machine_of(env);
     return m->misuse[0] == '\0' ? NULL : m->misuse;

@@ -37,6 +37,9 @@ void sim_run_jobs(firn_env *env);
 /* Whether some env_wait() without a deadline could never have ended. It returned false. */
 bool sim_deadlocked(const firn_env *env);
 
+/* Calls back at a deadlock: its caller would most likely wait again, for ever. */
+void sim_on_deadlock(firn_env *env, void (*tell)(void *context), void *context);
+
 /* The first call against the rules of base/env.h, such as an append after a failed one; NULL: none. */
 const char *sim_misuse(const firn_env *env);
 

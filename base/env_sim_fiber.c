@@ -300,6 +300,13 @@ static size_t random_runnable(struct sim_fibers *f, size_t except) {
     return found;
 }
 
+static void deadlock(struct sim_fibers *f) {
+    f->deadlocked = true;
+    if (f->tell_deadlock != NULL) {
+        f->tell_deadlock(f->deadlock_context);
+    }
+}
+
 /* Who runs now that the current fiber cannot:
  *  1. somebody whose deadline has passed,
  *  2. or, by chance, a new job, somebody who yielded, or a sleeper who looks whether it may go on;
@@ -330,14 +337,14 @@ static size_t choose_next(struct sim_fibers *f) {
         sim_fibers_moved(f);
         return next;
     }
-    f->deadlocked = true;
+    deadlock(f);
     return wake(f, 0, true);
 }
 
 bool sim_fibers_wait(struct sim_fibers *f, uint64_t deadline_ns) {
     if (f->count == 0) { /* nobody else exists */
         if (deadline_ns == ENV_FOREVER) {
-            f->deadlocked = true;
+            deadlock(f);
         } else if (*f->clock_ns < deadline_ns) {
             *f->clock_ns = deadline_ns;
         }
@@ -374,6 +381,8 @@ void sim_fibers_yield(struct sim_fibers *f) {
 
 void sim_fibers_drain(struct sim_fibers *f) {
     bool deadlocked = f->deadlocked;
+    void (*tell)(void *) = f->tell_deadlock;
+    f->tell_deadlock = NULL;               /* standing still is an answer here */
     size_t self = f->current == 0 ? 0 : 1; /* a job does not wait for itself */
     for (int rounds = 0; queued_jobs(f) + f->busy > self && rounds < DRAIN_ROUNDS; rounds++) {
         f->deadlocked = false;
@@ -383,4 +392,5 @@ void sim_fibers_drain(struct sim_fibers *f) {
         }
     }
     f->deadlocked = deadlocked;
+    f->tell_deadlock = tell;
 }

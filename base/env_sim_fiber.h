@@ -40,6 +40,8 @@ struct sim_fibers {
     uint64_t wakes; /* for finding the fiber that has slept longest */
     size_t idle;    /* wakes since anything moved */
     bool deadlocked;
+    void (*tell_deadlock)(void *context); /* NULL: nobody */
+    void *deadlock_context;
 };
 
 void sim_fibers_init(struct sim_fibers *f, struct alloc *alloc, struct rand *rand,

@@ -1,0 +1,60 @@
+#include <stdio.h>
+
+#include "tests/support/model.h"
+
+/* Small everything, so that a few thousand operations pass through flushes and merges of many
+ * levels; each set moves something to an end of its range. */
+void model_options(unsigned i, firn_options *options) {
+    static const struct {
+        firn_policy policy;
+        uint32_t size_ratio, level0_runs, threads;
+        uint64_t memtable_entries, memtable_bytes, table_entries, table_bytes;
+        uint32_t page_bytes;
+        bool page_cache, filter;
+        double filter_bits;
+    } sets[MODEL_OPTIONS] = {
+        {FIRN_POLICY_LEVELED, 2, 2, 2, 50, 0, 20, 0, 4096, true, true, 10},
+        {FIRN_POLICY_LEVELED, 4, 1, 1, 200, 0, 100, 0, 4096, true, false, 10},
+        {FIRN_POLICY_TIERED, 2, 2, 2, 50, 0, 20, 0, 4096, true, true, 1},
+        {FIRN_POLICY_TIERED, 4, 4, 4, 100, 0, 1000, 0, 8192, false, true, 10},
+        {FIRN_POLICY_LAZY_LEVELED, 3, 2, 2, 64, 0, 50, 0, 4096, true, true, 16},
+        {FIRN_POLICY_LAZY_LEVELED, 2, 1, 3, 50, 0, 1, 0, 4096, true, true, 10},
+        {FIRN_POLICY_NONE, 10, 4, 1, 300, 0, 0, 0, 4096, true, true, 10},
+        {FIRN_POLICY_LEVELED, 10, 4, 2, 0, 65536, 0, 65536, 16384, true, true, 32},
+        {FIRN_POLICY_LEVELED, 2, 1, 1, 1, 0, 7, 0, 65536, false, false, 10},
+        {FIRN_POLICY_TIERED, 64, 1, 2, 500, 0, 0, 16384, 4096, false, false, 10},
+        {FIRN_POLICY_LEVELED, 10, 4, 2, 0, 0, 0, 0, 4096, true, true, 10},
+        {FIRN_POLICY_LAZY_LEVELED, 10, 64, 64, 1000, 0, 300, 0, 32768, true, true, 10},
+    };
+    firn_options defaults;
+    firn_options_init(&defaults);
+    firn_options_init(options);
+    i %= MODEL_OPTIONS;
+    options->memory_budget = UINT64_C(32) << 20;
+    options->compaction_policy = sets[i].policy;
+    options->size_ratio = sets[i].size_ratio;
+    options->level0_runs = sets[i].level0_runs;
+    options->background_threads = sets[i].threads;
+    options->memtable_entries = sets[i].memtable_entries;
+    options->memtable_bytes = sets[i].memtable_bytes;
+    options->table_entries =
+        sets[i].table_entries != 0 ? sets[i].table_entries : defaults.table_entries;
+    options->table_bytes = sets[i].table_bytes != 0 ? sets[i].table_bytes : defaults.table_bytes;
+    options->page_bytes = sets[i].page_bytes;
+    options->page_cache = sets[i].page_cache;
+    options->page_cache_bytes = i % 3 == 0 ? 65536 : 0;
+    options->filter = sets[i].filter;
+    options->filter_bits_per_key = sets[i].filter_bits;
+}
+
+const char *model_describe(const struct model_setup *setup) {
+    static const char *const keys[MODEL_KEYS] = {"tiny",   "number", "path", "nested",
+                                                 "random", "long",   "mixed"};
+    static const char *const envs[] = {"in memory", "simulated", "on files"};
+    static char text[160];
+    (void)snprintf(text, sizeof text, "seed %llu, %llu operations, keys %s, options %u%s, %s",
+                   (unsigned long long)setup->seed, (unsigned long long)setup->operations,
+                   keys[setup->keys], setup->options, setup->options_change ? " changing" : "",
+                   envs[setup->env]);
+    return text;
+}

@@ -1,0 +1,29 @@
+#include "tests/support/scale.h"
+
+#include <stdlib.h>
+
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+
+double test_scale(void) {
+    const char *text = getenv("FIRN_TEST_SCALE");
+    if (text != NULL) {
+        return strtod(text, NULL);
+    }
+#ifdef SANITIZED
+    return 0.05;
+#else
+    return 1;
+#endif
+}
+
+uint64_t test_scaled(uint64_t count, uint64_t least) {
+    uint64_t scaled = (uint64_t)((double)count * test_scale());
+    return scaled > least ? scaled : least;
+}

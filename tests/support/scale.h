@@ -1,0 +1,13 @@
+/* tests/support/scale.h: how much work the long tests do: FIRN_TEST_SCALE from the environment, 1
+ * by default, less under a sanitizer. */
+#ifndef FIRN_TESTS_SCALE_H
+#define FIRN_TESTS_SCALE_H
+
+#include <stdint.h>
+
+double test_scale(void);
+
+/* count times the scale, at least least. */
+uint64_t test_scaled(uint64_t count, uint64_t least);
+
+#endif
