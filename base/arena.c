@@ -67,7 +67,7 @@ int arena_reserve(struct arena *arena, size_t bytes) {
 
 arena_ref arena_alloc(struct arena *arena, size_t size) {
     size_t bytes = (size + 7) / 8 * 8;
-    if (bytes > arena->reserved - arena->used ||
+    if (size > arena->reserved || bytes > arena->reserved - arena->used ||
         (arena->used + bytes > arena->committed && !commit(arena, arena->used + bytes))) {
         return 0;
     }

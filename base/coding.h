@@ -70,8 +70,10 @@ struct reader {
     bool failed;
 };
 
+/* An empty slice may have no address, and C has no arithmetic on NULL. */
 static inline struct reader reader_of(firn_slice bytes) {
-    struct reader r = {slice_bytes(bytes), slice_bytes(bytes) + bytes.size, false};
+    const uint8_t *at = bytes.size == 0 ? (const uint8_t *)"" : slice_bytes(bytes);
+    struct reader r = {at, at + bytes.size, false};
     return r;
 }
 
