@@ -114,3 +114,16 @@ void alloc_unmap(struct alloc *a, enum mem_part part, void *memory, size_t size)
         alloc_count(a, part, -(ptrdiff_t)whole_pages(size));
     }
 }
+
+char *alloc_plain_text(const void *data, size_t size) {
+    char *text = malloc(size + 1);
+    if (text != NULL) {
+        memcpy(text, data, size);
+        text[size] = '\0';
+    }
+    return text;
+}
+
+void alloc_plain_free(void *memory) {
+    free(memory);
+}

@@ -1,8 +1,8 @@
 /* base/alloc.h: the only caller of an allocator.
  *
- * A database has one `struct alloc`; everything it allocates goes through it and is counted by part,
- * so that memory is known exactly and kept within the budget. Sizes are given again at release: no
- * header is stored. Large things (memtables, page frames) come straight from mmap with
+ * A database has one `struct alloc`; everything it allocates goes through it and is counted by
+ * part, so that memory is known exactly and kept within the budget. Sizes are given again at
+ * release: no header is stored. Large things (memtables, page frames) come straight from mmap with
  * alloc_map() and are counted in the same way.
  *
  * Thread-safe. Out of memory is an answer, FIRN_NOMEM by FAIL() at the caller, never an abort.
@@ -28,11 +28,11 @@ enum mem_part {
 };
 
 struct alloc {
-    firn_allocator host;              /* constant after init; all NULL: the C library's */
-    _Atomic size_t bytes[MEM_PARTS];  /* held now */
-    _Atomic size_t total, peak;       /* held now, and the most ever held */
-    _Atomic uint64_t fail_after;      /* tests: allocations until one fails; 0: never */
-    _Atomic bool fail_persistent;     /* tests: all after it fail, too */
+    firn_allocator host;             /* constant after init; all NULL: the C library's */
+    _Atomic size_t bytes[MEM_PARTS]; /* held now */
+    _Atomic size_t total, peak;      /* held now, and the most ever held */
+    _Atomic uint64_t fail_after;     /* tests: allocations until one fails; 0: never */
+    _Atomic bool fail_persistent;    /* tests: all after it fail, too */
     _Atomic uint64_t allocation_count;
 };
 
@@ -54,6 +54,10 @@ void alloc_unmap(struct alloc *a, enum mem_part part, void *memory, size_t size)
 
 /* Counts memory that was obtained elsewhere (an arena's commits); negative: given back. */
 void alloc_count(struct alloc *a, enum mem_part part, ptrdiff_t bytes);
+
+/* A copy as a C string that belongs to no handle: of the C library, not counted. */
+char *alloc_plain_text(const void *data, size_t size);
+void alloc_plain_free(void *memory);
 
 /* Tests: true when this allocation is the one that must fail. Counts it. */
 bool alloc_must_fail(struct alloc *a);

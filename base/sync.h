@@ -23,10 +23,10 @@
 
 /* The lock order of the whole library. */
 enum mutex_rank {
-    RANK_DB_COMPACT = 1, /* one manual compaction, flush or resume at a time */
-    RANK_DB,             /* the state of a database */
-    RANK_MANIFEST,       /* appending to the manifest */
-    RANK_TABLE_CACHE,    /* open tables */
+    RANK_MANIFEST = 1, /* one edit at a time: from reading a version to installing the next */
+    RANK_DB,           /* the state of a database */
+    RANK_OBSOLETE,     /* files to delete */
+    RANK_TABLE_CACHE,  /* open tables */
     RANK_PAGE_CACHE,     /* a shard of the page cache */
     RANK_TABLE,          /* lazy loading of a table's sections */
     RANK_EPOCH,          /* registering threads */

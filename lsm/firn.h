@@ -374,6 +374,7 @@ FIRN_API int firn_resume(firn_db *db);
 typedef struct firn_memory {
     size_t struct_size;
     uint64_t memtables, page_cache, filters, indexes, shared_sections, builders, iterators, pinned,
+        files, /* of a database in memory */
         other, total;
     uint64_t budget;
 } firn_memory;

@@ -1,0 +1,304 @@
+/* Carrying merges out: a job's tables -> iterators by run -> compaction/merge.h -> an edit. */
+#include <stdio.h>
+
+#include "base/merge_iter.h"
+#include "lsm/job.h"
+#include "lsm/run_iter.h"
+
+struct inputs {
+    struct version *version; /* referenced: keeps the tables */
+    struct iter **iters;
+    size_t count, capacity;
+    uint64_t bytes, entries;
+    struct buf cuts; /* firn_slice: boundaries of the level below the output */
+    struct buf snapshots;
+};
+
+static bool job_has(const struct job *job, uint64_t number) {
+    for (size_t i = 0; i < job->table_count; i++) {
+        if (job->tables[i] == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool compact_mark_locked(firn_db *db, const struct job *job, bool busy) {
+    size_t found = 0;
+    const struct version *v = db->version;
+    for (int pass = 0; pass < 2; pass++) { /* first look, then mark: all or none */
+        for (size_t l = 0; l < v->level_count; l++) {
+            for (size_t i = 0; i < v->levels[l].count; i++) {
+                const struct version_run *run = &v->levels[l].runs[i];
+                for (size_t t = 0; t < run->count; t++) {
+                    struct version_table *table = run->tables[t];
+                    if (!job_has(job, table->meta.number)) {
+                        continue;
+                    }
+                    if (pass == 0) {
+                        found += busy && table->busy ? 0 : 1;
+                    } else {
+                        table->busy = busy;
+                    }
+                }
+            }
+        }
+        if (busy && found != job->table_count) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int add_run(firn_db *db, struct inputs *in, const struct job *job,
+                   const struct version_run *run) {
+    struct version_table **chosen = alloc_get(&db->alloc, MEM_OTHER, run->count * sizeof *chosen);
+    if (chosen == NULL) {
+        return FAIL(FIRN_NOMEM, "no memory for the inputs of a merge");
+    }
+    size_t n = 0;
+    for (size_t t = 0; t < run->count; t++) {
+        if (job_has(job, run->tables[t]->meta.number)) {
+            chosen[n++] = run->tables[t];
+            in->bytes += run->tables[t]->meta.bytes;
+            in->entries += run->tables[t]->meta.entries;
+        }
+    }
+    int rc = FIRN_OK;
+    if (n > 0) {
+        struct sst_iter_options options = {.cold = true};
+        rc = run_iter_create(&db->alloc, db->tables, chosen, n, &options, &in->iters[in->count]);
+        in->count += rc == FIRN_OK;
+    }
+    alloc_release(&db->alloc, MEM_OTHER, chosen, run->count * sizeof *chosen);
+    return rc;
+}
+
+static int gather_cuts(struct inputs *in, size_t level) {
+    const struct version *v = in->version;
+    if (level >= v->level_count || v->levels[level].count == 0) {
+        return FIRN_OK;
+    }
+    const struct version_run *run = &v->levels[level].runs[0];
+    int rc = FIRN_OK;
+    for (size_t t = 0; t < run->count && rc == FIRN_OK; t++) {
+        rc = buf_append(&in->cuts, &run->tables[t]->meta.smallest, sizeof(firn_slice));
+    }
+    return rc;
+}
+
+static int inputs_open(firn_db *db, const struct job *job, struct inputs *in) {
+    memset(in, 0, sizeof *in);
+    buf_init(&in->cuts, &db->alloc, MEM_OTHER);
+    buf_init(&in->snapshots, &db->alloc, MEM_OTHER);
+    mutex_lock(&db->mutex);
+    in->version = db->version;
+    version_ref(in->version);
+    int rc = snapshot_collect_locked(db, &in->snapshots);
+    mutex_unlock(&db->mutex);
+
+    const struct version *v = in->version;
+    for (size_t l = 0; l < v->level_count; l++) {
+        in->capacity += v->levels[l].count;
+    }
+    in->iters = alloc_get_zeroed(&db->alloc, MEM_OTHER, in->capacity * sizeof *in->iters);
+    if (in->iters == NULL) {
+        return FAIL(FIRN_NOMEM, "no memory for the inputs of a merge");
+    }
+    for (size_t l = 0; l < v->level_count; l++) {
+        for (size_t i = 0; i < v->levels[l].count && rc == FIRN_OK; i++) {
+            rc = add_run(db, in, job, &v->levels[l].runs[i]);
+        }
+    }
+    return rc != FIRN_OK ? rc : gather_cuts(in, job->output_level + 1);
+}
+
+static void inputs_close(firn_db *db, struct inputs *in) {
+    for (size_t i = 0; i < in->count; i++) {
+        iter_destroy(in->iters[i]);
+    }
+    alloc_release(&db->alloc, MEM_OTHER, in->iters, in->capacity * sizeof *in->iters);
+    buf_deinit(&in->cuts);
+    buf_deinit(&in->snapshots);
+    version_unref(in->version);
+}
+
+/* The run of the output level that the outputs join: the one that keeps tables besides the inputs;
+ * otherwise a new run, which is the newest of its level. */
+static uint64_t output_run(const struct version *v, const struct job *job, uint64_t new_id) {
+    if (job->output == JOB_OUTPUT_MERGE_INTO_RUN && job->output_level < v->level_count) {
+        const struct version_level *level = &v->levels[job->output_level];
+        for (size_t i = 0; i < level->count; i++) {
+            for (size_t t = 0; t < level->runs[i].count; t++) {
+                if (!job_has(job, level->runs[i].tables[t]->meta.number)) {
+                    return level->runs[i].id;
+                }
+            }
+        }
+    }
+    return new_id;
+}
+
+static int install(firn_db *db, const struct job *job, const struct version *v,
+                   const struct merge_result *result) {
+    struct edit edit;
+    edit_init(&edit, &db->alloc);
+    int rc = FIRN_OK;
+    for (size_t i = 0; i < job->table_count && rc == FIRN_OK; i++) {
+        rc = edit_drop_table(&edit, job->tables[i]);
+    }
+    for (size_t i = 0; i < result->count && rc == FIRN_OK; i++) {
+        uint64_t run = output_run(v, job, result->tables[0].number);
+        rc = edit_add_table(&edit, (uint32_t)job->output_level, run, &result->tables[i]);
+    }
+    rc = rc != FIRN_OK ? rc : install_edit(db, &edit, false);
+    edit_deinit(&edit);
+    return rc;
+}
+
+static size_t builder_bytes(const firn_db *db) {
+    uint64_t share = db->options.memory_budget / 4;
+    return share > (UINT64_C(16) << 20) ? (size_t)share : (size_t)16 << 20;
+}
+
+int compact_run(firn_db *db, const struct job *job, enum sst_effort effort,
+                firn_progress_fn progress, void *context) {
+    struct inputs in;
+    struct merge_result result = {0};
+    int rc = inputs_open(db, job, &in);
+    if (rc == FIRN_OK) {
+        struct job_context job_context = {.db = db, .report = progress, .report_context = context};
+        job_context.totals.bytes_total = in.bytes;
+        job_context.totals.entries_total = in.entries;
+        struct merge_request request;
+        job_setup(&job_context, effort, builder_bytes(db), &request);
+        request.inputs = in.iters;
+        request.input_count = in.count;
+        in.count = 0; /* the merge owns them from here on */
+        request.snapshots = (const uint64_t *)(const void *)in.snapshots.data;
+        request.snapshot_count = in.snapshots.size / sizeof(uint64_t);
+        request.bottom = job->bottom;
+        request.cuts = (const firn_slice *)(const void *)in.cuts.data;
+        request.cut_count = in.cuts.size / sizeof(firn_slice);
+        rc = merge_run(&request, &result);
+    }
+    rc = rc == FIRN_OK && result.count > 0 ? env_sync_dir(db->env, db->path) : rc;
+    rc = rc != FIRN_OK ? rc : install(db, job, in.version, &result);
+    if (rc == FIRN_OK) {
+        count(&db->counters.compactions, 1);
+        count(&db->counters.compaction_bytes, result.bytes_out);
+        count(&db->counters.compaction_read_bytes, in.bytes);
+    }
+    job_discard(db, &result, rc != FIRN_OK);
+    inputs_close(db, &in);
+    return rc;
+}
+
+static void remember_reason_locked(firn_db *db, const struct job *job) {
+    char *slot = db->last_jobs[db->last_job++ % 8];
+    (void)snprintf(slot, sizeof db->last_jobs[0], "%zu tables into level %zu: %s", job->table_count,
+                   job->output_level, job->reason);
+}
+
+/* Picks and marks the next job of the policy; its copy is for the caller to release. */
+static struct job *take_job_locked(firn_db *db) REQUIRES(&db->mutex) {
+    struct shape shape;
+    struct job *job = alloc_get(&db->alloc, MEM_OTHER, sizeof *job);
+    if (job == NULL || db->closing || db->manual_compactions > 0 ||
+        version_shape(db->version, env_wall_ns(db->env), &shape) != FIRN_OK) {
+        alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
+        return NULL;
+    }
+    policy_pick(&shape, &db->policy, job);
+    bool legal = job->any && job_check(&shape, job) == FIRN_OK;
+    shape_deinit(&db->alloc, &shape);
+    if (!legal || !compact_mark_locked(db, job, true)) {
+        alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
+        return NULL;
+    }
+    remember_reason_locked(db, job);
+    return job;
+}
+
+void compact_job(void *context) {
+    firn_db *db = context;
+    int rc = FIRN_OK;
+    mutex_lock(&db->mutex);
+    struct job *job = take_job_locked(db);
+    size_t levels = db->version->level_count;
+    mutex_unlock(&db->mutex);
+    if (job != NULL) {
+        /* Only what will stay for long is worth a full search for sharing. */
+        bool stays = job->bottom && job->output_level >= 2 && job->output_level + 1 >= levels;
+        rc = compact_run(db, job, stays ? SST_EFFORT_FULL : SST_EFFORT_FAST, NULL, NULL);
+        mutex_lock(&db->mutex);
+        if (rc != FIRN_OK) {
+            (void)compact_mark_locked(db, job, false);
+        }
+        mutex_unlock(&db->mutex);
+        alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
+    }
+    job_end(db, rc, false);
+}
+
+/* Waits until no merge runs, then picks and marks everything that overlaps the range. */
+static int take_range_locked(firn_db *db, const firn_range *range, struct job *job)
+    REQUIRES(&db->mutex) {
+    while (db->compactions_running > 0) {
+        if (db->closing) {
+            return FAIL(FIRN_CANCELLED, "the database is being closed");
+        }
+        (void)env_wait(db->env, &db->background, &db->mutex, ENV_FOREVER);
+    }
+    struct shape shape;
+    int rc = version_shape(db->version, env_wall_ns(db->env), &shape);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    policy_pick_range(&shape, &db->policy, range->lower, range->upper, job);
+    if (job->any) {
+        rc = job_check(&shape, job);
+    }
+    shape_deinit(&db->alloc, &shape);
+    if (rc == FIRN_OK && job->any && !compact_mark_locked(db, job, true)) {
+        rc = FAIL(FIRN_BUSY, "a table to be merged is being merged");
+    }
+    if (rc == FIRN_OK && job->any) {
+        remember_reason_locked(db, job);
+    }
+    return rc;
+}
+
+int firn_compact(firn_db *db, const firn_range *range, firn_progress_fn progress, void *context) {
+    const firn_range all = {0};
+    range = range == NULL ? &all : range;
+    int rc = firn_flush(db);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    struct job *job = alloc_get(&db->alloc, MEM_OTHER, sizeof *job);
+    if (job == NULL) {
+        return FAIL(FIRN_NOMEM, "no memory to plan a merge");
+    }
+    mutex_lock(&db->mutex);
+    db->manual_compactions++;
+    rc = take_range_locked(db, range, job);
+    bool any = rc == FIRN_OK && job->any;
+    db->compactions_running += any;
+    db->jobs_running += any;
+    mutex_unlock(&db->mutex);
+    if (any) {
+        rc = compact_run(db, job, SST_EFFORT_FULL, progress, context);
+    }
+    mutex_lock(&db->mutex);
+    if (any && rc != FIRN_OK) {
+        (void)compact_mark_locked(db, job, false);
+    }
+    db->manual_compactions--;
+    mutex_unlock(&db->mutex);
+    if (any) {
+        job_end(db, FIRN_OK, false); /* its failure is its caller's to hear */
+    }
+    alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
+    return rc;
+}

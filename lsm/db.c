@@ -1,0 +1,495 @@
+/* Opening and closing: everything is made in one order and given back in the opposite one; half of
+ * it may be there when something fails, so every step back accepts what was never made. */
+#include "lsm/db.h"
+
+#include "base/env_mem.h"
+#include "lsm/folder.h"
+#include "lsm/options.h"
+
+#define OPEN_TABLES_MAX 512
+#define READ_ONLY_ATTEMPTS 100
+#define TEXT_OF(x) TEXT_OF_(x)
+#define TEXT_OF_(x) #x
+
+const char *firn_version(void) {
+    return TEXT_OF(FIRN_VERSION_MAJOR) "." TEXT_OF(FIRN_VERSION_MINOR) "." TEXT_OF(
+        FIRN_VERSION_PATCH);
+}
+
+const char *firn_errmsg(void) {
+    return status_message();
+}
+
+const char *firn_code_name(int code) {
+    switch (code) {
+    case FIRN_OK:
+        return "FIRN_OK";
+    case FIRN_NOT_FOUND:
+        return "FIRN_NOT_FOUND";
+    case FIRN_TRUNCATED:
+        return "FIRN_TRUNCATED";
+    case FIRN_INVALID:
+        return "FIRN_INVALID";
+    case FIRN_IO:
+        return "FIRN_IO";
+    case FIRN_CORRUPT:
+        return "FIRN_CORRUPT";
+    case FIRN_NOMEM:
+        return "FIRN_NOMEM";
+    case FIRN_BUSY:
+        return "FIRN_BUSY";
+    case FIRN_NO_SPACE:
+        return "FIRN_NO_SPACE";
+    case FIRN_UNSUPPORTED:
+        return "FIRN_UNSUPPORTED";
+    case FIRN_READ_ONLY:
+        return "FIRN_READ_ONLY";
+    case FIRN_EXISTS:
+        return "FIRN_EXISTS";
+    case FIRN_MISSING:
+        return "FIRN_MISSING";
+    case FIRN_TOO_LARGE:
+        return "FIRN_TOO_LARGE";
+    case FIRN_CANCELLED:
+        return "FIRN_CANCELLED";
+    case FIRN_REFUSED:
+        return "FIRN_REFUSED";
+    default:
+        return "unknown code";
+    }
+}
+
+int db_check(const firn_db *db) {
+    if (db == NULL) {
+        return FAIL(FIRN_INVALID, "the database handle is NULL");
+    }
+    if (!fork_guard_is_owner(&db->fork_guard)) {
+        return FAIL(FIRN_INVALID, "%s was opened by the parent of this process", db->path);
+    }
+    return FIRN_OK;
+}
+
+void firn_get_options(const firn_db *db, firn_options *options) {
+    *options = db->options;
+}
+
+/* ---- The folder ---- */
+
+/* The folder that holds `path`. */
+static void parent_of(const char *path, char *parent) {
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') {
+        size--;
+    }
+    while (size > 0 && path[size - 1] != '/') {
+        size--;
+    }
+    while (size > 1 && path[size - 1] == '/') {
+        size--;
+    }
+    memcpy(parent, size == 0 ? "." : path, size == 0 ? 1 : size);
+    parent[size == 0 ? 1 : size] = '\0';
+}
+
+/* A folder without CURRENT: a new database may be made in it when it holds nothing, or only what a
+ * failed creation leaves. */
+static int check_creatable(const firn_db *db, const struct folder *f) {
+    if (!db->options.create_if_missing || db->options.read_only) {
+        return FAIL(FIRN_MISSING, "%s holds no database", db->path);
+    }
+    if (f->foreign > 0) {
+        return FAIL(FIRN_INVALID, "%s is not a database: it holds other files", db->path);
+    }
+    for (size_t i = 0; i < folder_count(f); i++) {
+        enum file_kind kind = folder_at(f, i)->kind;
+        if (kind == FILE_TABLE || kind == FILE_LOG) {
+            return FAIL(FIRN_CORRUPT, "%s has tables or logs, but CURRENT is missing", db->path);
+        }
+    }
+    return FIRN_OK;
+}
+
+static int create_database(firn_db *db, const struct folder *f) {
+    char parent[PATH_BYTES_MAX];
+    parent_of(db->path, parent);
+    for (size_t i = 0; i < folder_count(f); i++) {
+        if (folder_at(f, i)->kind != FILE_LOCK) {
+            obsolete_add(db, folder_at(f, i)->kind, folder_at(f, i)->number);
+        }
+    }
+    int rc = memtable_create(&db->alloc, &db->active.table);
+    rc = rc != FIRN_OK ? rc : recover_create(db, f->highest);
+    return rc != FIRN_OK ? rc : env_sync_dir(db->env, parent);
+}
+
+static int take_lock(firn_db *db) {
+    char path[PATH_BYTES_MAX];
+    file_path(db->path, FILE_LOCK, 0, path);
+    return env_lock(db->env, path, &db->lock);
+}
+
+static int open_existing(firn_db *db) {
+    if (db->options.error_if_exists) {
+        return FAIL(FIRN_EXISTS, "%s exists", db->path);
+    }
+    int rc = memtable_create(&db->alloc, &db->active.table);
+    return rc != FIRN_OK ? rc : recover(db);
+}
+
+static int open_for_writing(firn_db *db) {
+    int rc = FIRN_EXISTS;
+    if (db->options.create_if_missing) {
+        rc = env_make_dir(db->env, db->path);
+    }
+    if (rc != FIRN_OK && rc != FIRN_EXISTS) {
+        return rc;
+    }
+    struct folder
+        folder; /* looked at before the lock, so that LOCK is not left in strange places */
+    rc = folder_list(&db->alloc, db->env, db->path, &folder);
+    if (rc == FIRN_OK && !folder.has_current) {
+        rc = check_creatable(db, &folder);
+    }
+    folder_deinit(&folder);
+    rc = rc != FIRN_OK ? rc : take_lock(db);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    rc = folder_list(&db->alloc, db->env, db->path, &folder);
+    if (rc == FIRN_OK && folder.has_current) {
+        rc = open_existing(db);
+    } else if (rc == FIRN_OK) {
+        rc = check_creatable(db, &folder);
+        rc = rc != FIRN_OK ? rc : create_database(db, &folder);
+    }
+    folder_deinit(&folder);
+    return rc;
+}
+
+/* ---- Reading beside a writer ---- */
+
+/* Opens every table and keeps it open: the writer may delete its file, but not what is open. */
+static int hold_tables(firn_db *db) {
+    for (size_t l = 0; l < db->version->level_count; l++) {
+        for (size_t i = 0; i < db->version->levels[l].count; i++) {
+            const struct version_run *run = &db->version->levels[l].runs[i];
+            for (size_t t = 0; t < run->count; t++) {
+                struct sst_table *table;
+                int rc = table_cache_get(db->tables, &run->tables[t]->meta, &table);
+                rc = rc != FIRN_OK ? rc : buf_append(&db->held_tables, &table, sizeof table);
+                if (rc != FIRN_OK) {
+                    return rc;
+                }
+            }
+        }
+    }
+    return FIRN_OK;
+}
+
+static void release_held_tables(firn_db *db) {
+    for (size_t at = 0; at < db->held_tables.size; at += sizeof(struct sst_table *)) {
+        struct sst_table *table;
+        memcpy(&table, db->held_tables.data + at, sizeof table);
+        sst_table_unref(table);
+    }
+    buf_reset(&db->held_tables);
+}
+
+static void forget_contents(firn_db *db) {
+    release_held_tables(db);
+    (void)manifest_close(db->manifest);
+    db->manifest = NULL;
+    memtable_unref(db->active.table);
+    for (size_t i = 0; i < db->sealed_count; i++) {
+        memtable_unref(db->sealed[i].table);
+    }
+    if (db->version != NULL) {
+        db->version->dropped = NULL; /* closing drops no table */
+        version_unref(db->version);
+    }
+    memset(&db->active, 0, sizeof db->active);
+    db->version = NULL;
+    db->sealed_count = 0;
+    db->old_log_count = 0;
+    db->live_log_count = 0;
+}
+
+/* What was listed may be gone when it is read, since the writer goes on: then all is looked at
+ * anew. */
+static int open_for_reading(firn_db *db) {
+    int rc = FIRN_OK;
+    for (int attempt = 0; attempt < READ_ONLY_ATTEMPTS; attempt++) {
+        rc = open_existing(db);
+        rc = rc != FIRN_OK ? rc : hold_tables(db);
+        if (rc == FIRN_OK || (rc != FIRN_MISSING && rc != FIRN_CORRUPT)) {
+            return rc;
+        }
+        struct folder folder;
+        int listed = folder_list(&db->alloc, db->env, db->path, &folder);
+        bool no_database = listed == FIRN_OK && !folder.has_current;
+        folder_deinit(&folder);
+        if (listed != FIRN_OK || no_database) {
+            return listed != FIRN_OK ? listed
+                                     : FAIL(FIRN_MISSING, "%s holds no database", db->path);
+        }
+        if (attempt + 1 < READ_ONLY_ATTEMPTS) {
+            forget_contents(db);
+            env_sleep_ns(db->env, 1000000);
+        }
+    }
+    return rc;
+}
+
+/* ---- Life ---- */
+
+static void init_fields(firn_db *db) {
+    mutex_init(&db->manifest_mutex, RANK_MANIFEST);
+    mutex_init(&db->mutex, RANK_DB);
+    mutex_init(&db->obsolete_mutex, RANK_OBSOLETE);
+    cond_init(&db->background);
+    snapshot_list_init(&db->snapshots);
+    buf_init(&db->obsolete, &db->alloc, MEM_OTHER);
+    buf_init(&db->held_tables, &db->alloc, MEM_OTHER);
+    options_policy(&db->options, &db->policy);
+    db->has_log = !db->options.in_memory;
+}
+
+static int make_env(firn_db *db) {
+    if (db->options.env != NULL) {
+        db->env = db->options.env;
+    } else {
+        int rc = db->options.in_memory ? env_mem_create(&db->env) : env_posix_create(&db->env);
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+        db->owns_env = true;
+    }
+    return db->options.read_only ? FIRN_OK
+                                 : env_set_threads(db->env, db->options.background_threads);
+}
+
+static int make_parts(firn_db *db, const char *path) {
+    const firn_options *o = &db->options;
+    db->path_size = strlen(path) + 1;
+    if (db->path_size > PATH_BYTES_MAX - 64 || db->path_size == 1) {
+        db->path_size = 0;
+        return FAIL(FIRN_INVALID, "a path of %zu bytes, expected 1 to %d", strlen(path),
+                    PATH_BYTES_MAX - 65);
+    }
+    db->path = alloc_get(&db->alloc, MEM_OTHER, db->path_size);
+    db->picked = alloc_get_zeroed(&db->alloc, MEM_OTHER, sizeof *db->picked);
+    if (db->path == NULL || db->picked == NULL) {
+        return FAIL(FIRN_NOMEM, "%s: no memory to open it", path);
+    }
+    memcpy(db->path, path, db->path_size);
+    int rc = fork_guard_init(&db->fork_guard, &db->alloc);
+    rc = rc != FIRN_OK ? rc : make_env(db);
+    rc = rc != FIRN_OK ? rc : epoch_create(&db->alloc, &db->epoch);
+    if (rc == FIRN_OK && o->page_cache && !o->in_memory) {
+        rc = page_cache_create(&db->alloc, o->page_cache_bytes, o->page_cache_initial_bytes,
+                               &db->pages);
+    }
+    if (rc == FIRN_OK) {
+        rc = table_cache_create(&db->alloc, db->env, db->path, db->pages, &db->sst_counters,
+                                OPEN_TABLES_MAX, o->memory_budget / 2, &db->tables);
+    }
+    return rc;
+}
+
+static void destroy(firn_db *db) {
+    view_reclaim(db);
+    view_destroy(&db->alloc, atomic_load_explicit(&db->view, memory_order_relaxed));
+    forget_contents(db);
+    table_cache_destroy(db->tables);
+    page_cache_destroy(db->pages);
+    epoch_destroy(db->epoch);
+    buf_deinit(&db->obsolete);
+    buf_deinit(&db->held_tables);
+    if (db->lock != NULL) {
+        env_unlock(db->env, db->lock);
+    }
+    if (db->owns_env) {
+        env_destroy(db->env);
+    }
+    if (db->fork_guard.page != NULL) {
+        fork_guard_deinit(&db->fork_guard, &db->alloc);
+    }
+    cond_deinit(&db->background);
+    mutex_deinit(&db->obsolete_mutex);
+    mutex_deinit(&db->mutex);
+    mutex_deinit(&db->manifest_mutex);
+    alloc_release(&db->alloc, MEM_OTHER, db->picked, sizeof *db->picked);
+    alloc_release(&db->alloc, MEM_OTHER, db->path, db->path_size);
+    struct alloc last;
+    alloc_init(&last, &db->alloc.host);
+    alloc_count(&last, MEM_OTHER, sizeof *db);
+    alloc_release(&last, MEM_OTHER, db, sizeof *db);
+}
+
+static int start(firn_db *db) {
+    struct view *view;
+    int rc = view_create(&db->alloc, &view);
+    if (rc == FIRN_OK) {
+        mutex_lock(&db->mutex);
+        view_publish_locked(db, view);
+        pressure_update_locked(db);
+        schedule_locked(db);
+        mutex_unlock(&db->mutex);
+    }
+    return rc;
+}
+
+int firn_open(const char *path, const firn_options *options, firn_db **out) {
+    firn_options resolved;
+    *out = NULL;
+    if (path == NULL) {
+        return FAIL(FIRN_INVALID, "the path of the database is NULL");
+    }
+    if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__) {
+        return FAIL(FIRN_UNSUPPORTED, "firn's files are little-endian, and this machine is not");
+    }
+    int rc = options_resolve(options, &resolved);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    struct alloc first;
+    alloc_init(&first, resolved.allocator);
+    firn_db *db = alloc_get_zeroed(&first, MEM_OTHER, sizeof *db);
+    if (db == NULL) {
+        return FAIL(FIRN_NOMEM, "%s: no memory to open it", path);
+    }
+    alloc_init(&db->alloc, resolved.allocator);
+    alloc_count(&db->alloc, MEM_OTHER, sizeof *db);
+    db->options = resolved;
+    db->options.allocator = resolved.allocator != NULL ? &db->alloc.host : NULL;
+    init_fields(db);
+    rc = make_parts(db, path);
+    if (rc == FIRN_OK) {
+        rc = resolved.read_only ? open_for_reading(db) : open_for_writing(db);
+    }
+    rc = rc != FIRN_OK ? rc : start(db);
+    if (rc != FIRN_OK) {
+        destroy(db);
+        return rc;
+    }
+    *out = db;
+    return FIRN_OK;
+}
+
+static int check_handles_locked(const firn_db *db) {
+    size_t snapshots = db->snapshots.count - db->iterators;
+    if (db->snapshots.count > 0) {
+        return FAIL(FIRN_BUSY, "%s: %llu iterators and %zu snapshots are still open", db->path,
+                    (unsigned long long)db->iterators, snapshots);
+    }
+    return FIRN_OK;
+}
+
+int firn_close(firn_db *db) {
+    int rc = db_check(db);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    mutex_lock(&db->mutex);
+    rc = check_handles_locked(db);
+    if (rc != FIRN_OK) {
+        mutex_unlock(&db->mutex);
+        return rc;
+    }
+    db->closing = true;
+    atomic_store_explicit(&db->cancel, true, memory_order_relaxed);
+    cond_broadcast(&db->background);
+    while (db->jobs_running > 0) {
+        (void)env_wait(db->env, &db->background, &db->mutex, ENV_FOREVER);
+    }
+    mutex_unlock(&db->mutex);
+    if (!db->options.read_only) {
+        rc = log_close(db);
+        view_reclaim(db);
+        obsolete_purge(db);
+        int closed = manifest_close(db->manifest);
+        db->manifest = NULL;
+        rc = rc != FIRN_OK ? rc : closed;
+    }
+    destroy(db);
+    return rc;
+}
+
+/* ---- Destroying ---- */
+
+/* CURRENT goes first: what a crash leaves then is no database, and can be destroyed or created
+ * again. */
+static int destroy_files(firn_env *env, const char *path, const struct folder *f) {
+    static const enum file_kind order[] = {FILE_CURRENT, FILE_CURRENT_TMP, FILE_LOG,
+                                           FILE_TABLE,   FILE_MANIFEST,    FILE_LOCK};
+    char name[PATH_BYTES_MAX];
+    for (size_t k = 0; k < sizeof order / sizeof order[0]; k++) {
+        for (size_t i = 0; i < folder_count(f); i++) {
+            const struct folder_file *file = folder_at(f, i);
+            if (file->kind != order[k]) {
+                continue;
+            }
+            file_path(path, file->kind, file->number, name);
+            int rc = env_unlink(env, name);
+            rc = rc == FIRN_OK && k == 0 ? env_sync_dir(env, path) : rc;
+            if (rc != FIRN_OK && rc != FIRN_MISSING) {
+                return rc;
+            }
+        }
+    }
+    return FIRN_OK;
+}
+
+static int destroy_in(struct alloc *alloc, firn_env *env, const char *path) {
+    struct folder folder;
+    char name[PATH_BYTES_MAX];
+    struct env_lock *lock = NULL;
+    int rc = folder_list(alloc, env, path, &folder);
+    bool ours = rc == FIRN_OK && folder_count(&folder) > 0;
+    if (rc == FIRN_OK && !ours) {
+        rc = FAIL(FIRN_MISSING, "%s holds no database", path);
+    }
+    if (ours) {
+        file_path(path, FILE_LOCK, 0, name);
+        rc = env_lock(env, name, &lock);
+    }
+    if (rc == FIRN_OK) {
+        rc = destroy_files(env, path, &folder);
+    }
+    bool empty = folder.foreign == 0;
+    folder_deinit(&folder);
+    if (lock != NULL) {
+        env_unlock(env, lock);
+    }
+    if (rc == FIRN_OK && empty) {
+        char parent[PATH_BYTES_MAX];
+        parent_of(path, parent);
+        file_path(path, FILE_LOCK, 0, name);
+        (void)env_unlink(env, name);
+        rc = env_remove_dir(env, path);
+        rc = rc != FIRN_OK ? rc : env_sync_dir(env, parent);
+    }
+    return rc;
+}
+
+int firn_destroy(const char *path, const firn_options *options) {
+    firn_options resolved;
+    int rc = options_resolve(options, &resolved);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    if (path == NULL || strlen(path) > PATH_BYTES_MAX - 65) {
+        return FAIL(FIRN_INVALID, "the path of the database is NULL or too long");
+    }
+    firn_env *env = resolved.env;
+    if (env == NULL) {
+        rc = env_posix_create(&env);
+    }
+    struct alloc alloc;
+    alloc_init(&alloc, resolved.allocator);
+    rc = rc != FIRN_OK ? rc : destroy_in(&alloc, env, path);
+    if (resolved.env == NULL) {
+        env_destroy(env);
+    }
+    return rc;
+}

@@ -1,0 +1,121 @@
+/* Flushing: the oldest sealed memtable becomes the newest run of level 0. */
+#include "lsm/job.h"
+
+#define FLUSH_BUILDER_BYTES_MIN (UINT64_C(16) << 20)
+
+static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom,
+                           const struct buf *snapshots, struct merge_result *result) {
+    struct iter *input = NULL;
+    int rc = memtable_iter_create(m, &db->alloc, &input);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    struct job_context context = {.db = db};
+    struct merge_request request;
+    uint64_t share = db->options.memory_budget / 16;
+    job_setup(&context, SST_EFFORT_FAST,
+              share > FLUSH_BUILDER_BYTES_MIN ? share : FLUSH_BUILDER_BYTES_MIN, &request);
+    request.inputs = &input;
+    request.input_count = 1;
+    request.snapshots = (const uint64_t *)(const void *)snapshots->data;
+    request.snapshot_count = snapshots->size / sizeof(uint64_t);
+    request.bottom = bottom;
+    rc = merge_run(&request, result);
+    if (rc == FIRN_OK && result->count > 0) {
+        rc = env_sync_dir(db->env, db->path);
+    }
+    return rc;
+}
+
+static int install(firn_db *db, const struct merge_result *result) {
+    struct edit edit;
+    edit_init(&edit, &db->alloc);
+    int rc = FIRN_OK;
+    for (size_t i = 0; i < result->count && rc == FIRN_OK; i++) {
+        rc = edit_add_table(&edit, 0, result->tables[0].number, &result->tables[i]);
+    }
+    rc = rc != FIRN_OK ? rc : install_edit(db, &edit, true);
+    edit_deinit(&edit);
+    return rc;
+}
+
+void flush_job(void *context) {
+    firn_db *db = context;
+    struct merge_result result = {0};
+    struct buf snapshots;
+    buf_init(&snapshots, &db->alloc, MEM_OTHER);
+
+    mutex_lock(&db->mutex);
+    struct memtable *m = db->sealed[0].table;
+    memtable_ref(m);
+    bool bottom = db->version->table_count == 0;
+    int rc = snapshot_collect_locked(db, &snapshots);
+    mutex_unlock(&db->mutex);
+
+    rc = rc != FIRN_OK ? rc : flush_to_tables(db, m, bottom, &snapshots, &result);
+    rc = rc != FIRN_OK ? rc : install(db, &result);
+    if (rc == FIRN_OK) {
+        count(&db->counters.flushes, 1);
+        count(&db->counters.flush_bytes, result.bytes_out);
+    }
+    job_discard(db, &result, rc != FIRN_OK);
+    buf_deinit(&snapshots);
+    memtable_unref(m);
+    job_end(db, rc, true);
+}
+
+struct flush_request {
+    uint64_t number; /* the memtable to wait for */
+};
+
+static int seal_active(firn_db *db, void *context) {
+    struct flush_request *request = context;
+    mutex_lock(&db->mutex);
+    int rc = error_check_write_locked(db);
+    rc = rc != FIRN_OK ? rc : seal_make_room_locked(db, true);
+    request->number = db->memtable_number;
+    mutex_unlock(&db->mutex);
+    return rc;
+}
+
+int flush_wait_locked(firn_db *db, uint64_t number) {
+    int rc = FIRN_OK;
+    while (rc == FIRN_OK && db->flushed_number < number) {
+        rc = wait_for_job_locked(db);
+    }
+    return rc;
+}
+
+int firn_flush(firn_db *db) {
+    struct flush_request request = {0};
+    int rc = db_check_writable(db);
+    rc = rc != FIRN_OK ? rc : write_exclusive(db, seal_active, &request);
+    if (rc == FIRN_OK) {
+        mutex_lock(&db->mutex);
+        rc = flush_wait_locked(db, request.number);
+        mutex_unlock(&db->mutex);
+    }
+    return rc;
+}
+
+/* Everything in memory goes to a table, so that no log is needed; then writes may begin anew. */
+static int resume(firn_db *db, void *context) {
+    (void)context;
+    mutex_lock(&db->mutex);
+    error_clear_locked(db);
+    db->compaction_set_aside = false;
+    log_retire_locked(db);
+    int rc = seal_make_room_locked(db, true);
+    rc = rc != FIRN_OK ? rc : flush_wait_locked(db, db->memtable_number);
+    if (rc != FIRN_OK) {
+        error_refuse_locked(db, rc);
+    }
+    schedule_locked(db);
+    mutex_unlock(&db->mutex);
+    return rc;
+}
+
+int firn_resume(firn_db *db) {
+    int rc = db_check_writable(db);
+    return rc != FIRN_OK ? rc : write_exclusive(db, resume, NULL);
+}

@@ -1,0 +1,86 @@
+/* The one place where the version changes: edit -> manifest, durable -> version and view, in
+ * memory.
+ *
+ * manifest_mutex is held over the whole step, so edits are logged in the order in which versions
+ * follow each other. The database's mutex is held only at the end.
+ */
+#include "lsm/db.h"
+
+/* The oldest log that a memtable needs when the oldest sealed one is gone (or not). When none needs
+ * one, every log there is now may go: log_begin() claims its number under the mutex. */
+static uint64_t log_number_locked(const firn_db *db, bool flushed) {
+    uint64_t least = db->active.log_min;
+    for (size_t i = flushed ? 1 : 0; i < db->sealed_count; i++) {
+        uint64_t log_min = db->sealed[i].log_min;
+        least = log_min != 0 && (least == 0 || log_min < least) ? log_min : least;
+    }
+    least = least == 0 ? counted(&db->next_file) : least;
+    return least > db->log_number ? least : db->log_number;
+}
+
+static void drop_logs_locked(firn_db *db) REQUIRES(&db->mutex) {
+    size_t kept = 0;
+    for (size_t i = 0; i < db->live_log_count; i++) {
+        if (db->live_logs[i] >= db->log_number) {
+            db->live_logs[kept++] = db->live_logs[i];
+        } else {
+            obsolete_add(db, FILE_LOG, db->live_logs[i]);
+        }
+    }
+    db->live_log_count = kept;
+}
+
+static void publish_locked(firn_db *db, struct version *next, struct view *view,
+                           const struct edit *edit, bool flushed) REQUIRES(&db->mutex) {
+    db->version = next;
+    db->log_number = edit->log_number;
+    drop_logs_locked(db);
+    if (flushed) {
+        db->sealed_count--;
+        memmove(db->sealed, db->sealed + 1, db->sealed_count * sizeof db->sealed[0]);
+        db->flushed_number++;
+        db->flushed_seq = edit->last_seq > db->flushed_seq ? edit->last_seq : db->flushed_seq;
+    }
+    view_publish_locked(db, view);
+    pressure_update_locked(db);
+}
+
+int install_edit(firn_db *db, struct edit *edit, bool flushed) {
+    struct version *next = NULL;
+    struct view *view;
+    int rc = view_create(&db->alloc, &view); /* before the edit is durable: nothing may fail then */
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    mutex_lock(&db->manifest_mutex);
+    mutex_lock(&db->mutex);
+    struct version *base = db->version;
+    struct memtable *released = flushed ? db->sealed[0].table : NULL;
+    edit->has_log_number = true;
+    edit->log_number = log_number_locked(db, flushed);
+    mutex_unlock(&db->mutex);
+    edit->has_next_file = true;
+    edit->next_file = counted(&db->next_file);
+    edit->has_last_seq = true;
+    edit->last_seq = counted(&db->last_seq);
+
+    rc = version_apply(base, edit, &next);
+    rc = rc != FIRN_OK ? rc
+                       : manifest_log(db->manifest, edit, next, &db->next_file, MANIFEST_BYTES_MAX);
+    if (rc == FIRN_OK) {
+        atomic_store_explicit(&db->edit_number, manifest_get_state(db->manifest)->edit_number,
+                              memory_order_release);
+        mutex_lock(&db->mutex);
+        publish_locked(db, next, view, edit, flushed);
+        mutex_unlock(&db->mutex);
+    }
+    mutex_unlock(&db->manifest_mutex);
+    if (rc == FIRN_OK) {
+        version_unref(base);
+        memtable_unref(released);
+    } else {
+        version_unref(next);
+        view_destroy(&db->alloc, view);
+    }
+    return rc;
+}

@@ -1,0 +1,106 @@
+#include "lsm/job.h"
+
+static int new_file(void *context, uint64_t *number, char *path, size_t size) {
+    firn_db *db = ((struct job_context *)context)->db;
+    *number = db_new_file_number(db);
+    table_file_path(db->path, *number, path, size);
+    return FIRN_OK;
+}
+
+static int progress(void *context, uint64_t entries_in, uint64_t bytes_out) {
+    struct job_context *c = context;
+    (void)bytes_out;
+    env_yield(c->db->env, "merge");
+    if (atomic_load_explicit(&c->db->cancel, memory_order_relaxed)) {
+        return FAIL(FIRN_CANCELLED, "the database is being closed");
+    }
+    if (c->report != NULL) {
+        firn_progress now = c->totals;
+        now.entries_done = entries_in;
+        now.bytes_done = now.entries_total == 0
+                             ? 0
+                             : (uint64_t)((double)now.bytes_total * (double)entries_in /
+                                          (double)now.entries_total);
+        if (c->report(c->report_context, &now) != 0) {
+            return FAIL(FIRN_CANCELLED, "cancelled by its caller");
+        }
+    }
+    return FIRN_OK;
+}
+
+void job_setup(struct job_context *context, enum sst_effort effort, size_t builder_bytes,
+               struct merge_request *request) {
+    firn_db *db = context->db;
+    const firn_options *o = &db->options;
+    memset(request, 0, sizeof *request);
+    request->alloc = &db->alloc;
+    request->env = db->env;
+    request->builder.form = o->table_form;
+    request->builder.page_bytes = o->page_bytes;
+    request->builder.effort = effort;
+    request->builder.filter_bits_per_key = o->filter ? o->filter_bits_per_key : 0;
+    request->builder.memory_max = builder_bytes;
+    request->builder.keyspace = KEYSPACE_DEFAULT;
+    request->builder.value_inline_max = VALUE_INLINE_MAX;
+    request->builder.created_ns = env_wall_ns(db->env);
+    request->table_bytes = o->table_bytes;
+    request->table_entries = o->table_entries;
+    request->new_file = new_file;
+    request->progress = progress;
+    request->context = context;
+}
+
+void job_discard(firn_db *db, struct merge_result *result, bool failed) {
+    for (size_t i = 0; failed && i < result->created_count; i++) {
+        obsolete_add(db, FILE_TABLE, result->created[i]);
+    }
+    merge_result_deinit(&db->alloc, result);
+}
+
+/* Waits out the pause after a failure, then schedules again. */
+static void retry_job(void *context) {
+    firn_db *db = context;
+    mutex_lock(&db->mutex);
+    while (!db->closing && db->error.state == ERROR_RETRY &&
+           env_now_ns(db->env) < db->error.retry_at_ns) {
+        (void)env_wait(db->env, &db->background, &db->mutex, db->error.retry_at_ns);
+    }
+    db->retry_pending = false;
+    db->jobs_running--;
+    schedule_locked(db);
+    cond_broadcast(&db->background);
+    mutex_unlock(&db->mutex);
+}
+
+static void schedule_retry_locked(firn_db *db) REQUIRES(&db->mutex) {
+    if (db->error.state != ERROR_RETRY || db->error.attempts > ERROR_ATTEMPTS_MAX ||
+        db->retry_pending || db->closing) {
+        return;
+    }
+    db->jobs_running++;
+    db->retry_pending = env_submit(db->env, ENV_FLUSH, retry_job, db) == FIRN_OK;
+    if (!db->retry_pending) {
+        db->jobs_running--;
+    }
+}
+
+void job_end(firn_db *db, int rc, bool flush) {
+    view_reclaim(db);
+    obsolete_purge(db);
+    mutex_lock(&db->mutex);
+    if (rc == FIRN_OK) {
+        error_job_succeeded_locked(db);
+    } else {
+        error_job_failed_locked(db, rc);
+        schedule_retry_locked(db);
+    }
+    if (flush) {
+        db->flush_running = false;
+    } else {
+        db->compactions_running--;
+    }
+    db->jobs_running--;
+    schedule_locked(db);
+    cond_broadcast(&db->background);
+    mutex_unlock(&db->mutex);
+}

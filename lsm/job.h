@@ -1,0 +1,28 @@
+/* lsm/job.h: what flushes and merges have in common: the set-up of compaction/merge.h for a
+ * database, and the end of a job. */
+#ifndef FIRN_LSM_JOB_H
+#define FIRN_LSM_JOB_H
+
+#include "compaction/merge.h"
+#include "lsm/db.h"
+
+struct job_context {
+    firn_db *db;
+    firn_progress_fn report; /* NULL: nobody asked */
+    void *report_context;
+    firn_progress totals;
+};
+
+/* Fills in all of the request but inputs, snapshots and bottom. */
+void job_setup(struct job_context *context, enum sst_effort effort, size_t builder_bytes,
+               struct merge_request *request);
+
+/* Names the files of a failed merge for deletion, and frees the result. */
+void job_discard(firn_db *db, struct merge_result *result, bool failed);
+
+/* The end of a background job that returned rc: tells the error state machine, frees what was
+ * waiting for it, and schedules what is due. Touches nothing of db after the last job was counted
+ * out. */
+void job_end(firn_db *db, int rc, bool flush);
+
+#endif

@@ -1,0 +1,176 @@
+/* The session's write-ahead log. Leader only, no mutex held but where said.
+ *
+ * A log begins with the first write after opening, sealing or a failure. Older logs stay on
+ * old_logs until the memtables that need them are in tables. The rule that is easy to break: a sync
+ * write makes all earlier writes durable, also those in older logs; so these are synced first. One
+ * that cannot be synced any more, because an append to it failed, is replaced by flushing its
+ * memtable.
+ */
+#include "lsm/db.h"
+
+static void forget_live_locked(firn_db *db, uint64_t number) REQUIRES(&db->mutex) {
+    for (size_t i = 0; i < db->live_log_count; i++) {
+        if (db->live_logs[i] == number) {
+            db->live_logs[i] = db->live_logs[--db->live_log_count];
+            return;
+        }
+    }
+}
+
+void log_retire_locked(firn_db *db) {
+    if (db->wal == NULL) {
+        return;
+    }
+    struct old_log log = {
+        .writer = db->wal,
+        .number = wal_writer_number(db->wal),
+        .bytes = wal_writer_bytes(db->wal),
+        .durable = wal_writer_durable(db->wal) == wal_writer_bytes(db->wal),
+        .poisoned = wal_writer_poisoned(db->wal),
+    };
+    db->wal = NULL;
+    if (log.bytes == 0) { /* not even its header was written: nothing in it counts */
+        (void)wal_writer_close(log.writer);
+        forget_live_locked(db, log.number);
+        obsolete_add(db, FILE_LOG, log.number);
+        return;
+    }
+    db->old_logs[db->old_log_count++] = log; /* there is room: log_begin_locked() saw to it */
+}
+
+void log_prune_locked(firn_db *db) {
+    size_t kept = 0;
+    for (size_t i = 0; i < db->old_log_count; i++) {
+        struct old_log *log = &db->old_logs[i];
+        if (log->number >= db->log_number) {
+            db->old_logs[kept++] = *log;
+        } else {
+            (void)wal_writer_close(log->writer); /* its contents are in tables */
+        }
+    }
+    db->old_log_count = kept;
+}
+
+/* Takes a number for a new log and claims it in one step, so that a flush in between cannot take it
+ * for the number of a log that nothing needs. */
+static int log_begin_locked(firn_db *db, struct wal_header *header) REQUIRES(&db->mutex) {
+    log_retire_locked(db);
+    log_prune_locked(db);
+    if (db->old_log_count + 1 >= WAL_OLDER_MAX || db->live_log_count >= LIVE_LOGS_ROOM) {
+        return FAIL(FIRN_REFUSED, "%s: %zu logs wait for their memtables to be flushed", db->path,
+                    db->old_log_count);
+    }
+    header->number = db_new_file_number(db);
+    if (db->active.log_min == 0) {
+        db->active.log_min = header->number;
+    }
+    db->live_logs[db->live_log_count++] = header->number;
+    return FIRN_OK;
+}
+
+int log_begin(firn_db *db) {
+    if (db->wal != NULL && !wal_writer_poisoned(db->wal)) {
+        return FIRN_OK;
+    }
+    struct wal_header header = {0};
+    memcpy(header.database_id, db->id, sizeof header.database_id);
+    header.edit_number = atomic_load_explicit(&db->edit_number, memory_order_acquire);
+    mutex_lock(&db->mutex);
+    int rc = log_begin_locked(db, &header);
+    mutex_unlock(&db->mutex);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    for (size_t i = 0; i < db->old_log_count; i++) {
+        header.older[header.older_count].number = db->old_logs[i].number;
+        header.older[header.older_count++].bytes = db->old_logs[i].bytes;
+    }
+    rc = wal_writer_create(&db->alloc, db->env, db->path, &header, &db->wal);
+    if (rc != FIRN_OK) {
+        mutex_lock(&db->mutex);
+        forget_live_locked(db, header.number);
+        mutex_unlock(&db->mutex);
+        obsolete_add(db, FILE_LOG, header.number);
+    }
+    return rc;
+}
+
+/* A log from before this session: its bytes may still be in the system's cache only. */
+static int sync_recovered(firn_db *db, const struct old_log *log) {
+    char path[PATH_BYTES_MAX];
+    file_path(db->path, FILE_LOG, log->number, path);
+    struct env_file *file;
+    int rc = env_open(db->env, path, ENV_SEQUENTIAL, &file);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    rc = env_sync(file);
+    int closed = env_close(file);
+    return rc != FIRN_OK ? rc : closed;
+}
+
+/* Waits until the memtable of a log that cannot be synced is in a table. */
+static int flush_instead(firn_db *db, uint64_t number) {
+    int rc = FIRN_OK;
+    mutex_lock(&db->mutex);
+    if (db->active.log_min != 0 && db->active.log_min <= number) {
+        rc = seal_make_room_locked(db, true);
+    }
+    while (rc == FIRN_OK && db->log_number <= number) {
+        rc = wait_for_job_locked(db);
+    }
+    mutex_unlock(&db->mutex);
+    return rc;
+}
+
+int log_prepare_sync(firn_db *db) {
+    mutex_lock(&db->mutex);
+    log_prune_locked(db);
+    mutex_unlock(&db->mutex);
+    /* Flushing may seal, which adds to old_logs: so by index, to the end as it is then. */
+    for (size_t i = 0; i < db->old_log_count; i++) {
+        if (db->old_logs[i].poisoned && !db->old_logs[i].durable) {
+            int rc = flush_instead(db, db->old_logs[i].number);
+            if (rc != FIRN_OK) {
+                return rc;
+            }
+            db->old_logs[i].durable = true; /* what it held is */
+        }
+    }
+    return FIRN_OK;
+}
+
+int log_sync(firn_db *db) {
+    for (size_t i = 0; i < db->old_log_count; i++) {
+        struct old_log *log = &db->old_logs[i];
+        if (log->durable) {
+            continue;
+        }
+        int rc = log->writer != NULL ? wal_writer_sync(log->writer) : sync_recovered(db, log);
+        if (rc != FIRN_OK) {
+            log->poisoned = true;
+            return rc;
+        }
+        log->durable = true;
+    }
+    count(&db->counters.log_syncs, 1);
+    return wal_writer_sync(db->wal);
+}
+
+int log_close(firn_db *db) {
+    int rc = FIRN_OK;
+    if (db->wal != NULL && wal_writer_bytes(db->wal) > 0) {
+        rc = wal_writer_poisoned(db->wal) ? FIRN_OK : log_sync(db);
+        rc = rc != FIRN_OK ? rc : wal_writer_mark(db->wal);
+    }
+    if (db->wal != NULL) {
+        int closed = wal_writer_close(db->wal);
+        rc = rc != FIRN_OK ? rc : closed;
+        db->wal = NULL;
+    }
+    for (size_t i = 0; i < db->old_log_count; i++) {
+        (void)wal_writer_close(db->old_logs[i].writer);
+    }
+    db->old_log_count = 0;
+    return rc;
+}

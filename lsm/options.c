@@ -1,0 +1,296 @@
+/* Options by name, as text, and their limits: one table for all of it. */
+#include "lsm/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/status.h"
+
+enum option_type { OPTION_BOOL, OPTION_U32, OPTION_U64, OPTION_DOUBLE, OPTION_FORM, OPTION_POLICY };
+
+struct option {
+    const char *name;
+    enum option_type type;
+    size_t offset;
+    double least, most; /* 0 is allowed besides, where zero_chooses */
+    bool zero_chooses;
+};
+
+#define MIB 1048576.0
+#define GIB (1024 * MIB)
+
+static const struct option options_table[] = {
+    {"create_if_missing", OPTION_BOOL, offsetof(firn_options, create_if_missing), 0, 1, false},
+    {"error_if_exists", OPTION_BOOL, offsetof(firn_options, error_if_exists), 0, 1, false},
+    {"read_only", OPTION_BOOL, offsetof(firn_options, read_only), 0, 1, false},
+    {"in_memory", OPTION_BOOL, offsetof(firn_options, in_memory), 0, 1, false},
+    {"memory_budget", OPTION_U64, offsetof(firn_options, memory_budget), 16 * MIB, 65536 * GIB,
+     false},
+    {"memtable_bytes", OPTION_U64, offsetof(firn_options, memtable_bytes), 65536, 16 * GIB, true},
+    {"memtable_entries", OPTION_U64, offsetof(firn_options, memtable_entries), 1, 4e9, true},
+    {"table_form", OPTION_FORM, offsetof(firn_options, table_form), 0, 0, false},
+    {"page_bytes", OPTION_U32, offsetof(firn_options, page_bytes), 4096, 65536, false},
+    {"table_bytes", OPTION_U64, offsetof(firn_options, table_bytes), 4096, 1024 * GIB, false},
+    {"table_entries", OPTION_U64, offsetof(firn_options, table_entries), 1, 4e9, false},
+    {"page_cache", OPTION_BOOL, offsetof(firn_options, page_cache), 0, 1, false},
+    {"page_cache_bytes", OPTION_U64, offsetof(firn_options, page_cache_bytes), 65536, 65536 * GIB,
+     true},
+    {"page_cache_initial_bytes", OPTION_U64, offsetof(firn_options, page_cache_initial_bytes), 0,
+     65536 * GIB, true},
+    {"filter", OPTION_BOOL, offsetof(firn_options, filter), 0, 1, false},
+    {"filter_bits_per_key", OPTION_DOUBLE, offsetof(firn_options, filter_bits_per_key), 1, 32,
+     false},
+    {"compaction_policy", OPTION_POLICY, offsetof(firn_options, compaction_policy), 0, 3, false},
+    {"size_ratio", OPTION_U32, offsetof(firn_options, size_ratio), 2, 64, false},
+    {"level0_runs", OPTION_U32, offsetof(firn_options, level0_runs), 1, 64, false},
+    {"background_threads", OPTION_U32, offsetof(firn_options, background_threads), 1, 64, false},
+};
+
+#define OPTION_COUNT (sizeof options_table / sizeof options_table[0])
+
+void firn_options_init(firn_options *options) {
+    memset(options, 0, sizeof *options);
+    options->struct_size = sizeof *options;
+    options->create_if_missing = true;
+    options->memory_budget = UINT64_C(256) << 20;
+    options->table_form = FIRN_TABLE_FST;
+    options->page_bytes = 4096;
+    options->table_bytes = UINT64_C(64) << 20;
+    options->table_entries = UINT64_C(1) << 20;
+    options->page_cache = true;
+    options->filter = true;
+    options->filter_bits_per_key = 10;
+    options->compaction_policy = FIRN_POLICY_LEVELED;
+    options->size_ratio = 10;
+    options->level0_runs = 4;
+    options->background_threads = 2;
+}
+
+const char *firn_options_name(size_t i) {
+    return i < OPTION_COUNT ? options_table[i].name : NULL;
+}
+
+static const struct option *find(const char *name) {
+    for (size_t i = 0; name != NULL && i < OPTION_COUNT; i++) {
+        if (strcmp(options_table[i].name, name) == 0) {
+            return &options_table[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- Fields as numbers ---- */
+
+static double field_get(const firn_options *options, const struct option *o) {
+    const char *at = (const char *)options + o->offset;
+    switch (o->type) {
+    case OPTION_BOOL:
+        return *(const bool *)at;
+    case OPTION_U64:
+        return (double)*(const uint64_t *)(const void *)at;
+    case OPTION_DOUBLE:
+        return *(const double *)(const void *)at;
+    default:
+        return *(const uint32_t *)(const void *)at;
+    }
+}
+
+static void field_set(firn_options *options, const struct option *o, double v) {
+    char *at = (char *)options + o->offset;
+    switch (o->type) {
+    case OPTION_BOOL:
+        *(bool *)at = v != 0;
+        break;
+    case OPTION_U64:
+        *(uint64_t *)(void *)at = (uint64_t)v;
+        break;
+    case OPTION_DOUBLE:
+        *(double *)(void *)at = v;
+        break;
+    case OPTION_FORM:
+        *(firn_table_form *)(void *)at = (firn_table_form)v;
+        break;
+    case OPTION_POLICY:
+        *(firn_policy *)(void *)at = (firn_policy)v;
+        break;
+    case OPTION_U32:
+        *(uint32_t *)(void *)at = (uint32_t)v;
+        break;
+    }
+}
+
+static bool in_range(const struct option *o, double v) {
+    return (v >= o->least && v <= o->most) || (v == 0 && o->zero_chooses);
+}
+
+static bool is_power_of_two(uint32_t v) {
+    return v != 0 && (v & (v - 1)) == 0;
+}
+
+static int check_value(const struct option *o, double v) {
+    if (!in_range(o, v)) {
+        return FAIL(FIRN_INVALID, "option %s is %.15g, expected %.15g to %.15g%s", o->name, v,
+                    o->least, o->most, o->zero_chooses ? ", or 0 to let it choose" : "");
+    }
+    if (o->offset == offsetof(firn_options, page_bytes) && !is_power_of_two((uint32_t)v)) {
+        return FAIL(FIRN_INVALID, "option page_bytes is %.15g, expected a power of two", v);
+    }
+    return FIRN_OK;
+}
+
+/* ---- Text ---- */
+
+static bool parse_bool(const char *text, double *v) {
+    static const char *const words[] = {"false", "true", "0", "1", "no", "yes", "off", "on"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcasecmp(text, words[i]) == 0) {
+            *v = (double)(i & 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_number(const char *text, double *v) {
+    char *end;
+    errno = 0;
+    *v = strtod(text, &end);
+    if (end == text || errno != 0 || !(*v >= 0)) {
+        return false;
+    }
+    static const char suffixes[] = "kmgt";
+    for (unsigned i = 0; *end != '\0' && suffixes[i] != '\0'; i++) {
+        if ((*end | 0x20) == suffixes[i]) {
+            *v *= (double)(UINT64_C(1) << (10 * (i + 1)));
+            end++;
+            break;
+        }
+    }
+    return *end == '\0';
+}
+
+static bool parse_policy(const char *text, double *v) {
+    for (int i = FIRN_POLICY_NONE; policy_name((firn_policy)i) != NULL; i++) {
+        if (strcmp(policy_name((firn_policy)i), text) == 0) {
+            *v = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *expectation(enum option_type type) {
+    switch (type) {
+    case OPTION_BOOL:
+        return "true or false";
+    case OPTION_FORM:
+        return "fst";
+    case OPTION_POLICY:
+        return "none, leveled, tiered or lazy-leveled";
+    default:
+        return "a number, with k, m, g or t for powers of 1024";
+    }
+}
+
+static bool parse(const struct option *o, const char *text, double *v) {
+    switch (o->type) {
+    case OPTION_BOOL:
+        return parse_bool(text, v);
+    case OPTION_FORM:
+        *v = FIRN_TABLE_FST;
+        return strcmp(text, "fst") == 0;
+    case OPTION_POLICY:
+        return parse_policy(text, v);
+    default:
+        return parse_number(text, v);
+    }
+}
+
+int firn_options_set(firn_options *options, const char *name, const char *value) {
+    const struct option *o = find(name);
+    double v = 0;
+    if (o == NULL) {
+        return FAIL(FIRN_INVALID, "there is no option %s", name != NULL ? name : "(null)");
+    }
+    if (value == NULL || !parse(o, value, &v)) {
+        return FAIL(FIRN_INVALID, "option %s is \"%s\", expected %s", name,
+                    value != NULL ? value : "(null)", expectation(o->type));
+    }
+    int rc = check_value(o, v);
+    if (rc == FIRN_OK) {
+        field_set(options, o, v);
+    }
+    return rc;
+}
+
+int firn_options_get(const firn_options *options, const char *name, char *text, size_t capacity) {
+    const struct option *o = find(name);
+    if (o == NULL) {
+        return FAIL(FIRN_INVALID, "there is no option %s", name != NULL ? name : "(null)");
+    }
+    double v = field_get(options, o);
+    int length = 0;
+    switch (o->type) {
+    case OPTION_BOOL:
+        length = snprintf(text, capacity, "%s", v != 0 ? "true" : "false");
+        break;
+    case OPTION_FORM:
+        length = snprintf(text, capacity, "fst");
+        break;
+    case OPTION_POLICY:
+        length = snprintf(text, capacity, "%s", policy_name((firn_policy)v));
+        break;
+    default:
+        length = snprintf(text, capacity, "%.15g", v);
+        break;
+    }
+    return (size_t)length < capacity ? FIRN_OK : FIRN_TRUNCATED;
+}
+
+/* ---- At opening ---- */
+
+int options_resolve(const firn_options *given, firn_options *out) {
+    firn_options_init(out);
+    if (given == NULL) {
+        given = out;
+    }
+    if (given->struct_size != sizeof *given) {
+        return FAIL(FIRN_INVALID, "firn_options has size %zu, expected %zu: was it initialised?",
+                    given->struct_size, sizeof *given);
+    }
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        int rc = check_value(&options_table[i], field_get(given, &options_table[i]));
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+    }
+    firn_options resolved = *given;
+    if (resolved.memtable_bytes == 0) {
+        resolved.memtable_bytes = resolved.memory_budget / 8;
+    }
+    if (resolved.page_cache_bytes == 0) {
+        resolved.page_cache_bytes = resolved.memory_budget / 4;
+    }
+    if (resolved.read_only && resolved.in_memory) {
+        return FAIL(FIRN_INVALID, "option read_only makes no sense with in_memory");
+    }
+    *out = resolved;
+    return FIRN_OK;
+}
+
+/* A flushed memtable takes about a quarter of its memory on disk; level 1 holds what level 0 may.
+ */
+void options_policy(const firn_options *options, struct policy_options *policy) {
+    uint64_t flushed = options->memtable_bytes / 4;
+    if (options->memtable_entries > 0 && options->memtable_entries * 16 < flushed) {
+        flushed = options->memtable_entries * 16;
+    }
+    policy->policy = options->compaction_policy;
+    policy->size_ratio = options->size_ratio;
+    policy->level0_runs = options->level0_runs;
+    policy->level1_bytes = options->level0_runs * flushed;
+    policy->table_bytes = options->table_bytes;
+}

@@ -1,0 +1,14 @@
+/* lsm/options.h: what an opened database makes of the options it was given. */
+#ifndef FIRN_LSM_OPTIONS_H
+#define FIRN_LSM_OPTIONS_H
+
+#include "compaction/policy.h"
+
+/* Copies, replaces sizes of 0 by what they choose, and checks ranges: FIRN_INVALID names the
+ * option. */
+int options_resolve(const firn_options *given, firn_options *out);
+
+/* What the policies go by. */
+void options_policy(const firn_options *options, struct policy_options *policy);
+
+#endif

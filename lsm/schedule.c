@@ -1,0 +1,89 @@
+/* What runs in the background: at most one flush, and as many merges as threads are left. A job is
+ * one call on a thread of the environment; when it ends it schedules what is due then.
+ */
+#include "lsm/db.h"
+
+static unsigned merges_max(const firn_db *db) {
+    return db->options.background_threads > 1 ? db->options.background_threads - 1 : 1;
+}
+
+static bool submit_locked(firn_db *db, enum env_priority priority, void (*run)(void *))
+    REQUIRES(&db->mutex) {
+    db->jobs_running++;
+    if (env_submit(db->env, priority, run, db) != FIRN_OK) {
+        db->jobs_running--;
+        return false;
+    }
+    return true;
+}
+
+static bool is_pausing(const firn_db *db) {
+    return db->error.state == ERROR_RETRY && env_now_ns(db->env) < db->error.retry_at_ns;
+}
+
+/* Whether a policy wants a job now. */
+static bool merge_is_due_locked(firn_db *db) REQUIRES(&db->mutex) {
+    struct shape shape;
+    if (db->options.compaction_policy == FIRN_POLICY_NONE || db->compaction_set_aside ||
+        version_shape(db->version, env_wall_ns(db->env), &shape) != FIRN_OK) {
+        return false;
+    }
+    policy_pick(&shape, &db->policy, db->picked);
+    shape_deinit(&db->alloc, &shape);
+    return db->picked->any;
+}
+
+void schedule_locked(firn_db *db) {
+    if (db->closing || db->options.read_only || is_pausing(db)) {
+        return;
+    }
+    if (db->sealed_count > 0 && !db->flush_running) {
+        db->flush_running = submit_locked(db, ENV_FLUSH, flush_job);
+    }
+    if (db->compactions_running < merges_max(db) && db->manual_compactions == 0 &&
+        merge_is_due_locked(db)) {
+        if (submit_locked(db, ENV_COMPACT, compact_job)) {
+            db->compactions_running++;
+        }
+    }
+}
+
+int wait_for_job_locked(firn_db *db) {
+    schedule_locked(db);
+    int rc = error_check_wait_locked(db);
+    if (rc == FIRN_OK) {
+        uint64_t deadline = db->error.state == ERROR_RETRY ? db->error.retry_at_ns : ENV_FOREVER;
+        (void)env_wait(db->env, &db->background, &db->mutex, deadline);
+    }
+    return rc;
+}
+
+void pressure_update_locked(firn_db *db) {
+    struct shape shape;
+    if (db->options.compaction_policy == FIRN_POLICY_NONE ||
+        version_shape(db->version, 0, &shape) != FIRN_OK) {
+        atomic_store_explicit(&db->pressure, 0, memory_order_relaxed);
+        return;
+    }
+    /* From the debt of a few merges of level 0 on, linearly up to eight times that. */
+    double debt = (double)policy_debt(&shape, &db->policy);
+    shape_deinit(&db->alloc, &shape);
+    double begin = 4.0 * (double)db->policy.level1_bytes;
+    double part = (debt - begin) / (7.0 * begin);
+    part = part < 0 ? 0 : part > 1 ? 1 : part;
+    atomic_store_explicit(&db->pressure, (uint32_t)(part * 1000), memory_order_relaxed);
+}
+
+int firn_wait_idle(firn_db *db) {
+    int rc = db_check(db);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    mutex_lock(&db->mutex);
+    schedule_locked(db);
+    while (rc == FIRN_OK && (db->jobs_running > 0 || db->sealed_count > 0)) {
+        rc = wait_for_job_locked(db);
+    }
+    mutex_unlock(&db->mutex);
+    return rc;
+}

@@ -1,0 +1,66 @@
+/* Sealing a full memtable, and holding writers back when flushing or merging falls behind.
+ *
+ * Writers are slowed smoothly: each pays a delay in proportion to its bytes that grows with the
+ * pressure, so that incoming and merged bytes meet before anything has to stop (write.c sleeps it
+ * off). Only when all sealed memtables wait, or level 0 is far too long, do they stall here.
+ */
+#include "lsm/db.h"
+
+/* Level 0 may grow to so many times its trigger before writers stall. */
+#define LEVEL0_STALL_FACTOR 16
+
+static bool memtable_is_full(const firn_db *db) {
+    const struct memtable *m = db->active.table;
+    const firn_options *o = &db->options;
+    return memtable_bytes(m) >= o->memtable_bytes ||
+           (o->memtable_entries > 0 && memtable_count(m) >= o->memtable_entries) ||
+           db->old_log_count >= LIVE_LOGS_MAX;
+}
+
+static bool must_stall_locked(const firn_db *db) {
+    if (db->sealed_count >= SEALED_MAX) {
+        return true;
+    }
+    return db->options.compaction_policy != FIRN_POLICY_NONE &&
+           db->version->levels[0].count >= (size_t)db->options.level0_runs * LEVEL0_STALL_FACTOR;
+}
+
+static int stall_locked(firn_db *db) {
+    if (db->compaction_set_aside && db->sealed_count < SEALED_MAX) {
+        return FAIL(FIRN_REFUSED, "level 0 is full and merging stopped: %s", db->error.message);
+    }
+    uint64_t begun = env_now_ns(db->env);
+    int rc = wait_for_job_locked(db);
+    count(&db->counters.stall_ns, env_now_ns(db->env) - begun);
+    return rc;
+}
+
+int seal_make_room_locked(firn_db *db, bool force) {
+    for (;;) {
+        if (memtable_count(db->active.table) == 0 || (!force && !memtable_is_full(db))) {
+            return FIRN_OK;
+        }
+        if (!must_stall_locked(db)) {
+            break;
+        }
+        int rc = stall_locked(db);
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+    }
+    struct mem next = {0};
+    struct view *view;
+    int rc = view_create(&db->alloc, &view);
+    rc = rc != FIRN_OK ? rc : memtable_create(&db->alloc, &next.table);
+    if (rc != FIRN_OK) {
+        view_destroy(&db->alloc, view);
+        return rc;
+    }
+    db->sealed[db->sealed_count++] = db->active;
+    db->active = next;
+    db->memtable_number++;
+    view_publish_locked(db, view);
+    log_retire_locked(db);
+    schedule_locked(db);
+    return FIRN_OK;
+}

@@ -1,0 +1,154 @@
+/* Numbers about a database: counters, memory by part, bytes by section. */
+#include "lsm/stats.h"
+
+#include "lsm/folder.h"
+
+struct view_hold view_hold_take(firn_db *db) {
+    struct view_hold hold = {0};
+    unsigned token = epoch_enter(db->epoch);
+    const struct view *view = atomic_load_explicit(&db->view, memory_order_acquire);
+    hold.version = view->version;
+    version_ref(hold.version);
+    for (size_t i = 0; i < view->memtable_count; i++) {
+        hold.memtable_entries += memtable_count(view->memtables[i]);
+        hold.memtable_tombstones += memtable_tombstones(view->memtables[i]);
+    }
+    epoch_leave(db->epoch, token);
+    return hold;
+}
+
+void view_hold_release(struct view_hold *hold) {
+    version_unref(hold->version);
+}
+
+static uint64_t bytes_of_files(firn_db *db) {
+    struct folder folder;
+    uint64_t bytes = 0;
+    if (folder_list(&db->alloc, db->env, db->path, &folder) == FIRN_OK) {
+        for (size_t i = 0; i < folder_count(&folder); i++) {
+            bytes += folder_at(&folder, i)->bytes;
+        }
+    }
+    folder_deinit(&folder);
+    return bytes;
+}
+
+static void count_tables(const struct version *v, firn_stats *s) {
+    for (size_t l = 0; l < v->level_count; l++) {
+        s->runs += v->levels[l].count;
+        s->levels += v->levels[l].count > 0;
+        for (size_t i = 0; i < v->levels[l].count; i++) {
+            for (size_t t = 0; t < v->levels[l].runs[i].count; t++) {
+                const struct table_meta *meta = &v->levels[l].runs[i].tables[t]->meta;
+                s->keys_estimate +=
+                    meta->keys - (meta->tombstones < meta->keys ? meta->tombstones : meta->keys);
+            }
+        }
+    }
+}
+
+void firn_get_stats(firn_db *db, firn_stats *s) {
+    memset(s, 0, sizeof *s);
+    s->struct_size = sizeof *s;
+    if (db_check(db) != FIRN_OK) {
+        return;
+    }
+    struct view_hold hold = view_hold_take(db);
+    s->entries = hold.version->entries + hold.memtable_entries;
+    s->tombstones = hold.version->tombstones + hold.memtable_tombstones;
+    s->tables = hold.version->table_count;
+    s->keys_estimate = hold.memtable_entries - hold.memtable_tombstones;
+    count_tables(hold.version, s);
+    view_hold_release(&hold);
+    s->file_bytes = bytes_of_files(db);
+    const struct counters *c = &db->counters;
+    s->user_bytes_written = counted(&c->user_bytes);
+    s->log_bytes_written = counted(&c->log_bytes);
+    s->flush_bytes_written = counted(&c->flush_bytes);
+    s->compaction_bytes_written = counted(&c->compaction_bytes);
+    s->compaction_bytes_read = counted(&c->compaction_read_bytes);
+    s->flushes = counted(&c->flushes);
+    s->compactions = counted(&c->compactions);
+    s->log_syncs = counted(&c->log_syncs);
+    s->group_commits = counted(&c->groups);
+    s->write_stall_ns = counted(&c->stall_ns);
+    s->gets = counted(&c->gets);
+    s->gets_found = counted(&c->gets_found);
+    s->page_reads = counted(&db->sst_counters.page_reads);
+    s->page_cache_hits = counted(&db->sst_counters.page_cache_hits);
+    s->filter_probes = counted(&db->sst_counters.filter_probes);
+    s->filter_negatives = counted(&db->sst_counters.filter_negatives);
+    s->last_sequence = atomic_load_explicit(&db->published, memory_order_acquire);
+    mutex_lock(&db->mutex);
+    s->snapshots = db->snapshots.count - db->iterators;
+    mutex_unlock(&db->mutex);
+}
+
+static uint64_t held(const firn_db *db, enum mem_part part) {
+    return atomic_load_explicit(&db->alloc.bytes[part], memory_order_relaxed);
+}
+
+void firn_get_memory(firn_db *db, firn_memory *m) {
+    memset(m, 0, sizeof *m);
+    m->struct_size = sizeof *m;
+    if (db_check(db) != FIRN_OK) {
+        return;
+    }
+    m->memtables = held(db, MEM_MEMTABLE);
+    m->page_cache = held(db, MEM_PAGE_CACHE);
+    m->filters = held(db, MEM_FILTER);
+    m->indexes = held(db, MEM_INDEX);
+    m->shared_sections = held(db, MEM_SHARED);
+    m->builders = held(db, MEM_BUILDER);
+    m->iterators = held(db, MEM_ITERATOR);
+    m->pinned = held(db, MEM_PINNED);
+    m->other = held(db, MEM_OTHER);
+    m->total = m->memtables + m->page_cache + m->filters + m->indexes + m->shared_sections +
+               m->builders + m->iterators + m->pinned + m->other;
+    if (db->options.in_memory) {
+        m->files = env_mem_bytes(db->env);
+        m->total += m->files;
+    }
+    m->budget = db->options.memory_budget;
+}
+
+int each_table(firn_db *db, const struct version *v,
+               int (*act)(void *context, struct sst_table *table), void *context) {
+    for (size_t l = 0; l < v->level_count; l++) {
+        for (size_t i = 0; i < v->levels[l].count; i++) {
+            const struct version_run *run = &v->levels[l].runs[i];
+            for (size_t t = 0; t < run->count; t++) {
+                struct sst_table *table;
+                int rc = table_cache_get(db->tables, &run->tables[t]->meta, &table);
+                if (rc == FIRN_OK) {
+                    rc = act(context, table);
+                    sst_table_unref(table);
+                }
+                if (rc != FIRN_OK) {
+                    return rc;
+                }
+            }
+        }
+    }
+    return FIRN_OK;
+}
+
+static int add_sizes(void *context, struct sst_table *table) {
+    return sst_table_add_sizes(table, context);
+}
+
+int firn_get_sizes(firn_db *db, firn_sizes *sizes) {
+    memset(sizes, 0, sizeof *sizes);
+    sizes->struct_size = sizeof *sizes;
+    int rc = db_check(db);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    struct view_hold hold = view_hold_take(db);
+    rc = each_table(db, hold.version, add_sizes, sizes);
+    view_hold_release(&hold);
+    if (rc != FIRN_OK) {
+        memset(sizes, 0, sizeof *sizes);
+    }
+    return rc;
+}
