@@ -1,0 +1,392 @@
+/* Failing calls. A workload runs on a simulated machine with one call failing, or all from some
+ * call on, or with little space, or with an allocation failing. Whatever happens: a write that
+ * returned FIRN_OK is there afterwards; one that was acknowledged as durable is there after a power
+ * cut, too; reads go on; once the cause is gone, resuming or reopening leads back to normal work;
+ * and nothing leaks.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/env_sim.h"
+#include "tests/support/history.h"
+#include "tests/support/oracle.h"
+#include "tests/support/scale.h"
+#include "tests/support/seed.h"
+
+#define STEPS_UNDER_FAULT 8
+#define CUTS_AT_END 6
+
+static const char *const kind_names[] = {"EIO", "ENOSPC", "EMFILE", "short", "done, but EIO"};
+
+static const struct workload reference = {.seed = 1,
+                                          .commits = 90,
+                                          .keys = 30,
+                                          .sync = 400,
+                                          .batch = 200,
+                                          .delete = 250,
+                                          .flush = 30,
+                                          .compact = 10,
+                                          .reopen = 25,
+                                          .idle = 40,
+                                          .memtable_entries = 15,
+                                          .policy = FIRN_POLICY_LEVELED};
+
+/* ---- An allocator that fails. ---- */
+
+struct stingy {
+    uint64_t calls, fail_from, fail_to; /* the calls that fail: [from, to) */
+    int64_t blocks, bytes;              /* held */
+};
+
+static bool refuses(struct stingy *s) {
+    s->calls++;
+    return s->calls >= s->fail_from && s->calls < s->fail_to;
+}
+
+static void *stingy_allocate(void *context, size_t bytes) {
+    struct stingy *s = context;
+    void *memory = refuses(s) ? NULL : malloc(bytes);
+    if (memory != NULL) {
+        s->blocks++;
+        s->bytes += (int64_t)bytes;
+    }
+    return memory;
+}
+
+static void *stingy_resize(void *context, void *memory, size_t old_bytes, size_t new_bytes) {
+    struct stingy *s = context;
+    void *moved = refuses(s) ? NULL : realloc(memory, new_bytes);
+    if (moved != NULL) {
+        s->bytes += (int64_t)new_bytes - (int64_t)old_bytes;
+    }
+    return moved;
+}
+
+static void stingy_release(void *context, void *memory, size_t bytes) {
+    struct stingy *s = context;
+    free(memory);
+    s->blocks--;
+    s->bytes -= (int64_t)bytes;
+}
+
+/* ---- One run. ---- */
+
+struct trial {
+    struct workload workload;
+    firn_env *env;
+    struct history history;
+    struct stingy memory;
+    firn_allocator allocator;
+    char name[128]; /* what is failing, for messages */
+    bool bad;
+};
+
+static void complain(struct trial *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void complain(struct trial *t, const char *format, ...) {
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    print_error("seed %llu, %s: %s\n", (unsigned long long)t->workload.seed, t->name, text);
+    t->bad = true;
+}
+
+static void begin(struct trial *t, const struct workload *w) {
+    *t = (struct trial){.workload = *w};
+    assert_int_equal(env_sim_create(w->seed, &t->env), FIRN_OK);
+    history_watch(t->env, t->name);
+    history_init(&t->history, t->env, w);
+    t->allocator = (firn_allocator){.context = &t->memory,
+                                    .allocate = stingy_allocate,
+                                    .resize = stingy_resize,
+                                    .release = stingy_release};
+    t->history.options.allocator = &t->allocator;
+}
+
+static void end(struct trial *t) {
+    history_deinit(&t->history);
+    env_destroy(t->env);
+}
+
+/* What can be read now must be explained by the commits so far. */
+static void check_reading(struct trial *t) {
+    struct history *h = &t->history;
+    uint64_t hash, count;
+    if (h->db == NULL) {
+        return;
+    }
+    int rc = history_scan(h->db, &hash, &count);
+    if (rc != FIRN_OK) {
+        complain(t, "reading beside the fault gave %s: %s", firn_code_name(rc), firn_errmsg());
+    } else if (history_explain(h, hash, h->commit_count, h->commit_count) == SIZE_MAX) {
+        complain(t, "what is read beside the fault is not what was written (%llu keys)",
+                 (unsigned long long)count);
+    }
+}
+
+/* Back to normal work: a synced write must succeed, if need be after resuming or reopening. */
+static void check_recovers(struct trial *t) {
+    struct history *h = &t->history;
+    int rc = FIRN_OK;
+    for (int attempt = 0; attempt < 3; attempt++) {
+        if (h->db == NULL && !history_open(h)) {
+            complain(t, "reopening failed: %s", firn_errmsg());
+            return;
+        }
+        rc = firn_put(h->db, FIRN_STR("afterwards"), FIRN_STR("fine"), FIRN_SYNC);
+        rc = rc != FIRN_OK ? rc : firn_delete(h->db, FIRN_STR("afterwards"), FIRN_SYNC);
+        rc = rc != FIRN_OK ? rc : firn_flush(h->db);
+        if (rc == FIRN_OK) {
+            return;
+        }
+        if (attempt == 1 || firn_resume(h->db) != FIRN_OK) {
+            history_close(h);
+        }
+    }
+    complain(t, "writing goes on failing: %s: %s", firn_code_name(rc), firn_errmsg());
+}
+
+static void check_leaks(struct trial *t) {
+    if (sim_open_files(t->env) > 0) {
+        complain(t, "%llu files are still open", (unsigned long long)sim_open_files(t->env));
+    }
+    if (sim_misuse(t->env) != NULL) {
+        complain(t, "misuse: %s", sim_misuse(t->env));
+    }
+    if (t->memory.blocks != 0 || t->memory.bytes != 0) {
+        complain(t, "%lld blocks of %lld bytes are still held", (long long)t->memory.blocks,
+                 (long long)t->memory.bytes);
+    }
+}
+
+/* Opens what is on `env` and looks for a state after `least` commits or more. */
+static void check_content(struct trial *t, firn_env *env, size_t least, const char *when) {
+    struct history *h = &t->history;
+    firn_options options = h->options;
+    options.env = env;
+    firn_db *db;
+    uint64_t hash = 0, count;
+    int rc = firn_open(HISTORY_FOLDER, &options, &db);
+    if (rc != FIRN_OK) {
+        complain(t, "%s: cannot be opened: %s", when, firn_errmsg());
+        return;
+    }
+    rc = history_scan(db, &hash, &count);
+    if (rc != FIRN_OK) {
+        complain(t, "%s: cannot be scanned: %s", when, firn_errmsg());
+    } else if (history_explain(h, hash, least, h->commit_count) == SIZE_MAX) {
+        size_t other = history_explain(h, hash, 0, h->commit_count);
+        complain(t, "%s: %llu keys: after %zd commits, not %zu to %zu", when,
+                 (unsigned long long)count, (ssize_t)other, least, h->commit_count);
+    }
+    rc = firn_verify(db, NULL, NULL);
+    if (rc != FIRN_OK) {
+        complain(t, "%s: firn_verify: %s", when, firn_errmsg());
+    }
+    assert_int_equal(firn_close(db), FIRN_OK);
+}
+
+/* After the last commit and before anything is closed in order: power cuts; then the orderly way.
+ */
+static void check_end(struct trial *t) {
+    struct history *h = &t->history;
+    static const enum sim_tail tails[CUTS_AT_END] = {SIM_TAIL_SYNCED, SIM_TAIL_ALL, SIM_TAIL_MIXED,
+                                                     SIM_TAIL_SYNCED, SIM_TAIL_ALL, SIM_TAIL_MIXED};
+    for (unsigned i = 0; i < CUTS_AT_END; i++) {
+        struct sim_cut cut = {.change = sim_change_count(t->env) + 1, .tail = tails[i], .seed = i};
+        cut.dir_mask = i == 0 ? 0 : i == 1 ? ~UINT64_C(0) : i * UINT64_C(0x9e3779b97f4a7c15);
+        firn_env *image;
+        assert_int_equal(sim_disk_at(t->env, &cut, &image), FIRN_OK);
+        check_content(t, image, history_required(h, cut.change), "after a power cut");
+        env_destroy(image);
+    }
+    check_recovers(t);
+    history_close(h);
+    check_leaks(t);
+    check_content(t, t->env, h->commit_count, "after closing");
+}
+
+/* ---- Failing calls. ---- */
+
+/* Runs the workload with a fault at that call; false when the workload ended before it. */
+static bool run_fault(const struct workload *w, uint64_t call, enum sim_fault_kind kind,
+                      bool persistent, uint64_t *bad) {
+    struct trial t;
+    struct history *h = &t.history;
+    begin(&t, w);
+    (void)snprintf(t.name, sizeof t.name, "call %llu fails: %s%s", (unsigned long long)call,
+                   kind_names[kind], persistent ? " from then on" : "");
+    sim_set_fault(t.env, call, kind, persistent);
+    unsigned under_fault = 0;
+    for (unsigned i = 0; i < w->commits; i++) {
+        history_steps(h, w, 1);
+        if (sim_fault_hit(t.env)) {
+            if (under_fault % 4 == 0) {
+                check_reading(&t);
+            }
+            if (++under_fault == STEPS_UNDER_FAULT) {
+                sim_set_fault(t.env, 0, kind, false);
+                check_recovers(&t);
+                under_fault = 0;
+            }
+        }
+    }
+    bool hit = sim_fault_hit(t.env) || h->errors > 0 || call <= sim_call_count(t.env);
+    sim_set_fault(t.env, 0, kind, false);
+    check_end(&t);
+    *bad += t.bad;
+    end(&t);
+    return hit;
+}
+
+static void fail_every_call(enum sim_fault_kind kind, bool persistent, unsigned stride_full) {
+    struct workload w = reference;
+    uint64_t bad = 0, runs = 0, call = 1;
+    w.seed = test_seed() + kind;
+    double scale = test_scale();
+    uint64_t stride = scale >= 1 ? stride_full : (uint64_t)(stride_full / scale);
+    while (bad < 10 && run_fault(&w, call, kind, persistent, &bad)) {
+        runs++;
+        call += stride;
+    }
+    print_message("%s%s: %llu runs, %llu bad\n", kind_names[kind],
+                  persistent ? " from some call on" : "", (unsigned long long)runs,
+                  (unsigned long long)bad);
+    assert_true(runs > 5);
+    assert_int_equal(bad, 0);
+}
+
+static void one_input_output_error_loses_nothing(void **state) {
+    (void)state;
+    fail_every_call(SIM_FAULT_EIO, false, 1);
+}
+
+static void one_call_without_space_loses_nothing(void **state) {
+    (void)state;
+    fail_every_call(SIM_FAULT_ENOSPC, false, 1);
+}
+
+static void one_half_write_loses_nothing(void **state) {
+    (void)state;
+    fail_every_call(SIM_FAULT_SHORT, false, 1);
+}
+
+static void one_call_that_worked_but_says_otherwise_loses_nothing(void **state) {
+    (void)state;
+    fail_every_call(SIM_FAULT_DONE_ERROR, false, 1);
+}
+
+static void one_lack_of_file_handles_loses_nothing(void **state) {
+    (void)state;
+    fail_every_call(SIM_FAULT_EMFILE, false, 3);
+}
+
+static void a_disk_that_breaks_for_a_while_loses_nothing(void **state) {
+    (void)state;
+    fail_every_call(SIM_FAULT_EIO, true, 2);
+}
+
+static void a_disk_that_is_full_for_a_while_loses_nothing(void **state) {
+    (void)state;
+    fail_every_call(SIM_FAULT_ENOSPC, true, 2);
+}
+
+static void a_broken_disk_that_does_what_it_denies_loses_nothing(void **state) {
+    (void)state;
+    fail_every_call(SIM_FAULT_DONE_ERROR, true, 3);
+}
+
+/* ---- Little space. ---- */
+
+static void a_quota_stops_writes_and_lifting_it_brings_them_back(void **state) {
+    (void)state;
+    struct workload w = reference;
+    w.seed = test_seed() + 50;
+    uint64_t bad = 0, runs = 0, step = (uint64_t)(2048 / (test_scale() < 1 ? test_scale() : 1));
+    for (uint64_t quota = 1; quota < 400000 && bad < 10; quota += step, runs++) {
+        struct trial t;
+        begin(&t, &w);
+        (void)snprintf(t.name, sizeof t.name, "a quota of %llu bytes", (unsigned long long)quota);
+        sim_set_quota(t.env, quota);
+        for (unsigned i = 0; i < w.commits && t.history.unknown < 6; i++) {
+            history_steps(&t.history, &w, 1);
+            if (i % 16 == 0) {
+                check_reading(&t);
+            }
+        }
+        sim_set_quota(t.env, 0);
+        check_end(&t);
+        bad += t.bad;
+        end(&t);
+    }
+    print_message("%llu quotas, %llu bad\n", (unsigned long long)runs, (unsigned long long)bad);
+    assert_int_equal(bad, 0);
+}
+
+/* ---- Little memory. ---- */
+
+static bool run_stingy(const struct workload *w, uint64_t from, uint64_t count, uint64_t *bad) {
+    struct trial t;
+    begin(&t, w);
+    (void)snprintf(t.name, sizeof t.name, "allocation %llu fails, %llu in all",
+                   (unsigned long long)from, (unsigned long long)count);
+    t.memory.fail_from = from;
+    t.memory.fail_to = from + count;
+    history_steps(&t.history, w, w->commits);
+    bool hit = t.memory.calls >= from;
+    t.memory.fail_to = 0;
+    check_reading(&t);
+    check_end(&t);
+    *bad += t.bad;
+    end(&t);
+    return hit;
+}
+
+static void fail_every_allocation(uint64_t count) {
+    struct workload w = reference;
+    w.commits = 50;
+    w.seed = test_seed() + 60;
+    uint64_t bad = 0, runs = 0, allocation = 1;
+    /* Every one of the first opening; then ever fewer. */
+    while (bad < 10 && run_stingy(&w, allocation, count, &bad)) {
+        runs++;
+        allocation += 1 + (uint64_t)((double)(allocation / 200) / test_scale());
+    }
+    print_message("%llu allocations, %llu at a time: %llu bad\n", (unsigned long long)runs,
+                  (unsigned long long)count, (unsigned long long)bad);
+    assert_int_equal(bad, 0);
+}
+
+static void one_failed_allocation_loses_nothing(void **state) {
+    (void)state;
+    fail_every_allocation(1);
+}
+
+static void a_while_without_memory_loses_nothing(void **state) {
+    (void)state;
+    fail_every_allocation(40);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_input_output_error_loses_nothing),
+        cmocka_unit_test(one_call_without_space_loses_nothing),
+        cmocka_unit_test(one_half_write_loses_nothing),
+        cmocka_unit_test(one_call_that_worked_but_says_otherwise_loses_nothing),
+        cmocka_unit_test(one_lack_of_file_handles_loses_nothing),
+        cmocka_unit_test(a_disk_that_breaks_for_a_while_loses_nothing),
+        cmocka_unit_test(a_disk_that_is_full_for_a_while_loses_nothing),
+        cmocka_unit_test(a_broken_disk_that_does_what_it_denies_loses_nothing),
+        cmocka_unit_test(a_quota_stops_writes_and_lifting_it_brings_them_back),
+        cmocka_unit_test(one_failed_allocation_loses_nothing),
+        cmocka_unit_test(a_while_without_memory_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
