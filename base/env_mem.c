@@ -1,61 +1,30 @@
-/* Files in memory: a tree of folders, each a sorted array of names; a name points to a node, which
- * is a folder or a file, and lives as long as a name or an open handle refers to it.
+/* Files in memory (base/mem_tree.h) behind the environment's calls.
  *
- *     root -> names: "db" -> folder -> names: "000004.log" -> file -> mapping, size
- *                                             "LOCK"       -> file
- *
- * What is hard here: a file is one contiguous mapping, so that tables can be searched where they
- * lie, yet it grows, and growing (mremap) may move it. It can move only while it is written, and
- * since files are created exclusively and opened only for reading, that is until the one handle
+ * What is hard here: growing may move a file, yet tables are searched where they lie. Files are
+ * created exclusively and opened only for reading, so a file can move only until the one handle
  * that created it is closed. So a node says whether it is written: as long as it is, reads copy
- * under the mutex; from then on its bytes stay where they are and need none.
- *
- * Appended bytes cost memory page by page when they are first touched; the rest of the mapping is
- * address space only. What is counted is therefore pages up to the size, and the rest is given back
- * when the writer closes, not at each sync, which a log does far too often.
+ * under the mutex; from then on its bytes stay where they are and need none. The address space that
+ * a file reserved and did not use is given back when its writer closes it, not at each sync, which
+ * a log does too often.
  */
 #include "base/env_mem.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/env_host.h"
-
-#define MAPPING_BYTES_MIN ((size_t)16 << 10)
-#define MAPPING_STEP_MAX ((size_t)16 << 20)
-
-struct name {
-    char *text; /* ends with a NUL */
-    struct node *node;
-};
-
-struct node {
-    /* Guarded by the environment's mutex. */
-    unsigned refs; /* names, open handles and locks */
-    bool folder, locked;
-    struct node *parent; /* of a folder that has a name */
-    struct name *names;  /* of a folder: sorted */
-    size_t name_count, name_capacity;
-    size_t mapped; /* of a file: bytes of address space */
-    /* Guarded by the mutex while the file is written, constant from then on. */
-    uint8_t *data;
-    size_t size; /* bytes */
-    /* Atomic: cleared once, with release, by the writer's close. */
-    _Atomic bool written;
-};
+#include "base/mem_tree.h"
 
 struct mem_env {
     struct env_host host; /* its mutex guards the tree, too */
-    struct node *root;
-    size_t page_bytes; /* of the system */
+    struct mem_tree tree;
 };
 
 struct mem_file {
     struct env_file file;
-    struct node *node;
+    struct mem_node *node;
     bool writer;
     bool poisoned;
     size_t path_size; /* with the final NUL */
@@ -63,7 +32,7 @@ struct mem_file {
 };
 
 struct env_lock {
-    struct node *node;
+    struct mem_node *node;
 };
 
 static struct mem_env *mem_env_of(firn_env *env) {
@@ -89,201 +58,7 @@ static void leave(struct mem_env *m) {
     mutex_unlock(&m->host.mu);
 }
 
-/* ---- Nodes. ---- */
-
-static struct node *node_create(struct mem_env *m, bool folder) {
-    struct node *n = alloc_get_zeroed(alloc_of(m), MEM_OTHER, sizeof *n);
-    if (n != NULL) {
-        n->folder = folder;
-        n->refs = 1;
-    }
-    return n;
-}
-
-static size_t whole_pages(const struct mem_env *m, size_t size) {
-    return (size + m->page_bytes - 1) / m->page_bytes * m->page_bytes;
-}
-
-/* Changes the mapping to `bytes`, whole pages or 0. False: no memory, and all is as it was. */
-static bool node_map(struct mem_env *m, struct node *n, size_t bytes) {
-    if (bytes == n->mapped) {
-        return true;
-    }
-    if (bytes == 0) {
-        (void)munmap(n->data, n->mapped);
-        n->data = NULL;
-    } else if (bytes > n->mapped && alloc_must_fail(alloc_of(m))) {
-        return false;
-    } else {
-        void *data = n->data == NULL ? mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-                                     : mremap(n->data, n->mapped, bytes, MREMAP_MAYMOVE);
-        if (data == MAP_FAILED) {
-            return false;
-        }
-        n->data = data;
-    }
-    n->mapped = bytes;
-    return true;
-}
-
-/* Room for a size of `want` in all: doubled while small, then in steps. */
-static bool node_reserve(struct mem_env *m, struct node *n, size_t want) {
-    if (want <= n->mapped) {
-        return true;
-    }
-    size_t step = n->mapped < MAPPING_BYTES_MIN ? MAPPING_BYTES_MIN : n->mapped;
-    step = step > MAPPING_STEP_MAX ? MAPPING_STEP_MAX : step;
-    size_t roomy = n->mapped + step;
-    return node_map(m, n, whole_pages(m, want > roomy ? want : roomy));
-}
-
-static bool node_append(struct mem_env *m, struct node *n, const void *data, size_t size) {
-    if (size > SIZE_MAX / 4 - n->size || !node_reserve(m, n, n->size + size)) {
-        return false;
-    }
-    if (size > 0) {
-        memcpy(n->data + n->size, data, size);
-        alloc_count(alloc_of(m), MEM_OTHER,
-                    (ptrdiff_t)(whole_pages(m, n->size + size) - whole_pages(m, n->size)));
-        n->size += size;
-    }
-    return true;
-}
-
-static void node_unref(struct mem_env *m, struct node *n) {
-    if (--n->refs > 0) {
-        return;
-    }
-    alloc_count(alloc_of(m), MEM_OTHER, -(ptrdiff_t)whole_pages(m, n->size));
-    (void)node_map(m, n, 0);
-    alloc_release(alloc_of(m), MEM_OTHER, n->names, n->name_capacity * sizeof *n->names);
-    alloc_release(alloc_of(m), MEM_OTHER, n, sizeof *n);
-}
-
-/* ---- Names in a folder. ---- */
-
-/* A piece of a path; its text does not end with a NUL. */
-struct part {
-    const char *text;
-    size_t size;
-};
-
-static int part_compare(struct part part, const char *name) {
-    int order = strncmp(part.text, name, part.size);
-    return order != 0 ? order : -(name[part.size] != '\0');
-}
-
-/* Where the name is, or belongs; *found tells which. */
-static size_t folder_search(const struct node *folder, struct part part, bool *found) {
-    size_t low = 0, high = folder->name_count;
-    *found = false;
-    while (low < high && !*found) {
-        size_t middle = low + (high - low) / 2;
-        int order = part_compare(part, folder->names[middle].text);
-        if (order > 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-            *found = order == 0;
-        }
-    }
-    return high;
-}
-
-static struct node *folder_find(const struct node *folder, struct part part) {
-    bool found;
-    size_t i = folder_search(folder, part, &found);
-    return found ? folder->names[i].node : NULL;
-}
-
-/* Takes over the caller's reference of node. False: no memory. REQUIRES: the name is free. */
-static bool folder_add(struct mem_env *m, struct node *folder, struct part part,
-                       struct node *node) {
-    if (folder->name_count == folder->name_capacity) {
-        size_t capacity = folder->name_capacity == 0 ? 8 : folder->name_capacity * 2;
-        struct name *names =
-            alloc_resize(alloc_of(m), MEM_OTHER, folder->names,
-                         folder->name_capacity * sizeof *names, capacity * sizeof *names);
-        if (names == NULL) {
-            return false;
-        }
-        folder->names = names;
-        folder->name_capacity = capacity;
-    }
-    char *text = alloc_get(alloc_of(m), MEM_OTHER, part.size + 1);
-    if (text == NULL) {
-        return false;
-    }
-    memcpy(text, part.text, part.size);
-    text[part.size] = '\0';
-    bool found;
-    size_t i = folder_search(folder, part, &found);
-    memmove(folder->names + i + 1, folder->names + i,
-            (folder->name_count - i) * sizeof *folder->names);
-    folder->names[i] = (struct name){text, node};
-    folder->name_count++;
-    if (node->folder) {
-        node->parent = folder;
-    }
-    return true;
-}
-
-/* Takes the name out and returns its node with its reference. REQUIRES: it is there. */
-static struct node *folder_take(struct mem_env *m, struct node *folder, struct part part) {
-    bool found;
-    size_t i = folder_search(folder, part, &found);
-    struct name name = folder->names[i];
-    folder->name_count--;
-    memmove(folder->names + i, folder->names + i + 1,
-            (folder->name_count - i) * sizeof *folder->names);
-    alloc_release(alloc_of(m), MEM_OTHER, name.text, strlen(name.text) + 1);
-    return name.node;
-}
-
 /* ---- Paths. ---- */
-
-/* The next piece of a path, without its slashes; empty at the end. */
-static struct part next_part(const char **path) {
-    while (**path == '/') {
-        (*path)++;
-    }
-    struct part part = {*path, strcspn(*path, "/")};
-    *path += part.size;
-    return part;
-}
-
-static bool part_is(struct part part, const char *text) {
-    return part_compare(part, text) == 0;
-}
-
-/* Where a path leads: all pieces but the last have been walked. */
-struct place {
-    struct node *folder; /* NULL: there is no such folder */
-    struct part part;    /* empty: the folder itself is meant */
-    struct node *node;   /* what bears the name; NULL: nothing does */
-};
-
-/* Relative paths start at the root, as absolute ones do. REQUIRES: inside the mutex. */
-static struct place walk(struct mem_env *m, const char *path) {
-    struct place place = {m->root, {"", 0}, m->root};
-    for (struct part part = next_part(&path); part.size > 0; part = next_part(&path)) {
-        if (place.node == NULL || !place.node->folder) {
-            return (struct place){NULL, part, NULL}; /* what came before is no folder */
-        }
-        if (part_is(part, ".")) {
-            continue;
-        }
-        if (part_is(part, "..")) {
-            struct node *parent = place.node == m->root ? m->root : place.node->parent;
-            place = (struct place){parent, {"", 0}, parent};
-            continue;
-        }
-        struct node *folder = place.node;
-        place = (struct place){folder, part, folder_find(folder, part)};
-    }
-    return place;
-}
 
 static int fail_missing(const char *path) {
     return FAIL(FIRN_MISSING, "%s: no such file or folder in memory", path);
@@ -298,24 +73,16 @@ static int fail_nomem(const char *path) {
 }
 
 /* Adds a new node under a new name. *out is borrowed. */
-static int add_new(struct mem_env *m, const char *path, bool folder, struct node **out) {
-    struct place place = walk(m, path);
+static int add_new(struct mem_env *m, const char *path, bool folder, struct mem_node **out) {
+    struct mem_place place = mem_tree_walk(&m->tree, path);
     if (place.folder == NULL) {
         return fail_missing(path);
     }
     if (place.node != NULL) {
         return fail_exists(path);
     }
-    struct node *node = node_create(m, folder);
-    if (node == NULL) {
-        return fail_nomem(path);
-    }
-    if (!folder_add(m, place.folder, place.part, node)) {
-        node_unref(m, node);
-        return fail_nomem(path);
-    }
-    *out = node;
-    return FIRN_OK;
+    *out = mem_tree_make(&m->tree, &place, folder);
+    return *out != NULL ? FIRN_OK : fail_nomem(path);
 }
 
 /* ---- Files. ---- */
@@ -369,7 +136,7 @@ static int mem_open(firn_env *env, const char *path, enum env_access access,
         return fail_nomem(path);
     }
     enter(m);
-    struct place place = walk(m, path);
+    struct mem_place place = mem_tree_walk(&m->tree, path);
     int rc = FIRN_OK;
     if (place.node == NULL) {
         rc = fail_missing(path);
@@ -406,7 +173,7 @@ static int mem_append(struct env_file *file, const void *data, size_t size) {
         return rc;
     }
     enter(m);
-    f->poisoned = !node_append(m, f->node, data, size);
+    f->poisoned = !mem_node_append(&m->tree, f->node, data, size);
     leave(m);
     return f->poisoned ? fail_nomem(f->path) : FIRN_OK;
 }
@@ -415,7 +182,7 @@ static int mem_preallocate(struct env_file *file, uint64_t bytes) {
     struct mem_file *f = mem_file_of(file);
     struct mem_env *m = mem_env_of(file->env);
     enter(m);
-    bool done = bytes <= SIZE_MAX / 4 && node_reserve(m, f->node, (size_t)bytes);
+    bool done = bytes <= SIZE_MAX && mem_node_reserve(&m->tree, f->node, (size_t)bytes);
     leave(m);
     return done ? FIRN_OK : fail_nomem(f->path);
 }
@@ -424,11 +191,11 @@ static int mem_sync(struct env_file *file) {
     return check_writable(mem_file_of(file), "sync");
 }
 
-static bool is_written(const struct node *n) {
+static bool is_written(const struct mem_node *n) {
     return atomic_load_explicit(&n->written, memory_order_acquire);
 }
 
-static size_t node_read(const struct node *n, uint64_t offset, void *to, size_t size) {
+static size_t node_read(const struct mem_node *n, uint64_t offset, void *to, size_t size) {
     if (offset >= n->size || size == 0) {
         return 0;
     }
@@ -469,10 +236,10 @@ static int mem_close(struct env_file *file) {
     struct mem_env *m = mem_env_of(file->env);
     enter(m);
     if (f->writer) {
-        (void)node_map(m, f->node, whole_pages(m, f->node->size)); /* shrinking cannot fail */
+        mem_node_trim(&m->tree, f->node);
         atomic_store_explicit(&f->node->written, false, memory_order_release);
     }
-    node_unref(m, f->node);
+    mem_node_unref(&m->tree, f->node);
     leave(m);
     file_release(m, f);
     return FIRN_OK;
@@ -481,7 +248,7 @@ static int mem_close(struct env_file *file) {
 /* ---- Names. ---- */
 
 /* True when folder is node or lies below it: then node cannot move into it. */
-static bool lies_in(const struct node *folder, const struct node *node) {
+static bool lies_in(const struct mem_node *folder, const struct mem_node *node) {
     while (folder != NULL && folder != node) {
         folder = folder->parent;
     }
@@ -490,12 +257,12 @@ static bool lies_in(const struct node *folder, const struct node *node) {
 
 /* What rename(2) refuses: replacing across kinds or a folder that is not empty, moving the root, or
  * a folder into itself. */
-static int check_rename(const struct place *from, const struct place *to, const char *from_path,
-                        const char *to_path) {
+static int check_rename(const struct mem_place *from, const struct mem_place *to,
+                        const char *from_path, const char *to_path) {
     if (from->node == NULL || to->folder == NULL) {
         return fail_missing(from->node == NULL ? from_path : to_path);
     }
-    bool odd = from->part.size == 0 || to->part.size == 0 ||
+    bool odd = from->name.size == 0 || to->name.size == 0 ||
                (from->node->folder && lies_in(to->folder, from->node));
     if (!odd && to->node != NULL && to->node != from->node) {
         odd = to->node->folder != from->node->folder || to->node->name_count > 0;
@@ -512,29 +279,18 @@ static int lock_locked(struct mem_env *m, const char *path, struct env_lock *loc
     REQUIRES(m->host.mu);
 
 static int rename_locked(struct mem_env *m, const char *from_path, const char *to_path) {
-    struct place from = walk(m, from_path), to = walk(m, to_path);
+    struct mem_place from = mem_tree_walk(&m->tree, from_path);
+    struct mem_place to = mem_tree_walk(&m->tree, to_path);
     int rc = check_rename(&from, &to, from_path, to_path);
     if (rc != FIRN_OK || to.node == from.node) {
         return rc;
     }
-    if (to.node != NULL) { /* no allocation, so a name that is replaced is never lost */
-        bool found;
-        size_t i = folder_search(to.folder, to.part, &found);
-        to.folder->names[i].node = from.node;
-        from.node->parent = from.node->folder ? to.folder : NULL;
-        (void)folder_take(m, from.folder, from.part);
-        node_unref(m, to.node);
-        return FIRN_OK;
-    }
-    if (!folder_add(m, to.folder, to.part, from.node)) {
-        return fail_nomem(to_path);
-    }
-    (void)folder_take(m, from.folder, from.part);
-    return FIRN_OK;
+    return mem_tree_rename(&m->tree, &from, &to) ? FIRN_OK : fail_nomem(to_path);
 }
 
 static int link_locked(struct mem_env *m, const char *from_path, const char *to_path) {
-    struct place from = walk(m, from_path), to = walk(m, to_path);
+    struct mem_place from = mem_tree_walk(&m->tree, from_path);
+    struct mem_place to = mem_tree_walk(&m->tree, to_path);
     if (from.node == NULL || to.folder == NULL) {
         return fail_missing(from.node == NULL ? from_path : to_path);
     }
@@ -544,26 +300,26 @@ static int link_locked(struct mem_env *m, const char *from_path, const char *to_
     if (from.node->folder) {
         return FAIL(FIRN_IO, "%s: is a folder and cannot be linked as %s", from_path, to_path);
     }
-    if (!folder_add(m, to.folder, to.part, from.node)) {
-        return fail_nomem(to_path);
-    }
-    from.node->refs++;
-    return FIRN_OK;
+    return mem_tree_link(&m->tree, &to, from.node) ? FIRN_OK : fail_nomem(to_path);
 }
 
 static int remove_locked(struct mem_env *m, const char *path, bool folder) {
-    struct place place = walk(m, path);
+    struct mem_place place = mem_tree_walk(&m->tree, path);
     if (place.node == NULL) {
         return fail_missing(path);
     }
-    if (place.part.size == 0 || place.node->folder != folder || place.node->name_count > 0) {
-        return FAIL(FIRN_IO, "%s: %s", path,
-                    !folder                ? "is a folder and cannot be unlinked"
-                    : !place.node->folder  ? "is not a folder"
-                    : place.part.size == 0 ? "cannot be removed"
-                                           : "the folder is not empty");
+    const char *reason = NULL;
+    if (place.node->folder != folder) {
+        reason = folder ? "is not a folder" : "is a folder and cannot be unlinked";
+    } else if (place.name.size == 0) {
+        reason = "cannot be removed under this name";
+    } else if (place.node->name_count > 0) {
+        reason = "the folder is not empty";
     }
-    node_unref(m, folder_take(m, place.folder, place.part));
+    if (reason != NULL) {
+        return FAIL(FIRN_IO, "%s: %s", path, reason);
+    }
+    mem_tree_unlink(&m->tree, &place);
     return FIRN_OK;
 }
 
@@ -601,7 +357,7 @@ static int mem_remove_dir(firn_env *env, const char *path) {
 
 static int mem_make_dir(firn_env *env, const char *path) {
     struct mem_env *m = mem_env_of(env);
-    struct node *made;
+    struct mem_node *made;
     enter(m);
     int rc = add_new(m, path, true, &made);
     leave(m);
@@ -609,8 +365,8 @@ static int mem_make_dir(firn_env *env, const char *path) {
 }
 
 /* The folder's node; *rc tells when there is none. */
-static struct node *find_folder(struct mem_env *m, const char *path, int *rc) {
-    struct node *node = walk(m, path).node;
+static struct mem_node *find_folder(struct mem_env *m, const char *path, int *rc) {
+    struct mem_node *node = mem_tree_walk(&m->tree, path).node;
     *rc = node == NULL    ? fail_missing(path)
           : !node->folder ? FAIL(FIRN_IO, "%s: is not a folder", path)
                           : FIRN_OK;
@@ -630,9 +386,9 @@ static int mem_sync_dir(firn_env *env, const char *path) {
 static int copy_names(struct mem_env *m, const char *path, struct buf *names) {
     int rc;
     enter(m);
-    const struct node *folder = find_folder(m, path, &rc);
+    const struct mem_node *folder = find_folder(m, path, &rc);
     for (size_t i = 0; rc == FIRN_OK && i < folder->name_count; i++) {
-        const struct name *name = &folder->names[i];
+        const struct mem_name *name = &folder->names[i];
         rc = buf_append_u64(names, name->node->size);
         if (rc == FIRN_OK) {
             rc = buf_append(names, name->text, strlen(name->text) + 1);
@@ -660,7 +416,7 @@ static int mem_list(firn_env *env, const char *path,
 /* ---- Locks. ---- */
 
 static int lock_locked(struct mem_env *m, const char *path, struct env_lock *lock) {
-    struct node *node = walk(m, path).node;
+    struct mem_node *node = mem_tree_walk(&m->tree, path).node;
     if (node == NULL) {
         int rc = add_new(m, path, false, &node);
         if (rc != FIRN_OK) {
@@ -675,7 +431,7 @@ static int lock_locked(struct mem_env *m, const char *path, struct env_lock *loc
     }
     char text[24];
     int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (node->size == 0 && !node_append(m, node, text, (size_t)size)) {
+    if (node->size == 0 && !mem_node_append(&m->tree, node, text, (size_t)size)) {
         return fail_nomem(path);
     }
     node->locked = true;
@@ -707,7 +463,7 @@ static void mem_unlock(firn_env *env, struct env_lock *lock) {
         struct mem_env *m = mem_env_of(env);
         enter(m);
         lock->node->locked = false;
-        node_unref(m, lock->node);
+        mem_node_unref(&m->tree, lock->node);
         leave(m);
         alloc_release(alloc_of(m), MEM_OTHER, lock, sizeof *lock);
     }
@@ -715,29 +471,10 @@ static void mem_unlock(firn_env *env, struct env_lock *lock) {
 
 /* ---- The environment. ---- */
 
-/* Frees the tree without recursion, however deep: always the last name of the deepest last folder.
- */
-static void free_tree(struct mem_env *m) {
-    struct node *at = m->root;
-    while (at != m->root || at->name_count > 0) {
-        if (at->name_count == 0) {
-            at = at->parent;
-            continue; /* its last name is the empty folder now */
-        }
-        struct name last = at->names[at->name_count - 1];
-        if (last.node->folder && last.node->name_count > 0) {
-            at = last.node;
-            continue;
-        }
-        node_unref(m, folder_take(m, at, (struct part){last.text, strlen(last.text)}));
-    }
-    node_unref(m, m->root);
-}
-
 static void mem_destroy(firn_env *env) {
     struct mem_env *m = mem_env_of(env);
     if (env_host_stop(&m->host)) {
-        free_tree(m);
+        mem_tree_deinit(&m->tree);
         env_host_free(&m->host, sizeof *m);
     }
 }
@@ -779,12 +516,11 @@ int env_mem_create(firn_env **out) {
     if (m == NULL) {
         return FAIL(FIRN_NOMEM, "no memory for an environment");
     }
-    m->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-    m->root = node_create(m, true);
-    if (m->root == NULL) {
+    int rc = mem_tree_init(&m->tree, &m->host.alloc);
+    if (rc != FIRN_OK) {
         (void)env_host_stop(&m->host);
         env_host_free(&m->host, sizeof *m);
-        return FAIL(FIRN_NOMEM, "no memory for an environment");
+        return rc;
     }
     *out = &m->host.env;
     return FIRN_OK;
