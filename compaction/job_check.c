@@ -8,9 +8,7 @@
  *
  *     t newer than x (a lower position)     must still be above the outputs
  *     t older than x                        must lie below the outputs
- *
- * Outputs that join a run must be disjoint from what else is in it, now and when the jobs that are
- * running have ended. Those may write anywhere between their first and last key.
+ * Outputs that join a run must be disjoint from what stays in it.
  */
 #include <inttypes.h>
 
@@ -22,9 +20,6 @@ struct check {
     const struct job *job;
     size_t walked;                /* inputs met so far */
     firn_slice smallest, largest; /* of all inputs */
-    size_t first_level;
-    firn_slice busy_smallest, busy_largest; /* of inputs of running jobs in the same levels */
-    bool busy;                              /* there are any */
 };
 
 struct position {
@@ -41,16 +36,6 @@ static int compare_positions(struct position a, struct position b) {
 static bool overlap(firn_slice smallest_a, firn_slice largest_a, firn_slice smallest_b,
                     firn_slice largest_b) {
     return slice_compare(smallest_a, largest_b) <= 0 && slice_compare(smallest_b, largest_a) <= 0;
-}
-
-static void widen(bool first, const struct shape_table *t, firn_slice *smallest,
-                  firn_slice *largest) {
-    if (first || slice_compare(t->smallest, *smallest) < 0) {
-        *smallest = t->smallest;
-    }
-    if (first || slice_compare(t->largest, *largest) > 0) {
-        *largest = t->largest;
-    }
 }
 
 /* Calls visit for each table, in the order of positions and keys, telling whether it is an input.
@@ -87,10 +72,12 @@ static int visit_input(struct check *c, struct position at, const struct shape_t
         return FAIL(FIRN_INVALID, "job: input %" PRIu64 " of level %zu lies below output level %zu",
                     t->number, at.level, c->job->output_level);
     }
-    if (c->walked == 1) {
-        c->first_level = at.level;
+    if (c->walked == 1 || slice_compare(t->smallest, c->smallest) < 0) {
+        c->smallest = t->smallest;
     }
-    widen(c->walked == 1, t, &c->smallest, &c->largest);
+    if (c->walked == 1 || slice_compare(t->largest, c->largest) > 0) {
+        c->largest = t->largest;
+    }
     return FIRN_OK;
 }
 
@@ -181,25 +168,6 @@ static int visit_older(struct check *c, struct position at, const struct shape_t
     return older ? FIRN_NOT_FOUND : FIRN_OK; /* any answer but FIRN_OK ends the walk */
 }
 
-static int visit_busy(struct check *c, struct position at, const struct shape_table *t,
-                      bool input) {
-    (void)input;
-    if (t->busy && at.level >= c->first_level && at.level <= c->job->output_level) {
-        widen(!c->busy, t, &c->busy_smallest, &c->busy_largest);
-        c->busy = true;
-    }
-    return FIRN_OK;
-}
-
-static int check_running_jobs(struct check *c) {
-    (void)each_table(c, visit_busy);
-    if (c->busy && overlap(c->smallest, c->largest, c->busy_smallest, c->busy_largest)) {
-        return FAIL(FIRN_INVALID, "job: a running job may write to the same range of level %zu",
-                    c->job->output_level);
-    }
-    return FIRN_OK;
-}
-
 static int check_output(struct check *c) {
     const struct job *job = c->job;
     bool there = job->output_level < c->shape->level_count;
@@ -226,11 +194,5 @@ int job_check(const struct shape *shape, const struct job *job) {
     }
     struct check c = {.shape = shape, .job = job};
     int rc = check_inputs(&c);
-    if (rc == FIRN_OK) {
-        rc = check_output(&c);
-    }
-    if (rc == FIRN_OK && job->output == JOB_OUTPUT_MERGE_INTO_RUN) {
-        rc = check_running_jobs(&c);
-    }
-    return rc;
+    return rc == FIRN_OK ? check_output(&c) : rc;
 }

@@ -1,6 +1,6 @@
-/* compaction/merge.h: carries a job out: inputs -> merge iterator -> survivor -> builders -> tables.
- * Knows neither versions nor the manifest: it is given iterators and a way to make table files, and
- * returns a list of what it made. Flushes use it, too.
+/* compaction/merge.h: carries a job out: inputs -> merge iterator -> survivor -> builders ->
+ * tables. Knows neither versions nor the manifest: it is given iterators and a way to make table
+ * files, and returns a list of what it made. Flushes use it, too.
  */
 #ifndef FIRN_COMPACTION_MERGE_H
 #define FIRN_COMPACTION_MERGE_H
@@ -19,10 +19,10 @@ struct merge_request {
     size_t snapshot_count;
     bool bottom;
     struct sst_builder_options builder;
-    uint64_t table_bytes, table_entries;  /* an output ends at about this */
-    const firn_slice *cuts;               /* ascending user keys before which an output ends, may be */
-    size_t cut_count;                     /* boundaries of the level below; ends only past a quarter */
-    const firn_slice *upper;              /* NULL, or: stop before this user key */
+    uint64_t table_bytes, table_entries; /* an output ends at about this */
+    const firn_slice *cuts;  /* ascending user keys before which an output ends, may be */
+    size_t cut_count;        /* boundaries of the level below; ends only past a quarter */
+    const firn_slice *upper; /* NULL, or: stop before this user key */
     /* A new file's number and path (room for size bytes). */
     int (*new_file)(void *context, uint64_t *number, char *path, size_t size);
     /* Now and then, with totals so far; other than FIRN_OK stops the merge with that code. */
@@ -33,13 +33,13 @@ struct merge_request {
 struct merge_result {
     struct table_meta *tables; /* finished and synced; caller deinits */
     size_t count, capacity;
-    uint64_t *created;         /* numbers of all files begun, finished or not, for cleaning up */
+    uint64_t *created; /* numbers of all files begun, finished or not, for cleaning up */
     size_t created_count, created_capacity;
     uint64_t entries_in, entries_out, bytes_out;
 };
 
-/* FIRN_OK: result->tables hold all that survives (none, when nothing does). On failure tables may be
- * partly there; the caller unlinks result->created. result is always to be deinited. */
+/* FIRN_OK: result->tables hold all that survives (none, when nothing does). On failure tables may
+ * be partly there; the caller unlinks result->created. result is always to be deinited. */
 int merge_run(const struct merge_request *request, struct merge_result *result);
 void merge_result_deinit(struct alloc *alloc, struct merge_result *result);
 

@@ -73,20 +73,8 @@ uint64_t level_idle_bytes(const struct shape_level *level) {
     return bytes;
 }
 
-static void range_add_busy(struct key_range *range, const struct shape_level *level) {
-    for (size_t r = 0; r < level->count; r++) {
-        for (size_t t = 0; t < level->runs[r].count; t++) {
-            if (level->runs[r].tables[t].busy) {
-                range_add(range, &level->runs[r].tables[t]);
-            }
-        }
-    }
-}
-
 bool level_is_busy(const struct shape_level *level) {
-    struct key_range busy = {.any = false};
-    range_add_busy(&busy, level);
-    return busy.any;
+    return level_idle_bytes(level) < level_bytes(level);
 }
 
 uint64_t multiply_capped(uint64_t a, uint64_t b) {
@@ -100,18 +88,13 @@ void draft_begin(struct draft *draft, const struct shape *shape, struct job *job
     draft->shape = shape;
     draft->job = job;
     draft->range.any = false;
-    draft->first_level = LEVELS_MAX;
     draft->refused = false;
     job->any = false;
     job->table_count = 0;
 }
 
-void draft_add(struct draft *draft, size_t level, const struct shape_run *run, size_t begin,
-               size_t end) {
+void draft_add(struct draft *draft, const struct shape_run *run, size_t begin, size_t end) {
     struct job *job = draft->job;
-    if (begin < end && level < draft->first_level) {
-        draft->first_level = level;
-    }
     for (size_t t = begin; t < end && !draft->refused; t++) {
         if (run->tables[t].busy || job->table_count == JOB_TABLES_MAX) {
             draft->refused = true;
@@ -129,7 +112,7 @@ void draft_add_overlap(struct draft *draft, size_t level) {
     const struct shape_level *from = &draft->shape->levels[level];
     for (size_t r = 0; r < from->count; r++) {
         size_t end, begin = run_overlap(&from->runs[r], &draft->range, &end);
-        draft_add(draft, level, &from->runs[r], begin, end);
+        draft_add(draft, &from->runs[r], begin, end);
     }
 }
 
@@ -143,7 +126,7 @@ void draft_add_oldest_runs(struct draft *draft, size_t level, size_t least) {
         draft->refused = true;
     }
     for (size_t r = first; r < from->count; r++) {
-        draft_add(draft, level, &from->runs[r], 0, from->runs[r].count);
+        draft_add(draft, &from->runs[r], 0, from->runs[r].count);
     }
 }
 
@@ -195,20 +178,6 @@ static bool draft_end(struct draft *draft, size_t output_level, enum job_output 
     return true;
 }
 
-/* A running job may write anywhere between its first and its last key, also where it has no table:
- * a table written there by this job would overlap its outputs. Which job a busy table belongs to is
- * not known here, so all busy tables of the levels that this job reads count as one job's. */
-static bool meets_running_job(const struct draft *draft, size_t output_level) {
-    struct key_range busy = {.any = false};
-    for (size_t level = draft->first_level;
-         level <= output_level && level < draft->shape->level_count; level++) {
-        range_add_busy(&busy, &draft->shape->levels[level]);
-    }
-    return busy.any && draft->range.any &&
-           slice_compare(busy.smallest, draft->range.largest) <= 0 &&
-           slice_compare(draft->range.smallest, busy.largest) <= 0;
-}
-
 bool draft_into_run(struct draft *draft, size_t output_level, double score) {
     const struct shape *shape = draft->shape;
     assert(output_level < LEVELS_MAX);
@@ -216,7 +185,6 @@ bool draft_into_run(struct draft *draft, size_t output_level, double score) {
         draft->refused = true; /* no single run to merge into: the policy must make it one first */
     }
     draft_add_overlap(draft, output_level);
-    draft->refused = draft->refused || meets_running_job(draft, output_level);
     return draft_end(draft, output_level, JOB_OUTPUT_MERGE_INTO_RUN, score);
 }
 

@@ -36,15 +36,13 @@ struct draft {
     const struct shape *shape;
     struct job *job;
     struct key_range range; /* covered by the inputs so far */
-    size_t first_level;     /* of the inputs */
     bool refused;
 };
 
 void draft_begin(struct draft *draft, const struct shape *shape, struct job *job);
 
 /* Adds tables begin to end of a run. */
-void draft_add(struct draft *draft, size_t level, const struct shape_run *run, size_t begin,
-               size_t end);
+void draft_add(struct draft *draft, const struct shape_run *run, size_t begin, size_t end);
 
 /* Adds the tables of every run of the level that overlap what the draft covers when it comes to
  * them. */

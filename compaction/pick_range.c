@@ -78,6 +78,15 @@ static bool cover_that_fits(const struct shape *shape, const struct wish *asked,
     return false;
 }
 
+static bool any_busy(const struct shape *shape) {
+    for (size_t level = 0; level < shape->level_count; level++) {
+        if (level_is_busy(&shape->levels[level])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static size_t bottom_of(const struct shape *shape, const struct policy_options *options) {
     return options->policy == FIRN_POLICY_LEVELED ? leveled_bottom(shape, options)
                                                   : tiered_bottom(shape);
@@ -95,6 +104,10 @@ void policy_pick_range(const struct shape *shape, const struct policy_options *o
     job->bottom = false;
     job->score = 0;
     job->reason[0] = '\0';
+    if (any_busy(shape)) {
+        job->score = 1;
+        return;
+    }
     if (!cover_that_fits(shape, &wish, &first_level, &cover) || !cover.any) {
         return;
     }
@@ -110,9 +123,7 @@ void policy_pick_range(const struct shape *shape, const struct policy_options *o
         draft_add_overlap(&draft, last);
     }
     bool done = many ? draft_new_run(&draft, last, 1) : draft_into_run(&draft, last, 1);
-    if (!done) {
-        job->score = 1;
-        return;
+    if (done) {
+        (void)snprintf(job->reason, sizeof job->reason, "asked for, %zu tables", job->table_count);
     }
-    (void)snprintf(job->reason, sizeof job->reason, "asked for, %zu tables", job->table_count);
 }

@@ -22,8 +22,8 @@ void survivor_begin_key(struct survivor *s);
  * store: 0 where nothing older can lie below and no snapshot can tell, otherwise as it was. */
 bool survivor_keep(struct survivor *s, const struct entry *e, uint64_t *seq);
 
-/* Whether a tombstone that survivor_keep() kept is still of use once the next older version of its key
- * that was kept is known (NULL: there is none). Keeping it all the same is harmless. */
+/* Whether a tombstone that survivor_keep() kept is still of use once the next older version of its
+ * key that was kept is known (NULL: there is none). Keeping it all the same is harmless. */
 bool survivor_hides(const struct survivor *s, const struct entry *older);
 
 #endif

@@ -50,6 +50,7 @@ struct model {
     uint64_t newest[KEYS]; /* the newest sequence of each key, 0: never written */
     bool newest_dead[KEYS];
     struct job *running[JOBS_MAX];
+    bool range_running; /* alone, in slot 0 */
     uint64_t entries_flushed, entries_merged;
     size_t jobs, runs_most;
 };
@@ -263,6 +264,7 @@ static bool anything_older(const struct model *m, const struct item *item) {
 static void finish_job(struct model *m, size_t which) {
     struct job *job = m->running[which];
     m->running[which] = NULL;
+    m->range_running = false;
     size_t count, kept = 0;
     struct item *items = take_inputs(m, job, &count);
     m->entries_merged += count;
@@ -307,7 +309,7 @@ static size_t free_slot(const struct model *m) {
 
 static bool start_job(struct model *m, bool range) {
     size_t slot = free_slot(m);
-    if (slot == JOBS_MAX) {
+    if (slot == JOBS_MAX || m->range_running) {
         return false;
     }
     struct picture *p = malloc(sizeof *p);
@@ -333,6 +335,7 @@ static bool start_job(struct model *m, bool range) {
         assert_true(range || job->score >= 1);
         set_busy(m, job);
         m->running[slot] = job;
+        m->range_running = range;
     } else {
         free(job);
     }
