@@ -4,30 +4,22 @@
  * - After a failed write or fsync nobody knows what is on disk, and a second fsync may well succeed
  *   without having written anything (Rebello et al., "Can applications recover from fsync
  * failures?", 2020). So the first failure poisons the file for good.
- * - The lock. An open file description lock (F_OFD_SETLK) goes with the description, not with the
- *   process: it also excludes a second opening in this process, and closing another descriptor of
- *   the file does not drop it. But a forked child shares the description and would hold the lock on
- *   after its parent is gone, so the child closes its copies at once. The name may be unlinked
- *   between our open and our lock (a database being destroyed); a lock on a nameless file excludes
- *   nobody, so the name is looked at again afterwards.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/env_host.h"
+#include "base/file_lock.h"
 
 #define FILE_MODE 0644 /* less the umask: never writable by others */
 #define FOLDER_MODE 0755
 
-struct posix_env {
-    struct env_host host;
-};
+/* The environment is a struct env_host and nothing more. */
 
 struct posix_file {
     struct env_file file;
@@ -43,7 +35,7 @@ struct posix_file {
 };
 
 static struct env_host *host_of(firn_env *env) {
-    return &((struct posix_env *)env)->host;
+    return (struct env_host *)env;
 }
 
 static struct posix_file *posix_file_of(struct env_file *file) {
@@ -157,9 +149,9 @@ static int posix_preallocate(struct env_file *file, uint64_t bytes) {
     } while (result != 0 && errno == EINTR);
     if (result == 0) {
         f->allocated = bytes;
-    } else if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) {
-        return FAIL(FIRN_NO_SPACE, "%s: cannot reserve %llu bytes: %s", f->path,
-                    (unsigned long long)bytes, strerrorname_np(errno));
+    } else if (errno == ENOSPC || errno == EDQUOT) {
+        return FAIL_ERRNO(errno, "%s: cannot reserve %llu bytes", f->path,
+                          (unsigned long long)bytes);
     }
     return FIRN_OK; /* where the file system cannot reserve, appends allocate as they go */
 }
@@ -316,162 +308,19 @@ static int posix_list(firn_env *env, const char *path,
 
 /* ---- Locks. ---- */
 
-struct env_lock {
-    struct env_lock *next;
-    int fd;
-    pid_t process;
-    dev_t device;
-    ino_t inode;
-};
-
-/* All locks that this process holds, through whichever environment. */
-static struct env_lock *held_locks;
-static pthread_mutex_t held_locks_mu = PTHREAD_MUTEX_INITIALIZER;
-
-static void before_fork(void) {
-    (void)pthread_mutex_lock(&held_locks_mu);
-}
-
-static void after_fork_in_parent(void) {
-    (void)pthread_mutex_unlock(&held_locks_mu);
-}
-
-static void after_fork_in_child(void) {
-    for (struct env_lock *lock = held_locks; lock != NULL; lock = lock->next) {
-        (void)close(lock->fd); /* without unlocking: the parent's description stays locked */
-    }
-    held_locks = NULL;
-    (void)pthread_mutex_unlock(&held_locks_mu);
-}
-
-static void watch_forks(void) {
-    (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-}
-
-static int fail_busy(const char *path, int fd) {
-    char text[24] = "";
-    ssize_t size = pread(fd, text, sizeof text - 1, 0);
-    long long holder = size > 0 ? atoll(text) : 0;
-    if (holder <= 0) {
-        return FAIL(FIRN_BUSY, "%s: another process holds it", path);
-    }
-    return FAIL(FIRN_BUSY, "%s: process %lld holds it%s", path, holder,
-                holder == (long long)getpid() ? " (this one)" : "");
-}
-
-/* Leaves the process id in the file for whoever finds it locked. It is no more than a hint, but a
- * disk that does not take it will not take a database either. */
-static int write_holder(const char *path, int fd) {
-    char text[24];
-    int size = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    ssize_t written;
-    do {
-        written = pwrite(fd, text, (size_t)size, 0);
-    } while (written < 0 && errno == EINTR);
-    if (written != size || ftruncate(fd, size) != 0) {
-        return FAIL_ERRNO(written >= 0 && written != size ? ENOSPC : errno,
-                          "%s: cannot write the process id", path);
-    }
-    return FIRN_OK;
-}
-
-static bool is_held_here(const struct stat *st) {
-    for (const struct env_lock *lock = held_locks; lock != NULL; lock = lock->next) {
-        if (lock->device == st->st_dev && lock->inode == st->st_ino) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Locks the open file. *stale: its name means another file by now, or none, so open it again. */
-static int lock_fd(const char *path, int fd, struct stat *st, bool *stale) {
-    *stale = false;
-    if (fstat(fd, st) != 0) {
-        return FAIL_ERRNO(errno, "%s: cannot stat it", path);
-    }
-    if (is_held_here(st)) {
-        return fail_busy(path, fd);
-    }
-    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET}; /* to the end, however far */
-    if (fcntl(fd, F_OFD_SETLK, &range) != 0) {
-        return errno == EAGAIN || errno == EACCES ? fail_busy(path, fd)
-                                                  : FAIL_ERRNO(errno, "%s: cannot lock it", path);
-    }
-    struct stat named;
-    *stale = stat(path, &named) != 0 || named.st_dev != st->st_dev || named.st_ino != st->st_ino;
-    return *stale ? FIRN_OK : write_holder(path, fd);
-}
-
-/* Fills in the lock. REQUIRES: held_locks_mu is held. */
-static int lock_path(const char *path, struct env_lock *lock) {
-    for (;;) {
-        int fd = open_retrying(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK);
-        if (fd < 0) {
-            return FAIL_ERRNO(errno, "%s: cannot open it", path);
-        }
-        struct stat st;
-        bool stale;
-        int rc = lock_fd(path, fd, &st, &stale);
-        if (rc == FIRN_OK && !stale) {
-            *lock = (struct env_lock){held_locks, fd, getpid(), st.st_dev, st.st_ino};
-            held_locks = lock;
-            return FIRN_OK;
-        }
-        (void)close(fd); /* which unlocks it */
-        if (rc != FIRN_OK) {
-            return rc;
-        }
-    }
-}
-
 static int posix_lock(firn_env *env, const char *path, struct env_lock **out) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, watch_forks);
-    *out = NULL;
-    struct env_host *host = host_of(env);
-    struct env_lock *lock = alloc_get(&host->alloc, MEM_OTHER, sizeof *lock);
-    if (lock == NULL) {
-        return FAIL(FIRN_NOMEM, "%s: no memory to lock it", path);
-    }
-    (void)pthread_mutex_lock(&held_locks_mu);
-    int rc = lock_path(path, lock);
-    (void)pthread_mutex_unlock(&held_locks_mu);
-    if (rc != FIRN_OK) {
-        alloc_release(&host->alloc, MEM_OTHER, lock, sizeof *lock);
-        return rc;
-    }
-    *out = lock;
-    return FIRN_OK;
+    return file_lock_acquire(&host_of(env)->alloc, path, out);
 }
 
-/* In a forked child there is nothing to give back but memory: after_fork_in_child() closed the
- * file. */
 static void posix_unlock(firn_env *env, struct env_lock *lock) {
-    if (lock == NULL) {
-        return;
-    }
-    if (lock->process == getpid()) {
-        (void)pthread_mutex_lock(&held_locks_mu);
-        struct env_lock **at = &held_locks;
-        while (*at != lock) {
-            at = &(*at)->next;
-        }
-        *at = lock->next;
-        /* Explicitly: a child that is about to exec may still share the description. */
-        struct flock range = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-        (void)fcntl(lock->fd, F_OFD_SETLK, &range);
-        (void)close(lock->fd);
-        (void)pthread_mutex_unlock(&held_locks_mu);
-    }
-    alloc_release(&host_of(env)->alloc, MEM_OTHER, lock, sizeof *lock);
+    file_lock_release(&host_of(env)->alloc, lock);
 }
 
 /* ---- The environment. ---- */
 
 static void posix_destroy(firn_env *env) {
     if (env_host_stop(host_of(env))) {
-        env_host_free(host_of(env), sizeof(struct posix_env));
+        env_host_free(host_of(env), sizeof(struct env_host));
     }
 }
 
@@ -507,6 +356,6 @@ static const struct env_ops posix_ops = {
 };
 
 int env_posix_create(firn_env **out) {
-    *out = env_host_create(sizeof(struct posix_env), &posix_ops);
+    *out = env_host_create(sizeof(struct env_host), &posix_ops);
     return *out != NULL ? FIRN_OK : FAIL(FIRN_NOMEM, "no memory for an environment");
 }

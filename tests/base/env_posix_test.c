@@ -193,39 +193,42 @@ static void a_child_cannot_unlock_for_its_parent(void **state) {
     env_unlock(env, inherited);
 }
 
+/* Locks, forks a child that waits for the end of `wait`, and ends while that one lives. */
+static bool locks_and_leaves_a_child_behind(int wait[2]) {
+    firn_env *own;
+    struct env_lock *lock;
+    int ready[2];
+    char byte;
+    if (env_posix_create(&own) != FIRN_OK || env_lock(own, "LOCK", &lock) != FIRN_OK ||
+        pipe(ready) != 0) {
+        return false;
+    }
+    pid_t child = fork();
+    if (child == 0) { /* fork() has closed its copy of the lock by now */
+        (void)close(wait[1]);
+        (void)!write(ready[1], "x", 1);
+        (void)!read(wait[0], &byte, 1);
+        _exit(0);
+    }
+    return child > 0 && read(ready[0], &byte, 1) == 1;
+}
+
 /* A child that lives on must not keep its parent's lock. */
 static void a_child_does_not_hold_on_to_the_lock(void **state) {
     (void)state;
-    struct env_lock *lock;
-    int gate[2];
-    assert_int_equal(pipe(gate), 0);
-    assert_int_equal(env_lock(env, "LOCK", &lock), FIRN_OK);
-    pid_t holder = fork(), child;
-    if (holder == 0) { /* locks anew through its own child, then ends while that one lives */
-        firn_env *own;
-        struct env_lock *second;
-        char byte;
-        if (read(gate[0], &byte, 1) != 1 || env_posix_create(&own) != FIRN_OK ||
-            env_lock(own, "LOCK", &second) != FIRN_OK) {
-            _exit(1);
-        }
-        child = fork();
-        if (child == 0) {
-            (void)close(gate[1]);
-            (void)!read(gate[0], &byte, 1); /* until the test closes its end */
-            _exit(0);
-        }
-        _exit(0);
+    int wait[2], status;
+    assert_int_equal(pipe(wait), 0);
+    pid_t holder = fork();
+    if (holder == 0) {
+        _exit(locks_and_leaves_a_child_behind(wait) ? 0 : 1);
     }
-    env_unlock(env, lock);
-    int status;
-    assert_int_equal(write(gate[1], "x", 1), 1);
     assert_int_equal(waitpid(holder, &status, 0), holder);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    struct env_lock *lock;
     assert_int_equal(env_lock(env, "LOCK", &lock), FIRN_OK);
     env_unlock(env, lock);
-    (void)close(gate[1]);
-    (void)close(gate[0]);
+    (void)close(wait[1]);
+    (void)close(wait[0]);
 }
 
 /* Many processes, one lock: whoever has it creates a file exclusively and removes it again. */
