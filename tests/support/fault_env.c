@@ -100,7 +100,8 @@ static int fault_open(firn_env *env, const char *path, enum env_access access,
     if (count(e, FAULT_OPEN) != FAULT_NONE) {
         return fail(e);
     }
-    return wrap(e, env_open(e->inner, path, access, &inner), inner, out);
+    int rc = env_open(e->inner, path, access, &inner);
+    return wrap(e, rc, inner, out);
 }
 
 static int fault_append(struct env_file *file, const void *data, size_t size) {
