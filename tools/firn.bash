@@ -27,7 +27,7 @@ _firn() {
     put | get | delete) options+=" $forms" ;;
     scan) options+=" $forms $range --reverse --limit --keys-only --values-hex --null" ;;
     count) options+=" $forms $range --estimate" ;;
-    stats) options+=" --json" ;;
+    stats) options+=" --json --warm" ;;
     esac
     case $word in
     -*) COMPREPLY=($(compgen -W "$options" -- "$word")) ;;
