@@ -113,7 +113,7 @@ static inline int env_preallocate(struct env_file *file, uint64_t bytes) {
     return file->env->ops->preallocate(file, bytes);
 }
 
-/* Makes the file's bytes durable, not its name. */
+/* Makes the file's bytes durable, not its name; also those that another handle appended. */
 static inline int env_sync(struct env_file *file) {
     return file->env->ops->sync(file);
 }

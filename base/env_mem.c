@@ -155,10 +155,7 @@ static int mem_open(firn_env *env, const char *path, enum env_access access,
     return FIRN_OK;
 }
 
-static int check_writable(const struct mem_file *f, const char *what) {
-    if (!f->writer) {
-        return FAIL(FIRN_IO, "%s: cannot %s: it is open for reading only", f->path, what);
-    }
+static int check_poisoned(const struct mem_file *f, const char *what) {
     if (f->poisoned) {
         return FAIL(FIRN_IO, "%s: cannot %s: an earlier append to this file failed", f->path, what);
     }
@@ -168,9 +165,13 @@ static int check_writable(const struct mem_file *f, const char *what) {
 static int mem_append(struct env_file *file, const void *data, size_t size) {
     struct mem_file *f = mem_file_of(file);
     struct mem_env *m = mem_env_of(file->env);
-    int rc = check_writable(f, "append");
+    int rc = check_poisoned(f, "append");
     if (rc != FIRN_OK) {
         return rc;
+    }
+    if (!f->writer) {
+        f->poisoned = true;
+        return FAIL(FIRN_IO, "%s: cannot append: it is open for reading only", f->path);
     }
     enter(m);
     f->poisoned = !mem_node_append(&m->tree, f->node, data, size);
@@ -188,7 +189,7 @@ static int mem_preallocate(struct env_file *file, uint64_t bytes) {
 }
 
 static int mem_sync(struct env_file *file) {
-    return check_writable(mem_file_of(file), "sync");
+    return check_poisoned(mem_file_of(file), "sync");
 }
 
 static bool is_written(const struct mem_node *n) {

@@ -207,10 +207,10 @@ int sim_files_open(firn_env *env, const char *path, enum env_access access, stru
     return rc;
 }
 
-/* Whether the handle may still write; says so when not. */
-static int check_writable(struct sim_machine *m, const struct sim_file *f, const char *what) {
-    if (!f->writing) {
-        return misuse(m, what, f->name);
+/* Whether the handle may be used that way; says so when not. */
+static int check_usable(struct sim_machine *m, const struct sim_file *f, bool writes) {
+    if (writes && !f->writing) {
+        return misuse(m, "written to, though opened for reading", f->name);
     }
     return f->poisoned ? misuse(m, "used after it failed", f->name) : FIRN_OK;
 }
@@ -220,7 +220,7 @@ int sim_files_append(struct env_file *file, const void *data, size_t size) {
     struct sim_machine *m = machine_of_file(file);
     struct sim_file *f = (struct sim_file *)file;
     struct sim_node *node = &m->disk.nodes[f->node];
-    int rc = check_writable(m, f, "appended to, though opened for reading");
+    int rc = check_usable(m, f, true);
     if (rc != FIRN_OK) {
         return rc;
     }
@@ -253,7 +253,7 @@ int sim_files_append(struct env_file *file, const void *data, size_t size) {
 int sim_files_preallocate(struct env_file *file, uint64_t bytes) {
     struct sim_machine *m = machine_of_file(file);
     struct sim_file *f = (struct sim_file *)file;
-    int rc = check_writable(m, f, "preallocated, though opened for reading");
+    int rc = check_usable(m, f, true);
     if (rc != FIRN_OK) {
         return rc;
     }
@@ -275,7 +275,7 @@ int sim_files_preallocate(struct env_file *file, uint64_t bytes) {
 int sim_files_sync(struct env_file *file) {
     struct sim_machine *m = machine_of_file(file);
     struct sim_file *f = (struct sim_file *)file;
-    int rc = check_writable(m, f, "synced, though opened for reading");
+    int rc = check_usable(m, f, false);
     if (rc == FIRN_OK) {
         struct sim_change change = {.call = SIM_SYNC, .node = f->node, .name = f->name};
         rc = change_with_fate(m, &change, "sync");

@@ -140,6 +140,14 @@ int log_prepare_sync(firn_db *db) {
     return FIRN_OK;
 }
 
+/* A flush may have ended meanwhile, and the file be gone: its contents are in tables then. */
+static bool is_flushed(firn_db *db, uint64_t number) {
+    mutex_lock(&db->mutex);
+    bool flushed = number < db->log_number;
+    mutex_unlock(&db->mutex);
+    return flushed;
+}
+
 int log_sync(firn_db *db) {
     for (size_t i = 0; i < db->old_log_count; i++) {
         struct old_log *log = &db->old_logs[i];
@@ -147,7 +155,7 @@ int log_sync(firn_db *db) {
             continue;
         }
         int rc = log->writer != NULL ? wal_writer_sync(log->writer) : sync_recovered(db, log);
-        if (rc != FIRN_OK) {
+        if (rc != FIRN_OK && !is_flushed(db, log->number)) {
             log->poisoned = true;
             return rc;
         }
