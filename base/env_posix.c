@@ -2,8 +2,8 @@
  *
  * - Every call may be interrupted or do half of its work; all are carried through to the end.
  * - After a failed write or fsync nobody knows what is on disk, and a second fsync may well succeed
- *   without having written anything (Rebello et al., "Can applications recover from fsync
- * failures?", 2020). So the first failure poisons the file for good.
+ *   without having written anything (Rebello et al., "Can applications recover from fsync failures?",
+ *   2020). So the first failure poisons the file for good.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,8 +19,6 @@
 #define FILE_MODE 0644 /* less the umask: never writable by others */
 #define FOLDER_MODE 0755
 
-/* The environment is a struct env_host and nothing more. */
-
 struct posix_file {
     struct env_file file;
     /* Constant after open. */
@@ -35,7 +33,7 @@ struct posix_file {
 };
 
 static struct env_host *host_of(firn_env *env) {
-    return (struct env_host *)env;
+    return (struct env_host *)env; /* which is all that this environment is */
 }
 
 static struct posix_file *posix_file_of(struct env_file *file) {
