@@ -64,22 +64,21 @@ static const uint8_t *dissect(const struct segment *s, const uint8_t *p, const u
         if (mark == END_LEAF) {
             continue;
         }
-        uint32_t v, count = mark == END_NODE2 ? 2 : 3;
+        uint32_t v, flags = 0, count = mark == END_NODE2 ? 2 : 3;
         if (mark == END_SHARED) {
             p = take_reference(p, end, &s->shared.code, &v);
             t->references += (uint64_t)(p - tail);
             continue;
         }
-        if (children > 1) {
-            p = take_number(p, end, &v);
-            p = take_number(p, end, &v);
-            t->extents += (uint64_t)(p - tail);
-        }
         if (mark == END_NODE) {
-            bool final;
-            const uint8_t *h = p;
-            p = take_header(p, end, &count, &final);
-            t->headers += (uint64_t)(p - h);
+            p = take_header(p, end, &count, &flags);
+            t->headers += (uint64_t)(p - tail);
+            const uint8_t *extent = p;
+            if ((flags & HEADER_EXTENT) != 0) {
+                p = take_number(p, end, &v);
+                p = take_number(p, end, &v);
+            }
+            t->extents += (uint64_t)(p - extent);
         }
         p = dissect(s, p, end, count, t);
     }
@@ -190,8 +189,8 @@ static void run_segment(struct alloc *alloc, const struct options *o, firn_slice
     for (size_t i = 0; i < page_count; i++) {
         const uint8_t *p = bytes.data + pages[i].offset, *end = p + pages[i].size;
         uint32_t children = 0;
-        bool final;
-        const uint8_t *first = take_header(p, end, &children, &final);
+        uint32_t flags;
+        const uint8_t *first = take_header(p, end, &children, &flags);
         t->headers += (uint64_t)(first - p);
         if (dissect(segment, first, end, children, t) != end) {
             fprintf(stderr, "page %zu does not end where it should\n", i);

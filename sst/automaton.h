@@ -1,8 +1,8 @@
 /* sst/automaton.h: searches the path-compressed transducer of one page where it lies: key -> rank,
  * the rank-th key, and a cursor in both directions. The bytes are drawn in sst/automaton_format.h.
  *
- * Hostile bytes: the page was checksummed, but every hop is bounds-checked or validated all the same;
- * FIRN_CORRUPT says so and nothing outside the given bytes is ever read. All functions are
+ * Hostile bytes: the page was checksummed, but every hop is bounds-checked or validated all the
+ * same; FIRN_CORRUPT says so and nothing outside the given bytes is ever read. All functions are
  * thread-safe on const arguments.
  */
 #ifndef FIRN_SST_AUTOMATON_H
@@ -17,11 +17,11 @@ int automaton_find(const struct segment *s, firn_slice automaton, firn_slice key
 struct automaton_cursor {
     const struct segment *segment;
     firn_slice automaton;
-    struct buf key;         /* the current key; REQUIRES: valid */
-    uint32_t rank;          /* its rank */
+    struct buf key; /* the current key; REQUIRES: valid */
+    uint32_t rank;  /* its rank */
     bool valid;
-    struct buf frames;      /* the path from the root; private */
-    uint64_t state[8];      /* private */
+    struct buf frames; /* the path from the root; private */
+    uint64_t state[8]; /* private */
 };
 
 void automaton_cursor_init(struct automaton_cursor *c, struct alloc *alloc);

@@ -42,9 +42,10 @@ static int insert(struct buf *b, size_t at, const uint8_t *data, size_t size) {
     return FIRN_OK;
 }
 
-/* A parent's note remembers where its last child would need an extent, and how many keys it has. */
-static uint64_t extent_note(size_t at, uint32_t keys) {
-    return (uint64_t)(at + 1) << 32 | keys;
+/* A parent's note remembers the header of its last child if that needs an extent when another
+ * follows, and how many keys it has. */
+static uint64_t extent_note(size_t header_at, uint32_t keys) {
+    return (uint64_t)(header_at + 1) << 32 | keys;
 }
 
 /* The child before `start` is not the last one: gives it its extent. *added: by how much that moved
@@ -55,8 +56,10 @@ static int insert_extent(struct automaton_builder *b, struct spine_frame *parent
     if (parent->note == 0) {
         return FIRN_OK;
     }
-    size_t at = (size_t)(parent->note >> 32) - 1;
+    uint8_t *header = b->bytes.data + (size_t)(parent->note >> 32) - 1;
+    size_t at = (size_t)(parent->note >> 32) - 1 + header_size(*header);
     uint8_t extent[2 * NUMBER_BYTES_MAX];
+    *header |= HEADER_EXTENT;
     *added = put_number(extent, (uint32_t)(start - at));
     *added += put_number(extent + *added, (uint32_t)parent->note);
     parent->note = 0;
@@ -77,10 +80,10 @@ static int encode_label(struct automaton_builder *b, firn_slice label, enum end_
 static int attach_shared(struct automaton_builder *b, const struct spine_frame *child, size_t start,
                          firn_slice label) {
     uint8_t header[HEADER_BYTES_MAX], reference[REFERENCE_BYTES_MAX];
-    size_t header_size = put_header(header, child->children, child->final);
+    size_t size_of_header = put_header(header, child->children, child->final);
     uint32_t entry;
     int rc = shared_model_match(
-        &b->model->shared, child->hash, firn_slice_make(header, header_size),
+        &b->model->shared, child->hash, firn_slice_make(header, size_of_header),
         firn_slice_make(b->bytes.data + start, b->bytes.size - start), child->keys, &entry);
     if (rc != FIRN_OK) {
         return rc;
@@ -94,22 +97,18 @@ static int attach_shared(struct automaton_builder *b, const struct spine_frame *
     return rc == FIRN_OK ? buf_append(&b->bytes, reference, size) : rc;
 }
 
-static enum end_mark node_end(const struct spine_frame *node) {
-    if (node->final || node->children < 2 || node->children > 3) {
-        return END_NODE;
-    }
-    return node->children == 2 ? END_NODE2 : END_NODE3;
-}
-
 static int attach_inline(struct automaton_builder *b, struct spine_frame *parent,
                          const struct spine_frame *child, size_t start, firn_slice label) {
-    enum end_mark end = node_end(child);
-    int rc = encode_label(b, label, end);
+    size_t bytes = b->bytes.size - start;
+    enum end_mark mark = node_mark(child->children, child->final, bytes);
+    int rc = encode_label(b, label, mark);
     if (rc != FIRN_OK) {
         return rc;
     }
-    parent->note = extent_note(start + b->label.size, child->keys);
-    if (end == END_NODE) {
+    if (bytes >= NODE_SMALL) {
+        parent->note = extent_note(start + b->label.size, child->keys);
+    }
+    if (mark == END_NODE) {
         b->label.size += put_header(b->label.data + b->label.size, child->children, child->final);
     }
     return insert(&b->bytes, start, b->label.data, b->label.size);
@@ -199,15 +198,15 @@ static int try_page(struct automaton_builder *b, struct page *page, size_t count
     }
     const struct spine_frame *root = spine_root(&b->spine);
     uint8_t header[HEADER_BYTES_MAX];
-    size_t header_size = put_header(header, root->children, root->final);
-    size_t size = header_size + b->bytes.size;
+    size_t size_of_header = put_header(header, root->children, root->final);
+    size_t size = size_of_header + b->bytes.size;
     size_t taken = page->payload(page->context, page->first, count);
     *fits = taken <= page->room && size <= page->room - taken;
     if (*fits || count == 1) {
         swap(&b->best, &b->bytes);
         page->best_count = count;
         memcpy(page->header, header, sizeof header);
-        page->header_size = header_size;
+        page->header_size = size_of_header;
         b->closing_bytes = size > open_size ? size - open_size : 0;
     }
     swap(&b->bytes, &b->saved_bytes);

@@ -1,11 +1,11 @@
 #include "sst/automaton.h"
-#include "sst/segment_internal.h"
+
+#include "sst/automaton_walk.h"
 
 /* Hard here: bytes can only be read forwards. A frame remembers where its node's children begin, so
  * that the one before the current can be found by passing over those before it, and where the next
- * child begins. The last child of a node has no extent, so neither its end nor its number of keys
- * is known; but whoever leaves it leaves the node, too, and goes on at the nearest ancestor that is
- * not a last child: its end and the rank behind it are known, and frames inherit that rank.
+ * child begins. What is behind a child is told by its extent or reference; where it has neither,
+ * its children are read to the end before its parent can go on, from where they end.
  *
  * The cursor stands on the key that ends at the top frame's node (`next` is 0) or on its leaf child
  * next - 1. Every node is at least one byte of key below its parent, and keys are at most
@@ -16,11 +16,11 @@ struct frame {
     const uint8_t *at;    /* its next child */
     const uint8_t *end;   /* of the bytes it lies in */
     uint32_t children;
-    uint32_t next;     /* index of the child at `at` */
-    uint32_t depth;    /* bytes of key above the node */
-    uint32_t rank;     /* of its first key */
-    uint32_t rank_end; /* of the first key behind it; UINT32_MAX: there is none */
+    uint32_t next;  /* index of the child at `at` */
+    uint32_t depth; /* bytes of key above the node */
+    uint32_t rank;  /* of its first key */
     bool final;
+    bool open; /* where it ends, its parent goes on: its end was not told */
 };
 
 void automaton_cursor_init(struct automaton_cursor *c, struct alloc *alloc) {
@@ -66,20 +66,39 @@ static int push(struct automaton_cursor *c, const struct frame *frame) {
     return FIRN_OK;
 }
 
+/* Pushes the frame of a node. */
+static int push_node(struct automaton_cursor *c, const struct node_start *node, size_t depth,
+                     uint32_t rank) {
+    if (node->first == NULL || (node->children == 0 && !node->final)) {
+        return damaged(c);
+    }
+    struct frame f = {.first = node->first,
+                      .at = node->first,
+                      .end = node->end,
+                      .children = node->children,
+                      .depth = (uint32_t)depth,
+                      .rank = rank,
+                      .final = node->final,
+                      .open = node->next == NULL};
+    return push(c, &f);
+}
+
 static int push_root(struct automaton_cursor *c) {
-    struct frame f = {0};
     const uint8_t *p = slice_bytes(c->automaton);
     c->valid = false;
     c->frames.size = 0;
     c->key.size = 0;
-    f.end = p + c->automaton.size;
-    f.first = take_header(p, f.end, &f.children, &f.final);
-    if (f.first == NULL) {
-        return damaged(c);
+    struct node_start root = enter_node(c->segment, p, p + c->automaton.size, END_NODE);
+    return push_node(c, &root, 0, 0);
+}
+
+/* Leaves the top node, all of whose children were passed. */
+static inline void pop(struct automaton_cursor *c) {
+    const struct frame *f = top(c);
+    c->frames.size -= sizeof *f;
+    if (f->open && c->frames.size > 0) {
+        top(c)->at = f->at;
     }
-    f.at = f.first;
-    f.rank_end = UINT32_MAX;
-    return push(c, &f);
 }
 
 static inline int stand(struct automaton_cursor *c, size_t key_size, uint32_t rank) {
@@ -136,80 +155,19 @@ static inline int read_label(struct automaton_cursor *c, struct edge *edge) {
     }
 }
 
-/* Reads what follows the label of an inner child and pushes its node. */
+/* Pushes the node behind the label that was read. */
 static int enter(struct automaton_cursor *c, const struct edge *edge, uint32_t rank) {
     struct frame *parent = top(c);
-    struct frame f = {.depth = (uint32_t)edge->depth, .rank = rank, .end = parent->end};
-    const uint8_t *p = edge->at;
-    bool last = ++parent->next == parent->children;
-    f.rank_end = parent->rank_end;
-    if (edge->mark == END_SHARED) {
-        const struct shared_table *shared = &c->segment->shared;
-        uint32_t entry;
-        p = take_reference(p, parent->end, &shared->code, &entry);
-        if (p == NULL || entry >= shared->count) {
-            return damaged(c);
-        }
-        parent->at = p;
-        f.rank_end = rank + shared->keys[entry];
-        p = shared->bytes + shared->offsets[entry];
-        f.end = shared->bytes + shared->offsets[entry + 1];
-    } else if (!last) {
-        uint32_t bytes, keys = 0;
-        p = take_number(p, f.end, &bytes);
-        p = p == NULL ? NULL : take_number(p, f.end, &keys);
-        if (p == NULL || bytes > (size_t)(f.end - p)) {
-            return damaged(c);
-        }
-        parent->at = p + bytes;
-        f.rank_end = rank + keys;
-    }
-    if (edge->mark == END_NODE2 || edge->mark == END_NODE3) {
-        f.children = edge->mark == END_NODE2 ? 2 : 3;
-    } else {
-        p = take_header(p, f.end, &f.children, &f.final);
-    }
-    if (p == NULL || (f.children == 0 && !f.final)) {
-        return damaged(c);
-    }
-    f.first = p;
-    f.at = p;
-    return push(c, &f);
+    struct node_start node = enter_node(c->segment, edge->at, parent->end, edge->mark);
+    parent->next++;
+    parent->at = node.next; /* NULL: pop() sets it */
+    return push_node(c, &node, edge->depth, rank);
 }
 
-/* The byte after a frame's next child, and its number of keys; NULL: damaged. REQUIRES: it is not
- * the last child, or is a leaf or a reference; else *keys is UINT32_MAX and the byte is not known.
- */
-static const uint8_t *pass_child(const struct segment *s, const struct frame *f, uint32_t *keys) {
-    enum end_mark mark;
-    const uint8_t *p = phrase_skip(&s->phrases, f->at, f->end, &mark);
-    *keys = 1;
-    if (p == NULL || mark == END_LEAF) {
-        return p;
-    }
-    if (mark == END_SHARED) {
-        uint32_t entry;
-        p = take_reference(p, f->end, &s->shared.code, &entry);
-        if (p == NULL || entry >= s->shared.count) {
-            return NULL;
-        }
-        *keys = s->shared.keys[entry];
-        return p;
-    }
-    if (f->next + 1 == f->children) {
-        *keys = UINT32_MAX;
-        return p;
-    }
-    uint32_t bytes = 0;
-    p = take_number(p, f->end, &bytes);
-    p = p == NULL ? NULL : take_number(p, f->end, keys);
-    return p == NULL || bytes > (size_t)(f->end - p) ? NULL : p + bytes;
-}
-
-/* Passes over the top frame's next child; *keys: how many it has. */
-static int skip_child(struct automaton_cursor *c, uint32_t *keys) {
+/* Passes over the top frame's next child and adds its keys. */
+static int pass_child(struct automaton_cursor *c, uint32_t *keys) {
     struct frame *f = top(c);
-    const uint8_t *p = pass_child(c->segment, f, keys);
+    const uint8_t *p = skip_child(c->segment, f->at, f->end, keys);
     if (p == NULL) {
         return damaged(c);
     }
@@ -241,7 +199,7 @@ static int go_on(struct automaton_cursor *c, uint32_t rank) {
     while (c->frames.size > 0) {
         const struct frame *f = top(c);
         if (f->next == f->children) {
-            c->frames.size -= sizeof *f;
+            pop(c);
             continue;
         }
         int rc = take_child(c, rank);
@@ -280,12 +238,10 @@ static int walk_to(struct automaton_cursor *c, uint32_t index, uint32_t *rank) {
     f->next = 0;
     *rank = f->rank + f->final;
     while (f->next < index) {
-        uint32_t keys;
-        int rc = skip_child(c, &keys);
+        int rc = pass_child(c, rank);
         if (rc != FIRN_OK) {
             return rc;
         }
-        *rank += keys;
     }
     return FIRN_OK;
 }
@@ -344,31 +300,33 @@ int automaton_cursor_prev(struct automaton_cursor *c) {
 int automaton_cursor_to_rank(struct automaton_cursor *c, uint32_t rank) {
     int rc = push_root(c);
     while (rc == FIRN_OK) {
-        const struct frame *f = top(c);
+        struct frame *f = top(c);
         uint32_t below = f->rank + f->final;
         if (f->final && rank == f->rank) {
             return stand(c, f->depth, rank);
         }
-        for (;;) { /* to the child that holds it */
-            if (f->next == f->children || rank < below) {
-                c->frames.size = 0;
-                return FIRN_OK; /* there are not so many keys */
-            }
-            uint32_t keys;
-            if (pass_child(c->segment, f, &keys) == NULL) {
+        for (; f->next + 1 < f->children; f->next++) { /* to the child that holds it */
+            uint32_t behind = below;
+            const uint8_t *p = skip_child(c->segment, f->at, f->end, &behind);
+            if (p == NULL || behind <= below) {
                 return damaged(c);
             }
-            if (rank - below < keys) {
+            if (rank < behind) {
                 break;
             }
-            rc = skip_child(c, &keys);
-            if (rc != FIRN_OK) {
-                return rc;
-            }
-            below += keys;
+            below = behind;
+            f->at = p;
+        }
+        if (f->next == f->children) {
+            c->frames.size = 0;
+            return FIRN_OK; /* there are not so many keys */
         }
         rc = take_child(c, below);
-        if (rc != FIRN_OK || c->valid) {
+        if (rc == FIRN_OK && c->valid && below != rank) { /* beyond the last key */
+            c->valid = false;
+            c->frames.size = 0;
+        }
+        if (rc != FIRN_OK || c->frames.size == 0 || c->valid) {
             return rc;
         }
     }
@@ -389,22 +347,10 @@ static int take_child_first(struct automaton_cursor *c, uint32_t rank) {
     return rc == FIRN_OK && !c->valid ? descend_first(c) : rc;
 }
 
-/* Stands on the first key behind the top frame's node. */
-static int leave(struct automaton_cursor *c) {
-    uint32_t rank = top(c)->rank_end;
-    c->frames.size -= sizeof(struct frame);
-    return go_on(c, rank);
-}
-
-/* Passes over children whose labels begin below byte; *rank becomes that of the first one left.
- * *found: there is one. */
-static int pass_below(struct automaton_cursor *c, uint8_t byte, uint32_t *rank, bool *found) {
+/* Passes over children whose labels begin below byte; *rank becomes that of the first one left. */
+static int pass_below(struct automaton_cursor *c, uint8_t byte, uint32_t *rank) {
     const struct phrase_table *phrases = &c->segment->phrases;
-    for (struct frame *f = top(c);;) {
-        *found = f->next < f->children;
-        if (!*found) {
-            return FIRN_OK;
-        }
+    for (struct frame *f = top(c); f->next < f->children;) {
         if (f->at >= f->end || f->end - f->at < phrases->leads[*f->at].size) {
             return damaged(c);
         }
@@ -412,13 +358,12 @@ static int pass_below(struct automaton_cursor *c, uint8_t byte, uint32_t *rank, 
         if (phrases->first[phrase_number(lead, f->at)] >= byte) {
             return FIRN_OK;
         }
-        uint32_t keys;
-        int rc = skip_child(c, &keys);
+        int rc = pass_child(c, rank);
         if (rc != FIRN_OK) {
             return rc;
         }
-        *rank += keys;
     }
+    return FIRN_OK;
 }
 
 int automaton_cursor_seek(struct automaton_cursor *c, firn_slice key) {
@@ -426,13 +371,12 @@ int automaton_cursor_seek(struct automaton_cursor *c, firn_slice key) {
     while (rc == FIRN_OK) {
         struct frame *f = top(c);
         uint32_t rank = f->rank + f->final;
-        bool found;
         if (f->depth == key.size) {
             return descend_first(c); /* the whole node is at or behind key */
         }
-        rc = pass_below(c, slice_bytes(key)[f->depth], &rank, &found);
-        if (rc != FIRN_OK || !found) {
-            return rc == FIRN_OK ? leave(c) : rc;
+        rc = pass_below(c, slice_bytes(key)[f->depth], &rank);
+        if (rc != FIRN_OK || f->next == f->children) {
+            return rc == FIRN_OK ? go_on(c, rank) : rc;
         }
         struct edge edge;
         rc = read_label(c, &edge);
@@ -443,16 +387,11 @@ int automaton_cursor_seek(struct automaton_cursor *c, firn_slice key) {
         if (order > 0 || (edge.mark == END_LEAF && order == 0 && edge.depth == key.size)) {
             return take_child_first(c, rank);
         }
-        if (order == 0 && edge.mark != END_LEAF) {
-            rc = enter(c, &edge, rank);
-            continue;
+        if (order < 0 || edge.mark == END_LEAF) { /* the child is before key, the next one behind */
+            rc = pass_child(c, &rank);
+            return rc == FIRN_OK ? go_on(c, rank) : rc;
         }
-        if (f->next + 1 == f->children) { /* the last child is before key, so the node is */
-            return leave(c);
-        }
-        uint32_t keys;
-        rc = skip_child(c, &keys);
-        return rc == FIRN_OK ? go_on(c, rank + keys) : rc;
+        rc = enter(c, &edge, rank);
     }
     return rc;
 }

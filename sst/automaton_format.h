@@ -13,16 +13,17 @@
  *     tail        by the end mark of the last phrase:
  *       LEAF                                                   one key ends here
  *       SHARED    reference                                    an entry of the shared section
- *       NODE2     [extent] child child                         a node that is not final
- *       NODE3     [extent] child child child                   a node that is not final
- *       NODE      [extent] header child*
- *     header      u8: count of children * 2 + final            final: a key ends at this node
- *                 or 254 + final, u8: count of children - 1
- *     extent      number: bytes of the child after the extent, number: keys in it
- *                 absent in the last child of its parent: nothing has to be skipped there
- *     number      < 224: u8;  < 8160: u8 224 + high, u8 low;  else u8 255, u32
- *     phrase      u8 lead < one-byte codes: that is the code;  else u8 lead, u8 low
- *     reference   by its lead byte, as the parameters of the shared section tell, 1, 2 or 3 bytes
+ *       NODE2     child child                                  a small node that is not final
+ *       NODE3     child child child                            a small node that is not final
+ *       NODE      header [extent] child*                       any other
+ *     header      u8: count of children * 4 + has extent * 2 + final
+ *                 or 252 + those flags, u8: count of children - 1    final: a key ends at this node
+ *     extent      number: bytes of the children, number: keys in the node
+ *                 A small node is passed over child by child; one of NODE_SMALL bytes or more has
+ * an extent, unless it is the last child of its parent: nothing is behind it. number      < 224:
+ * u8;  < 8160: u8 224 + high, u8 low;  else u8 255, u32 phrase      u8 lead < one-byte codes: that
+ * is the code;  else u8 lead, u8 low reference   by its lead byte, as the parameters of the shared
+ * section tell, 1, 2 or 3 bytes
  *
  * The lead bytes of phrases are cut into ranges, one for each end mark, so that the lead byte alone
  * tells size and end mark of a code and an edge is passed over without touching the phrase table:
@@ -55,7 +56,10 @@ enum end_mark { END_NONE, END_LEAF, END_SHARED, END_NODE2, END_NODE3, END_NODE, 
 #define PHRASE_SECTION_HEADER (END_MARKS * 3)
 #define SHARED_SECTION_HEADER 6
 
-#define HEADER_COUNT_MAX 126 /* children that the one-byte header can tell */
+#define HEADER_COUNT_MAX 62 /* children that the one-byte header can tell */
+#define HEADER_FINAL 1
+#define HEADER_EXTENT 2
+#define NODE_SMALL 40 /* bytes of children */
 
 /* ---- Numbers ---- */
 
@@ -109,21 +113,27 @@ static inline const uint8_t *take_number(const uint8_t *p, const uint8_t *end, u
 
 static inline size_t put_header(uint8_t *to, uint32_t children, bool final) {
     if (children <= HEADER_COUNT_MAX) {
-        to[0] = (uint8_t)(children << 1 | final);
+        to[0] = (uint8_t)(children << 2 | final);
         return 1;
     }
-    to[0] = (uint8_t)(254 | final);
+    to[0] = (uint8_t)(252 | final);
     to[1] = (uint8_t)(children - 1);
     return 2;
 }
 
+/* Bytes of the header that begins with lead. */
+static inline size_t header_size(uint8_t lead) {
+    return lead < 252 ? 1 : 2;
+}
+
+/* *flags: HEADER_FINAL, HEADER_EXTENT. */
 static inline const uint8_t *take_header(const uint8_t *p, const uint8_t *end, uint32_t *children,
-                                         bool *final) {
+                                         uint32_t *flags) {
     if (p >= end) {
         return NULL;
     }
-    *final = (*p & 1) != 0;
-    *children = *p >> 1;
+    *flags = *p & 3;
+    *children = *p >> 2;
     p++;
     if (*children > HEADER_COUNT_MAX) {
         if (p >= end) {
@@ -132,6 +142,14 @@ static inline const uint8_t *take_header(const uint8_t *p, const uint8_t *end, u
         *children = (uint32_t)*p++ + 1;
     }
     return p;
+}
+
+/* Which end mark leads to a node that is not shared: `bytes` are those of its children. */
+static inline enum end_mark node_mark(uint32_t children, bool final, size_t bytes) {
+    if (!final && bytes < NODE_SMALL && (children == 2 || children == 3)) {
+        return children == 2 ? END_NODE2 : END_NODE3;
+    }
+    return children == 0 ? END_LEAF : END_NODE;
 }
 
 /* ---- References ---- */

@@ -42,7 +42,8 @@ void label_sample_resolve(struct label_sample *s, const struct language_table *l
         from += 2;
         if (mark == LABEL_OPEN) {
             const struct language *l = language_at(languages, get_u32(from));
-            mark = l->shared ? END_SHARED : l->end;
+            bool small = l->size / 8 < NODE_SMALL;
+            mark = l->shared ? END_SHARED : small ? l->end : END_NODE;
             from += 4;
         }
         to[0] = (uint8_t)size;

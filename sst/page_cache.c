@@ -2,13 +2,15 @@
  * frames, of which several may lead to one bucket until it splits. A miss inserts; what it
  * displaces is chosen by a clock over all buckets of all shards in turn:
  *
- *   1. Of the bucket under the hand, unpinned frames that were never found again since they entered
- *      are taken first, cold ones before others, the least recently used of them.
- *   2. When all have proven themselves, a bucket that was hit since the hand's last visit is passed
- *      over; one that was not gives up its least recently used frame.
+ *   1. A page enters unproven and is proven when it is found again. While at least one in
+ *      UNPROVEN_SHARE frames is unproven, an unproven one goes: of the first bucket with any that
+ * the hand comes to, a cold one before others, the least recently used of them.
+ *   2. When fewer are, pages prove themselves faster than they leave, and a proven one goes: a
+ * bucket that was hit since the hand's last visit is passed over; one that was not gives up its
+ * least recently used.
  *
- * So a page has one round of the hand to prove itself, and a scan that touches each page once flows
- * through without displacing what is read often. Stamps are the shard's own count of hits.
+ * So a scan that touches each page once flows through the unproven share without displacing what is
+ * read often, as in 2Q (Johnson and Shasha, 1994). Stamps are the shard's own count of hits.
  *
  * The budget covers frames, buckets and directories. It is kept by evicting before a frame is made;
  * only pins may hold the cache above it.
@@ -26,6 +28,7 @@
 
 #define BUCKET_SLOTS 8
 #define DEPTH_MAX 26
+#define UNPROVEN_SHARE 8
 #define SHARDS_MAX 16
 #define SHARD_BYTES_MIN ((size_t)256 * 1024) /* smaller caches have fewer shards */
 #define PAGE_BYTES_TYPICAL 4096
@@ -61,6 +64,7 @@ struct shard {
     struct bucket **directory; /* 2^depth */
     struct bucket **buckets;   /* each once, for the hand */
     size_t bucket_count, bucket_capacity, hand;
+    size_t frames, unproven;
     unsigned depth;
     uint64_t clock, hits, misses, evictions;
     uint8_t apart[64]; /* neighbours share no cache line */
@@ -138,6 +142,7 @@ static struct page_frame *find_locked(struct shard *s, uint64_t table, uint64_t 
         struct page_frame *f = b->slots[i];
         if (f->hash == hash && f->table == table && f->page == page) {
             f->stamp = ++s->clock;
+            s->unproven -= !f->proven;
             f->proven = true;
             b->referenced = true;
             page_frame_ref(f);
@@ -235,48 +240,60 @@ static bool is_pinned(const struct page_frame *f) {
     return atomic_load_explicit(&f->refs, memory_order_acquire) > 1;
 }
 
-/* 0 goes first: cold and unproven, unproven, proven. */
-static int standing(const struct page_frame *f) {
-    return f->proven ? 2 : f->cold ? 0 : 1;
+/* Whether f should leave before v. */
+static bool goes_before(const struct page_frame *f, const struct page_frame *v) {
+    if (f->proven != v->proven) {
+        return v->proven;
+    }
+    if (!f->proven && f->cold != v->cold) {
+        return f->cold;
+    }
+    return f->stamp < v->stamp;
 }
 
-/* The frame the bucket would give up, or its count: none. */
-static unsigned choose_victim(const struct bucket *b) {
-    unsigned victim = b->count;
+/* The frame the bucket would give up, or NULL. */
+static struct page_frame **choose_victim(struct bucket *b) {
+    struct page_frame **victim = NULL;
     for (unsigned i = 0; i < b->count; i++) {
-        if (is_pinned(b->slots[i])) {
-            continue;
-        }
-        const struct page_frame *f = b->slots[i], *v = b->slots[victim % BUCKET_SLOTS];
-        if (victim == b->count || standing(f) < standing(v) ||
-            (standing(f) == standing(v) && f->stamp < v->stamp)) {
-            victim = i;
+        if (!is_pinned(b->slots[i]) && (victim == NULL || goes_before(b->slots[i], *victim))) {
+            victim = &b->slots[i];
         }
     }
     return victim;
 }
 
-static struct page_frame *take_out(struct bucket *b, unsigned slot) {
-    struct page_frame *f = b->slots[slot];
-    b->slots[slot] = b->slots[--b->count];
+static struct page_frame *take_out_locked(struct shard *s, struct bucket *b,
+                                          struct page_frame **slot) REQUIRES(&s->mu) {
+    struct page_frame *f = *slot;
+    *slot = b->slots[--b->count];
+    s->frames--;
+    s->unproven -= !f->proven;
     return f;
 }
 
-/* Moves the hand until it finds a frame to give up; NULL when all are pinned. Two rounds suffice:
- * the first clears all marks. */
-static struct page_frame *evict_locked(struct shard *s) REQUIRES(&s->mu) {
-    for (size_t visits = 2 * s->bucket_count; visits > 0; visits--) {
+/* Moves the hand for one round, or two where the first has to clear marks. */
+static struct page_frame *sweep_locked(struct shard *s, bool proven) REQUIRES(&s->mu) {
+    for (size_t visits = (proven ? 2 : 1) * s->bucket_count; visits > 0; visits--) {
         s->hand = s->hand + 1 < s->bucket_count ? s->hand + 1 : 0;
         struct bucket *b = s->buckets[s->hand];
-        unsigned victim = choose_victim(b);
-        bool spared = b->referenced;
-        b->referenced = false;
-        if (victim < b->count && (!spared || !b->slots[victim]->proven)) {
+        struct page_frame **victim = choose_victim(b);
+        bool spared = proven && b->referenced;
+        b->referenced = b->referenced && !proven;
+        if (victim != NULL && !spared && (proven || !(*victim)->proven)) {
             s->evictions++;
-            return take_out(b, victim);
+            return take_out_locked(s, b, victim);
         }
     }
     return NULL;
+}
+
+/* A frame to give up, or NULL when all are pinned. */
+static struct page_frame *evict_locked(struct shard *s) REQUIRES(&s->mu) {
+    struct page_frame *f = NULL;
+    if (s->unproven > 0 && s->unproven >= s->frames / UNPROVEN_SHARE) {
+        f = sweep_locked(s, false);
+    }
+    return f != NULL ? f : sweep_locked(s, true);
 }
 
 static bool evict_one(struct page_cache *c) {
@@ -346,11 +363,11 @@ static bool make_room_locked(struct page_cache *c, struct shard *s, uint64_t has
     while (bucket_of(s, hash)->count == BUCKET_SLOTS) {
         if (!split_locked(c, s, hash)) { /* no memory */
             struct bucket *b = bucket_of(s, hash);
-            unsigned victim = choose_victim(b);
-            if (victim == b->count) {
+            struct page_frame **victim = choose_victim(b);
+            if (victim == NULL) {
                 return false;
             }
-            *out_of_it = take_out(b, victim);
+            *out_of_it = take_out_locked(s, b, victim);
             s->evictions++;
         }
     }
@@ -376,6 +393,8 @@ struct page_frame *page_cache_insert(struct page_cache *c, uint64_t table, uint6
         frame->cold = cold;
         page_frame_ref(frame);
         b->slots[b->count++] = frame;
+        s->frames++;
+        s->unproven++;
     }
     mutex_unlock(&s->mu);
     page_frame_release(dropped);
@@ -391,7 +410,7 @@ void page_cache_drop_table(struct page_cache *c, uint64_t table) {
             struct bucket *b = s->buckets[k];
             for (unsigned slot = b->count; slot-- > 0;) {
                 if (b->slots[slot]->table == table) {
-                    page_frame_release(take_out(b, slot));
+                    page_frame_release(take_out_locked(s, b, &b->slots[slot]));
                 }
             }
         }
@@ -448,8 +467,8 @@ static int shard_init(struct page_cache *c, struct shard *s, size_t frames) NO_L
 static void shard_deinit(struct page_cache *c, struct shard *s) {
     for (size_t i = 0; i < s->bucket_count; i++) {
         struct bucket *b = s->buckets[i];
-        while (b->count > 0) {
-            page_frame_release(take_out(b, b->count - 1));
+        for (unsigned slot = 0; slot < b->count; slot++) {
+            page_frame_release(b->slots[slot]);
         }
         cache_release(c, b, sizeof *b);
     }

@@ -18,6 +18,12 @@ size_t phrase_table_memory(const struct phrase_table *t) {
     return t->count * (sizeof *t->entries + 1) + t->text.capacity;
 }
 
+static struct phrase_lead make_lead(uint32_t base, uint8_t size, int end) {
+    static const int8_t pending[END_MARKS] = {
+        [END_LEAF] = -1, [END_SHARED] = -1, [END_NODE2] = 1, [END_NODE3] = 2, [END_NODE] = -1};
+    return (struct phrase_lead){base, size, (uint8_t)end, pending[end], end == END_LEAF};
+}
+
 /* Gives every lead byte its range of numbers. */
 static int assign_leads(struct phrase_table *t, const uint8_t *one, const uint8_t *two) {
     uint32_t lead = 0, number = 0;
@@ -27,7 +33,7 @@ static int assign_leads(struct phrase_table *t, const uint8_t *one, const uint8_
                 return FAIL(FIRN_CORRUPT, "phrase section: more than %d one-byte codes",
                             LEAD_LITERAL);
             }
-            t->leads[lead] = (struct phrase_lead){number++, 1, (uint8_t)end};
+            t->leads[lead] = make_lead(number++, 1, end);
         }
     }
     for (int end = 0; end < END_MARKS; end++) {
@@ -37,11 +43,11 @@ static int assign_leads(struct phrase_table *t, const uint8_t *one, const uint8_
                 return FAIL(FIRN_CORRUPT, "phrase section: codes need more than %d lead bytes",
                             LEAD_LITERAL);
             }
-            t->leads[lead] = (struct phrase_lead){number, 2, (uint8_t)end};
+            t->leads[lead] = make_lead(number, 2, end);
         }
     }
     for (int end = 0; end < END_MARKS; end++, number += 256) {
-        t->leads[LEAD_LITERAL + end] = (struct phrase_lead){number, 2, (uint8_t)end};
+        t->leads[LEAD_LITERAL + end] = make_lead(number, 2, end);
     }
     for (; lead < LEAD_LITERAL; lead++) {
         t->leads[lead] = t->leads[LEAD_LITERAL + END_LEAF];

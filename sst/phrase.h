@@ -14,12 +14,15 @@
 
 struct phrase_lead {
     uint32_t base;
-    uint8_t size; /* 1 or 2 bytes */
-    uint8_t end;  /* enum end_mark */
+    uint8_t size;   /* 1 or 2 bytes */
+    uint8_t end;    /* enum end_mark */
+    int8_t pending; /* for those who read on: how many more labels have to come behind this code */
+    uint8_t leaf;   /* 1: a leaf ends here */
 };
 
-#define PHRASE_PADDING 16 /* readable bytes behind every phrase's text, for copies of fixed size   \
-                           */
+#define PHRASE_PADDING                                                                             \
+    16 /* readable bytes behind every phrase's text, for copies of fixed size                      \
+        */
 
 struct phrase_table {
     struct phrase_lead leads[256];

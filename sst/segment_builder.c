@@ -34,15 +34,9 @@ struct trainer {
     bool collecting; /* the current block is sampled */
 };
 
-/* The end mark of an edge to a node that is not shared. */
-static enum end_mark node_end(const struct spine_frame *node) {
-    if (node->children == 0) {
-        return END_LEAF;
-    }
-    if (node->final || node->children > 3) {
-        return END_NODE;
-    }
-    return node->children == 2 ? END_NODE2 : node->children == 3 ? END_NODE3 : END_NODE;
+/* The end mark of an edge to a node that is not shared, if it is small. */
+static enum end_mark small_mark(const struct spine_frame *node) {
+    return node_mark(node->children, node->final, 0);
 }
 
 /* Finds or adds the language of a complete inner node; its children's ids lie at the end of `open`.
@@ -59,8 +53,8 @@ static int count_language(struct trainer *t, const struct spine_frame *node, uin
             known = known && children[i] != LANGUAGE_NONE;
         }
         if (known) {
-            int rc = language_add(&t->languages, node->hash, (uint8_t)node_end(node),
-                                  node->note + (node_end(node) == END_NODE ? HEADER_COST : 0),
+            int rc = language_add(&t->languages, node->hash, (uint8_t)small_mark(node),
+                                  node->note + (small_mark(node) == END_NODE ? HEADER_COST : 0),
                                   children, n, id);
             if (rc != FIRN_OK) {
                 return rc;
@@ -91,7 +85,7 @@ static int attach(void *context, struct spine_frame *parent, const struct spine_
         }
     }
     if (rc == FIRN_OK && t->collecting) {
-        rc = label_sample_add(&t->sample, label, (uint8_t)node_end(child), id);
+        rc = label_sample_add(&t->sample, label, (uint8_t)small_mark(child), id);
     }
     return rc;
 }

@@ -235,24 +235,26 @@ static int read_footer(struct env_file *file, struct buf *bytes, uint64_t *file_
         rc =
             FAIL(FIRN_CORRUPT, "a file of %llu bytes is no table", (unsigned long long)*file_bytes);
     }
+    struct buf end; /* of the file; only the footer is kept */
+    buf_init(&end, bytes->alloc, bytes->part);
     size_t want = FOOTER_GUESS_BYTES;
     while (rc == FIRN_OK) {
         size_t got, size = *file_bytes < want ? (size_t)*file_bytes : want;
-        buf_reset(bytes);
-        if ((rc = buf_reserve(bytes, size)) != FIRN_OK ||
-            (rc = env_read_at(file, *file_bytes - size, bytes->data, size, &got)) != FIRN_OK) {
+        if ((rc = buf_reserve(&end, size)) != FIRN_OK ||
+            (rc = env_read_at(file, *file_bytes - size, end.data, size, &got)) != FIRN_OK) {
             break;
         }
         if (got != size) {
-            return FAIL(FIRN_CORRUPT, "the file became shorter while it was opened");
+            rc = FAIL(FIRN_CORRUPT, "the file became shorter while it was opened");
+            break;
         }
-        rc = footer_size(bytes->data + size - FORMAT_TRAILER_BYTES, *file_bytes, &want);
+        rc = footer_size(end.data + size - FORMAT_TRAILER_BYTES, *file_bytes, &want);
         if (rc == FIRN_OK && want <= size) {
-            memmove(bytes->data, bytes->data + size - want, want);
-            bytes->size = want;
+            rc = buf_append(bytes, end.data + size - want, want);
             break;
         }
     }
+    buf_deinit(&end);
     return rc;
 }
 

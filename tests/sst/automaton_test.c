@@ -1,5 +1,5 @@
-/* Automata of pages against a sorted array: every small world, random sets of many shapes, extreme keys,
- * damaged bytes, and no memory. */
+/* Automata of pages against a sorted array: every small world, random sets of many shapes, extreme
+ * keys, damaged bytes, and no memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -251,7 +251,8 @@ static void random_sets_of_all_shapes_answer_like_an_array(void **state) {
         enum key_shape shape = (enum key_shape)(round % KEY_SHAPES);
         struct key_set keys;
         struct page_set set;
-        size_t count = 1 + (size_t)rand_below(&f->rand, shape == KEYS_DEEP ? 600 : 4000);
+        size_t count =
+            1 + (size_t)rand_below(&f->rand, shape == KEYS_DEEP || shape == KEYS_LONG ? 300 : 4000);
         struct page_set_options options = usual;
         options.effort = round / KEY_SHAPES % 2 == 0 ? SST_EFFORT_FULL : SST_EFFORT_FAST;
         options.room = rooms[rand_below(&f->rand, 4)];
@@ -354,8 +355,8 @@ static bool is_answer(int rc) {
     return rc == FIRN_OK || rc == FIRN_NOT_FOUND || rc == FIRN_CORRUPT;
 }
 
-/* Any answer will do, as long as it comes. The bytes lie in memory of their own, so that a sanitizer
- * sees the first byte that is read outside. */
+/* Any answer will do, as long as it comes. The bytes lie in memory of their own, so that a
+ * sanitizer sees the first byte that is read outside. */
 static void exercise(struct fixture *f, const struct segment *s, firn_slice automaton,
                      const struct key_set *keys) {
     struct automaton_cursor c;
@@ -450,7 +451,7 @@ static void references_in_a_circle_end_in_an_error(void **state) {
     static const firn_slice keys[] = {{"a", 1}};
     struct page_set set;
     assert_int_equal(page_set_init(&set, &f->alloc, keys, 1, &usual), FIRN_OK);
-    static const uint8_t entry[] = {1 << 1, 249 + 2, 'x', 0}; /* one child: "x", SHARED, entry 0 */
+    static const uint8_t entry[] = {1 << 2, 249 + 2, 'x', 0}; /* one child: "x", SHARED, entry 0 */
     uint8_t shared[6 + 2 + sizeof entry] = {1, 0, 0, 0, 1, 0, sizeof entry, 1};
     memcpy(shared + 8, entry, sizeof entry);
     struct segment *s;

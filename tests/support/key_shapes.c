@@ -23,8 +23,9 @@ static size_t any_bytes(uint8_t *to, struct rand *r) {
 }
 
 static size_t path(uint8_t *to, struct rand *r) {
-    static const char *const parts[] = {"usr",   "share",     "doc",          "locale", "LC_MESSAGES",
-                                        "en_GB", "copyright", "changelog.gz", "lib",    "python3"};
+    static const char *const parts[] = {"usr",         "share",  "doc",       "locale",
+                                        "LC_MESSAGES", "en_GB",  "copyright", "changelog.gz",
+                                        "lib",         "python3"};
     size_t size = 0, depth = 1 + (size_t)rand_below(r, 6);
     for (size_t i = 0; i < depth; i++) {
         size += (size_t)sprintf((char *)to + size, "/%s", parts[rand_below(r, 10)]);

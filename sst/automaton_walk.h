@@ -1,0 +1,105 @@
+/* sst/automaton_walk.h: steps over the bytes of an automaton that search and cursor share. Each
+ * checks what it reads against the end and returns NULL when it would pass it. */
+#ifndef FIRN_SST_AUTOMATON_WALK_H
+#define FIRN_SST_AUTOMATON_WALK_H
+
+#include "sst/segment_internal.h"
+
+/* A node's children, and where they begin. */
+struct node_start {
+    const uint8_t *first; /* NULL: damaged */
+    const uint8_t *end;   /* of the bytes the node lies in */
+    const uint8_t *next;  /* what is behind the node, in its parent; NULL: not known */
+    uint32_t children;
+    bool final;
+};
+
+static inline const uint8_t *take_extent(const uint8_t *p, const uint8_t *end, uint32_t *bytes,
+                                         uint32_t *keys) {
+    p = take_number(p, end, bytes);
+    p = p == NULL ? NULL : take_number(p, end, keys);
+    return p == NULL || *bytes > (size_t)(end - p) ? NULL : p;
+}
+
+static inline const uint8_t *take_entry(const struct segment *s, const uint8_t *p,
+                                        const uint8_t *end, uint32_t *entry) {
+    p = take_reference(p, end, &s->shared.code, entry);
+    return p == NULL || *entry >= s->shared.count ? NULL : p;
+}
+
+/* The node behind a label that ends at p with `mark`, which is not END_LEAF. */
+static inline struct node_start enter_node(const struct segment *s, const uint8_t *p,
+                                           const uint8_t *end, enum end_mark mark) {
+    struct node_start n = {p, end, NULL, mark == END_NODE2 ? 2 : 3, false};
+    if (mark == END_NODE2 || mark == END_NODE3) {
+        return n;
+    }
+    uint32_t flags = 0, bytes = 0, keys, entry;
+    if (mark == END_SHARED) {
+        n.next = take_entry(s, p, end, &entry);
+        if (n.next == NULL) {
+            n.first = NULL;
+            return n;
+        }
+        p = s->shared.bytes + s->shared.offsets[entry];
+        n.end = s->shared.bytes + s->shared.offsets[entry + 1];
+    }
+    p = take_header(p, n.end, &n.children, &flags);
+    if (p != NULL && (flags & HEADER_EXTENT) != 0) {
+        p = take_extent(p, n.end, &bytes, &keys);
+        n.next = p == NULL ? NULL : n.next == NULL ? p + bytes : n.next;
+    }
+    n.first = p;
+    n.final = (flags & HEADER_FINAL) != 0;
+    return n;
+}
+
+/* Passes over a child, its label and what that leads to, and adds its keys. A node without an
+ * extent is read code by code: `pending` counts the labels still to come, the current one included.
+ * Most codes take one turn of a loop whose only branches are foreseeable. */
+static inline const uint8_t *skip_child(const struct segment *s, const uint8_t *p,
+                                        const uint8_t *end, uint32_t *keys) {
+    int64_t pending = 1;
+    uint32_t leaves = 0;
+    do {
+        if (p >= end) {
+            return NULL;
+        }
+        const struct phrase_lead *lead = &s->phrases.leads[*p];
+        if (end - p < lead->size) {
+            return NULL;
+        }
+        p += lead->size;
+        pending += lead->pending;
+        leaves += lead->leaf;
+        if (lead->end == END_SHARED) {
+            uint32_t entry;
+            p = take_entry(s, p, end, &entry);
+            if (p == NULL) {
+                return NULL;
+            }
+            leaves += s->shared.keys[entry];
+        } else if (lead->end == END_NODE) {
+            uint32_t children = 0, flags = 0, bytes, inside;
+            p = take_header(p, end, &children, &flags);
+            if (p == NULL) {
+                return NULL;
+            }
+            if ((flags & HEADER_EXTENT) != 0) {
+                p = take_extent(p, end, &bytes, &inside);
+                if (p == NULL) {
+                    return NULL;
+                }
+                p += bytes;
+                leaves += inside;
+            } else {
+                pending += children;
+                leaves += flags & HEADER_FINAL;
+            }
+        }
+    } while (pending > 0);
+    *keys += leaves;
+    return p;
+}
+
+#endif
