@@ -1,0 +1,77 @@
+/* The least of   sum of runs_i p_i   with   sum of -n_i ln(p_i) / ln(2)^2 = bits_total   is, by
+ * Lagrange, where all  runs_i p_i / n_i  are one and the same number, lambda; and p_i = 1 where
+ * that would pass 1. The bits that a lambda takes fall as it rises, so it is found by bisection, on
+ * its logarithm since it spans many powers of ten.
+ */
+#include "bloom/monkey.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+#define LN2_SQUARED (M_LN2 * M_LN2)
+#define BISECTIONS 100 /* more than a double has bits */
+
+static bool takes_part(const struct monkey_level *level) {
+    return level->entries > 0 && level->runs > 0;
+}
+
+static double entries_per_run(const struct monkey_level *level) {
+    return (double)level->entries / level->runs;
+}
+
+/* -ln(p) of a level, never below 0. */
+static double log_gain(const struct monkey_level *level, double log_lambda) {
+    double gain = -(log_lambda + log(entries_per_run(level)));
+    return gain > 0 ? gain : 0;
+}
+
+static double bits_taken(const struct monkey_level *levels, size_t count, double log_lambda) {
+    double bits = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (takes_part(&levels[i])) {
+            bits += (double)levels[i].entries * log_gain(&levels[i], log_lambda) / LN2_SQUARED;
+        }
+    }
+    return bits;
+}
+
+/* Brackets lambda: at *high no level has a filter; *low would be the answer if rates above 1 gave
+ * bits back, so it takes no less than there are. */
+static void bracket(const struct monkey_level *levels, size_t count, double bits_total, double *low,
+                    double *high) {
+    double entries = 0, weighted = 0;
+    *high = -INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        if (takes_part(&levels[i])) {
+            double size = log(entries_per_run(&levels[i]));
+            entries += (double)levels[i].entries;
+            weighted += (double)levels[i].entries * size;
+            *high = -size > *high ? -size : *high;
+        }
+    }
+    *low = entries > 0 ? -(bits_total * LN2_SQUARED + weighted) / entries : 0;
+}
+
+double monkey_share(struct monkey_level *levels, size_t count, double bits_total) {
+    double low, high;
+    bits_total = bits_total > 0 ? bits_total : 0;
+    bracket(levels, count, bits_total, &low, &high);
+    for (int i = 0; i < BISECTIONS; i++) {
+        double middle = low + (high - low) / 2;
+        if (bits_taken(levels, count, middle) > bits_total) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    double false_positives = 0;
+    for (size_t i = 0; i < count; i++) {
+        levels[i].bits_per_key = 0;
+        if (takes_part(&levels[i])) {
+            double gain = log_gain(&levels[i], high);
+            levels[i].bits_per_key = gain / LN2_SQUARED;
+            false_positives += levels[i].runs * exp(-gain);
+        }
+    }
+    return false_positives;
+}

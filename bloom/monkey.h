@@ -1,0 +1,26 @@
+/* bloom/monkey.h: how many filter bits the keys of each level get out of one budget (Dayan,
+ * Athanassoulis, Idreos, "Monkey: Optimal Navigable Key-Value Store", SIGMOD 2017).
+ *
+ * A lookup of an absent key asks the filter of every run, and reads a page for each that is wrong:
+ * the sum of the false positive rates over all runs is what it costs. A bit more per key costs
+ * least in small levels and saves as much there as anywhere, so the sum is least when rates are in
+ * proportion to the entries per run, and the largest level may do best without any filter.
+ */
+#ifndef FIRN_BLOOM_MONKEY_H
+#define FIRN_BLOOM_MONKEY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct monkey_level {
+    uint64_t entries;    /* in all runs of the level */
+    uint32_t runs;       /* that a lookup has to ask; of about the same size */
+    double bits_per_key; /* the answer; 0: no filter */
+};
+
+/* Shares out bits_total by filling in bits_per_key; returns the expected number of false positives
+ * of a lookup of an absent key. The model is an ideal Bloom filter, whose rate is
+ * exp(-bits_per_key ln(2)^2). */
+double monkey_share(struct monkey_level *levels, size_t count, double bits_total);
+
+#endif
