@@ -3,7 +3,7 @@
  *
  * A `struct env_host` is the first member of such an environment, whose ops table takes the
  * env_host_ functions below as they are. Threads are started by the first env_set_threads() or
- * env_submit() and joined by env_host_deinit(), which lets them finish what was submitted.
+ * env_submit() and joined by env_host_stop(), which lets them finish what was submitted.
  *
  * Thread-safe. After fork() the child has none of the threads: it must leave the environment alone,
  * and where it does not, submitting answers FIRN_INVALID and destroying does nothing.

@@ -2,8 +2,8 @@
  *
  * - Every call may be interrupted or do half of its work; all are carried through to the end.
  * - After a failed write or fsync nobody knows what is on disk, and a second fsync may well succeed
- *   without having written anything (Rebello et al., "Can applications recover from fsync failures?",
- *   2020). So the first failure poisons the file for good.
+ *   without having written anything (Rebello et al., "Can applications recover from fsync
+ *   failures?", 2020). So the first failure poisons the file for good.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,39 +1,39 @@
 /* What is hard here: the orderings, and threads that are not ours.
  *
- * Threads. A thread that enters a section takes a number, the lowest that is free in the process, and
- * gives it back when it ends. The number picks its slot in every domain; so a domain knows nothing of
- * threads, and a thread that ends touches no domain, which may be destroyed just then. Slots come in
- * chunks of one page, made when the first thread in their range enters. A section may be left by
- * another thread than the one that entered it (an iterator was handed on), so a thread may find its
- * slot in use, by a section of its own or of the number's last owner. Then it goes to the overflow, as
- * it does when there are no numbers or no memory.
+ * Threads. A thread that enters a section takes a number, the lowest that is free in the process,
+ * and gives it back when it ends. The number picks its slot in every domain; so a domain knows
+ * nothing of threads, and a thread that ends touches no domain, which may be destroyed just then.
+ * Slots come in chunks of one page, made when the first thread in their range enters. A section may
+ * be left by another thread than the one that entered it (an iterator was handed on), so a thread
+ * may find its slot in use, by a section of its own or of the number's last owner. Then it goes to
+ * the overflow, as it does when there are no numbers or no memory.
  *
- * Orderings. `now` is the domain's epoch, from 1. A slot holds the epoch that its reader entered in,
- * and 0 outside.
+ * Orderings. `now` is the domain's epoch, from 1. A slot holds the epoch that its reader entered
+ * in, and 0 outside.
  *
  *     reader  R1  slot = now   (seq_cst)       writer  W0  unpublish the object
  *             R2  load now     (seq_cst)               W1  now = n, one more   (seq_cst)
  *                 load pointers, read                  W2  until slot is 0 or >= n: wait (seq_cst)
  *             R3  slot = 0     (release)                   free the object
  *
- * All seq_cst operations have one order. If W2 does not see R1, W2 comes before R1 in it: W1, W2, R1,
- * R2 follow each other, so R2 loads n or later. It takes that from W1, which comes after W0: the
- * reader finds the object unpublished. If W2 does see R1, either R1 stored an epoch below n, and W2
- * waits for R3; or it stored n or later, which the reader had loaded with acquire from W1 or a later
- * raise, and again finds the object unpublished. R3 is a release that W2 takes from, so the reads come
- * before the free. Where the slot's next section overwrites R3's 0 before W2 looks, its reader had
- * loaded that 0 with acquire and its own R1 is a release: the chain holds. What R2 loads is not needed,
- * only that it does. There are no fences, so ThreadSanitizer sees every one of these edges.
+ * All seq_cst operations have one order. If W2 does not see R1, W2 comes before R1 in it: W1, W2,
+ * R1, R2 follow each other, so R2 loads n or later. It takes that from W1, which comes after W0:
+ * the reader finds the object unpublished. If W2 does see R1, either R1 stored an epoch below n,
+ * and W2 waits for R3; or it stored n or later, which the reader had loaded with acquire from W1 or
+ * a later raise, and again finds the object unpublished. R3 is a release that W2 takes from, so the
+ * reads come before the free. Where the slot's next section overwrites R3's 0 before W2 looks, its
+ * reader had loaded that 0 with acquire and its own R1 is a release: the chain holds. What R2 loads
+ * is not needed, only that it does. There are no fences, so ThreadSanitizer sees every one of these
+ * edges.
  *
- * The overflow counts sections by the parity of their epoch (as McKenney's SRCU does). Entering looks
- * at `now` again after counting, and takes its count back when that has moved. So a count that stays
- * was made while the epoch had that parity, and by the argument above the writer that ends the epoch
- * sees it. Writers take turns, so at most two epochs have sections.
+ * The overflow counts sections by the parity of their epoch (as McKenney's SRCU does). Entering
+ * looks at `now` again after counting, and takes its count back when that has moved. So a count
+ * that stays was made while the epoch had that parity, and by the argument above the writer that
+ * ends the epoch sees it. Writers take turns, so at most two epochs have sections.
  */
 #include "base/epoch.h"
 
 #include <sched.h>
-#include <string.h>
 #include <time.h>
 
 #include "base/status.h"

@@ -1,12 +1,12 @@
 /* What is hard here:
  *
- * - An open file description lock (F_OFD_SETLK, see fcntl(2)) goes with the description, not with the
- *   process as older POSIX locks do: it excludes a second opening in this process, too, and closing
- *   another descriptor of the file does not drop it.
- * - But a forked child shares its parent's descriptions, and would hold the lock on after the parent
- *   has ended. So it closes its copies at once.
- * - The name may be unlinked between our open and our lock (a database is being destroyed). A lock on
- *   a nameless file excludes nobody, so the name is looked at again afterwards.
+ * - An open file description lock (F_OFD_SETLK, see fcntl(2)) goes with the description, not with
+ *   the process as older POSIX locks do: it excludes a second opening in this process, too, and
+ *   closing another descriptor of the file does not drop it.
+ * - But a forked child shares its parent's descriptions, and would hold the lock on after the
+ *   parent has ended. So it closes its copies at once.
+ * - The name may be unlinked between our open and our lock (a database is being destroyed). A lock
+ *   on a nameless file excludes nobody, so the name is looked at again afterwards.
  */
 #include "base/file_lock.h"
 

@@ -1,22 +1,22 @@
-/* What is hard here: comparing keys is most of the work of a merge, so it is done as rarely as can be.
+/* What is hard here: most of a merge is comparing keys, so that is done as seldom as can be.
  *
  *            winner
- *              1           Children are the leaves of a heap-shaped tree: of k children, number i is
+ *              1           Children are the leaves of a heap-shaped tree: child i of k stands
  *            /   \         at node k + i, and its first match is at node (k + i) / 2. An inner node
  *           2     3        holds the loser of the match played there, so when the winner moves on,
  *          / \   / \       only the log2 k matches on its own way up are played again, each against
  *         c0 c1 c2 c3      one known loser.
  *
  * - Each child's key is cached as a `code`, the first eight bytes as a number, so that most matches
- *   between unlike keys compare integers. Going backwards codes are complemented, and a child at its
- *   end has the highest code, so that the lower code always wins.
- * - Runs from one child are the rule (a level holds ten times what the one above does). When a child
- *   has won twice in a row, the best of the losers on its way up, its challenger, is looked for; as
- *   long as it beats that one, it beats everyone, in one comparison.
+ *   between unlike keys compare integers. Going backwards codes are complemented, and a child at
+ *   its end has the highest code, so that the lower code always wins.
+ * - Runs from one child are the rule (a level holds ten times what the one above does). When a
+ *   child has won twice in a row, the best of the losers on its way up, its challenger, is looked
+ *   for; as long as it beats that one, it beats everyone, in one comparison.
  *
- * Turning around: the children other than the current one stand on the far side of the current entry,
- * so each is put where the new direction needs it, by the current key and sequence. The key is
- * borrowed from the current child, which therefore moves last.
+ * Turning around: the children other than the current one stand on the far side of the current
+ * entry, so each is put where the new direction needs it, by the current key and sequence. The key
+ * is borrowed from the current child, which therefore moves last.
  */
 #include "base/merge_iter.h"
 
