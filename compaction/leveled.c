@@ -260,7 +260,7 @@ static double leveled_score(const struct leveled *l, size_t level) {
     }
     uint64_t idle = level_idle_bytes(at);
     if (level < l->base) {
-        return idle == 0 ? 0 : 1 + (double)idle / (double)(l->options->level1_bytes + 1);
+        return idle == 0 ? 0 : 1; /* no hurry: level 0 will take along what is in its way */
     }
     /* Just above 1 when just over: capacity itself is allowed. */
     return idle <= l->capacity[level] ? 0 : (double)idle / (double)(l->capacity[level] + 1);

@@ -1,0 +1,238 @@
+/* Runs the text files in picks/: a picture of the levels in a few lines, and the job that is
+ * expected.
+ *
+ *     options leveled T=10 level0_runs=2 level1_bytes=1000
+ *     level 0                        the runs that follow are its runs, the newest first
+ *     run 5:a-m=100 6:n-z=100*       tables: number, keys, bytes; * means busy
+ *     clear                          the levels are empty again
+ *     pick                           what policy_pick() says
+ *     range c f                      what policy_pick_range() says; - is unbounded
+ *     check new 1 bottom 5 6         what job_check() says: new or into, level, bottom or not,
+ * inputs debt                           policy_debt()
+ *     -> ...                         the answer expected to the line before
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/status.h"
+#include "compaction/policy.h"
+
+enum { RUNS_MAX = 8, TABLES_MAX = 16, LINE_MAX_BYTES = 256 };
+
+struct scene {
+    struct policy_options options;
+    struct shape shape;
+    struct shape_run runs[LEVELS_MAX][RUNS_MAX];
+    struct shape_table tables[LEVELS_MAX][RUNS_MAX][TABLES_MAX];
+    char keys[LEVELS_MAX][RUNS_MAX][TABLES_MAX][2][16];
+    size_t level; /* that runs are added to */
+    struct job job;
+    char answer[LINE_MAX_BYTES];
+};
+
+static void clear_scene(struct scene *s) {
+    memset(&s->shape, 0, sizeof s->shape);
+    s->shape.level_count = 1;
+    for (size_t level = 0; level < LEVELS_MAX; level++) {
+        s->shape.levels[level].runs = s->runs[level];
+    }
+}
+
+/* ---- Lines that describe ---- */
+
+static void read_options(struct scene *s, char *words) {
+    char *rest, *word = strtok_r(words, " ", &rest);
+    s->options = (struct policy_options){.size_ratio = 10, .level0_runs = 4, .table_bytes = 100};
+    for (int policy = 0; policy_name((firn_policy)policy) != NULL; policy++) {
+        if (strcmp(word, policy_name((firn_policy)policy)) == 0) {
+            s->options.policy = (firn_policy)policy;
+        }
+    }
+    while ((word = strtok_r(NULL, " ", &rest)) != NULL) {
+        (void)sscanf(word, "T=%" SCNu32, &s->options.size_ratio);
+        (void)sscanf(word, "level0_runs=%" SCNu32, &s->options.level0_runs);
+        (void)sscanf(word, "level1_bytes=%" SCNu64, &s->options.level1_bytes);
+    }
+}
+
+static void read_run(struct scene *s, char *words) {
+    struct shape_level *level = &s->shape.levels[s->level];
+    size_t r = level->count++;
+    assert_true(r < RUNS_MAX);
+    size_t count = 0;
+    char *rest;
+    for (char *word = strtok_r(words, " ", &rest); word != NULL;
+         word = strtok_r(NULL, " ", &rest)) {
+        assert_true(count < TABLES_MAX);
+        struct shape_table *t = &s->tables[s->level][r][count];
+        char *smallest = s->keys[s->level][r][count][0], *largest = s->keys[s->level][r][count][1];
+        memset(t, 0, sizeof *t);
+        assert_int_equal(sscanf(word, "%" SCNu64 ":%15[^-]-%15[^=]=%" SCNu64, &t->number, smallest,
+                                largest, &t->bytes),
+                         4);
+        t->created_ns = t->number;
+        t->busy = word[strlen(word) - 1] == '*';
+        t->smallest = firn_slice_make(smallest, strlen(smallest));
+        t->largest = firn_slice_make(largest, strlen(largest));
+        count++;
+    }
+    s->runs[s->level][r] = (struct shape_run){s->tables[s->level][r], count};
+    if (s->level + 1 > s->shape.level_count) {
+        s->shape.level_count = s->level + 1;
+    }
+}
+
+/* ---- Lines that ask ---- */
+
+static void answer_job(struct scene *s) {
+    const struct job *job = &s->job;
+    size_t n = 0, size = sizeof s->answer;
+    if (!job->any) {
+        (void)snprintf(s->answer, size, job->score > 0 ? "wait" : "nothing");
+        return;
+    }
+    for (size_t i = 0; i < job->table_count; i++) {
+        n += (size_t)snprintf(s->answer + n, size - n, "%" PRIu64 " ", job->tables[i]);
+    }
+    (void)snprintf(s->answer + n, size - n, "%s level %zu%s: %s",
+                   job->output == JOB_OUTPUT_NEW_RUN ? "as a new run of" : "into",
+                   job->output_level, job->bottom ? ", bottom" : "", job->reason);
+    if (job_check(&s->shape, job) != FIRN_OK) {
+        (void)snprintf(s->answer, size, "a broken rule: %.200s", status_message());
+    }
+}
+
+static firn_slice bound(const char *word) {
+    bool none = word == NULL || strcmp(word, "-") == 0;
+    return none ? firn_slice_make(NULL, 0) : firn_slice_make(word, strlen(word));
+}
+
+static void answer_range(struct scene *s, char *words) {
+    char *rest, *lower = strtok_r(words, " ", &rest), *upper = strtok_r(NULL, " ", &rest);
+    policy_pick_range(&s->shape, &s->options, bound(lower), bound(upper), &s->job);
+    answer_job(s);
+}
+
+static void answer_check(struct scene *s, char *words) {
+    struct job *job = &s->job;
+    memset(job, 0, sizeof *job);
+    job->any = true;
+    job->output = JOB_OUTPUT_MERGE_INTO_RUN;
+    char *rest, *word = strtok_r(words, " ", &rest);
+    if (strcmp(word, "new") == 0) {
+        job->output = JOB_OUTPUT_NEW_RUN;
+    }
+    job->output_level = strtoul(strtok_r(NULL, " ", &rest), NULL, 10);
+    while ((word = strtok_r(NULL, " ", &rest)) != NULL) {
+        if (strcmp(word, "bottom") == 0) {
+            job->bottom = true;
+        } else {
+            job->tables[job->table_count++] = strtoull(word, NULL, 10);
+        }
+    }
+    int rc = job_check(&s->shape, job);
+    (void)snprintf(s->answer, sizeof s->answer, "%s", rc == FIRN_OK ? "legal" : status_message());
+}
+
+static bool starts_with(const char *line, const char *word, char **rest) {
+    size_t size = strlen(word);
+    bool yes = strncmp(line, word, size) == 0 && (line[size] == '\0' || line[size] == ' ');
+    *rest = (char *)(uintptr_t)line + size + (yes && line[size] == ' ');
+    return yes;
+}
+
+/* Returns 1 for an answer that is not the expected one. */
+static int run_line(struct scene *s, char *line, const char *file, int number) {
+    char *rest;
+    if (line[0] == '\0' || line[0] == '#') {
+        return 0;
+    }
+    if (starts_with(line, "options", &rest)) {
+        read_options(s, rest);
+    } else if (starts_with(line, "level", &rest)) {
+        s->level = strtoul(rest, NULL, 10);
+        assert_true(s->level < LEVELS_MAX);
+    } else if (starts_with(line, "run", &rest)) {
+        read_run(s, rest);
+    } else if (starts_with(line, "clear", &rest)) {
+        clear_scene(s);
+    } else if (starts_with(line, "pick", &rest)) {
+        policy_pick(&s->shape, &s->options, &s->job);
+        answer_job(s);
+    } else if (starts_with(line, "range", &rest)) {
+        answer_range(s, rest);
+    } else if (starts_with(line, "check", &rest)) {
+        answer_check(s, rest);
+    } else if (starts_with(line, "debt", &rest)) {
+        (void)snprintf(s->answer, sizeof s->answer, "%" PRIu64,
+                       policy_debt(&s->shape, &s->options));
+    } else if (starts_with(line, "->", &rest)) {
+        if (strcmp(rest, s->answer) != 0) {
+            printf("%s:%d:\n  expected %s\n  got      %s\n", file, number, rest, s->answer);
+            return 1;
+        }
+    } else {
+        fail_msg("%s:%d: what is \"%s\"?", file, number, line);
+    }
+    return 0;
+}
+
+static void run_file(const char *name) {
+    char path[1024], line[LINE_MAX_BYTES];
+    (void)snprintf(path, sizeof path, "%.*s/picks/%s", (int)(strrchr(__FILE__, '/') - __FILE__),
+                   __FILE__, name);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    struct scene *s = calloc(1, sizeof *s);
+    assert_non_null(s);
+    clear_scene(s);
+    int wrong = 0, number = 0;
+    while (fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        wrong += run_line(s, line, name, ++number);
+    }
+    (void)fclose(file);
+    free(s);
+    assert_true(number > 0);
+    assert_int_equal(wrong, 0);
+}
+
+static void leveled_picks(void **state) {
+    (void)state;
+    run_file("leveled.txt");
+}
+
+static void tiered_picks(void **state) {
+    (void)state;
+    run_file("tiered.txt");
+}
+
+static void lazy_leveled_picks(void **state) {
+    (void)state;
+    run_file("lazy_leveled.txt");
+}
+
+static void ranges_take_what_they_overlap(void **state) {
+    (void)state;
+    run_file("range.txt");
+}
+
+static void a_broken_rule_is_named(void **state) {
+    (void)state;
+    run_file("check.txt");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(leveled_picks),          cmocka_unit_test(tiered_picks),
+        cmocka_unit_test(lazy_leveled_picks),     cmocka_unit_test(ranges_take_what_they_overlap),
+        cmocka_unit_test(a_broken_rule_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
