@@ -229,6 +229,10 @@ static void folders_are_made_one_by_one_and_removed_empty(void **state) {
     assert_true(env_unlink(p->env, path(p, "z")) < 0);
     assert_true(env_remove_dir(p->env, path(p, "z/a")) < 0);
     assert_true(env_rename(p->env, path(p, "x"), path(p, "x/inside")) < 0);
+    assert_true(env_link(p->env, path(p, "z"), path(p, "y")) < 0);
+    struct env_lock *lock;
+    assert_int_equal(env_lock(p->env, path(p, "z"), &lock), FIRN_IO);
+    assert_null(lock);
     assert_int_equal(env_unlink(p->env, path(p, "z/a")), FIRN_OK);
     assert_int_equal(env_remove_dir(p->env, path(p, "z")), FIRN_OK);
     assert_int_equal(env_remove_dir(p->env, path(p, "z")), FIRN_MISSING);

@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "base/env.h"
+#include "base/env_host.h"
 
 static firn_env *env;
 
@@ -137,6 +137,37 @@ static void closing_gives_back_what_was_reserved(void **state) {
     assert_int_equal(stat("a", &st), 0);
     assert_int_equal(st.st_size, 3);
     assert_true(st.st_blocks * 512 < 1 << 20);
+}
+
+static void handles_need_memory_and_leave_nothing_without(void **state) {
+    (void)state;
+    struct alloc *alloc = &((struct env_host *)env)->alloc;
+    struct env_file *f;
+    struct env_lock *lock;
+    alloc->fail_after = 1;
+    assert_int_equal(env_create(env, "a", &f), FIRN_NOMEM);
+    assert_int_not_equal(access("a", F_OK), 0);
+    assert_int_equal(env_create(env, "a", &f), FIRN_OK);
+    assert_null(env_file_memory(f));
+    assert_int_equal(env_close(f), FIRN_OK);
+    alloc->fail_after = 1;
+    assert_int_equal(env_open(env, "a", ENV_RANDOM, &f), FIRN_NOMEM);
+    assert_null(f);
+    alloc->fail_after = 1;
+    assert_int_equal(env_lock(env, "LOCK", &lock), FIRN_NOMEM);
+    assert_int_equal(env_lock(env, "LOCK", &lock), FIRN_OK);
+    env_unlock(env, lock);
+    assert_int_equal(alloc->total, 0);
+}
+
+static void a_lock_file_without_a_process_id_is_held_by_someone(void **state) {
+    (void)state;
+    struct env_lock *lock, *second;
+    assert_int_equal(env_lock(env, "LOCK", &lock), FIRN_OK);
+    assert_int_equal(truncate("LOCK", 0), 0);
+    assert_int_equal(env_lock(env, "LOCK", &second), FIRN_BUSY);
+    assert_non_null(strstr(status_message(), "another process"));
+    env_unlock(env, lock);
 }
 
 /* ---- Other processes. ---- */
@@ -284,6 +315,8 @@ int main(void) {
         TEST(a_file_is_poisoned_by_a_failed_append),
         TEST(a_full_disk_is_told_as_such),
         TEST(closing_gives_back_what_was_reserved),
+        TEST(handles_need_memory_and_leave_nothing_without),
+        TEST(a_lock_file_without_a_process_id_is_held_by_someone),
         TEST(another_process_is_told_who_holds_the_lock),
         TEST(a_child_cannot_unlock_for_its_parent),
         TEST(a_child_does_not_hold_on_to_the_lock),
