@@ -64,9 +64,12 @@ struct shard {
     struct bucket **directory; /* 2^depth */
     struct bucket **buckets;   /* each once, for the hand */
     size_t bucket_count, bucket_capacity, hand;
-    size_t frames, unproven;
     unsigned depth;
     uint64_t clock, hits, misses, evictions;
+
+    /* Written under mu, read without. */
+    _Atomic size_t frames, unproven;
+
     uint8_t apart[64]; /* neighbours share no cache line */
 };
 
@@ -76,8 +79,8 @@ struct page_cache {
     size_t capacity, shard_count;
 
     /* Atomic. */
-    _Atomic size_t bytes;      /* of frames, buckets and directories */
-    _Atomic size_t next_shard; /* where the hand goes on */
+    _Atomic size_t bytes; /* of frames, buckets and directories */
+    _Atomic size_t turn;  /* of shards to evict from */
     _Atomic uint64_t tables;
 
     struct shard shards[SHARDS_MAX];
@@ -135,6 +138,12 @@ static struct bucket *bucket_of(const struct shard *s, uint64_t hash) {
     return s->directory[hash & ((UINT64_C(1) << s->depth) - 1)];
 }
 
+/* One writer at a time: no need for one indivisible step. */
+static void add_locked(_Atomic size_t *count, int change) {
+    size_t now = atomic_load_explicit(count, memory_order_relaxed);
+    atomic_store_explicit(count, now + (size_t)change, memory_order_relaxed);
+}
+
 static struct page_frame *find_locked(struct shard *s, uint64_t table, uint64_t page, uint64_t hash)
     REQUIRES(&s->mu) {
     struct bucket *b = bucket_of(s, hash);
@@ -142,7 +151,7 @@ static struct page_frame *find_locked(struct shard *s, uint64_t table, uint64_t 
         struct page_frame *f = b->slots[i];
         if (f->hash == hash && f->table == table && f->page == page) {
             f->stamp = ++s->clock;
-            s->unproven -= !f->proven;
+            add_locked(&s->unproven, f->proven ? 0 : -1);
             f->proven = true;
             b->referenced = true;
             page_frame_ref(f);
@@ -266,8 +275,8 @@ static struct page_frame *take_out_locked(struct shard *s, struct bucket *b,
                                           struct page_frame **slot) REQUIRES(&s->mu) {
     struct page_frame *f = *slot;
     *slot = b->slots[--b->count];
-    s->frames--;
-    s->unproven -= !f->proven;
+    add_locked(&s->frames, -1);
+    add_locked(&s->unproven, f->proven ? 0 : -1);
     return f;
 }
 
@@ -287,17 +296,26 @@ static struct page_frame *sweep_locked(struct shard *s, bool proven) REQUIRES(&s
     return NULL;
 }
 
+static size_t unproven_in(const struct shard *s) {
+    return atomic_load_explicit(&s->unproven, memory_order_relaxed);
+}
+
 /* A frame to give up, or NULL when all are pinned. */
 static struct page_frame *evict_locked(struct shard *s) REQUIRES(&s->mu) {
     struct page_frame *f = NULL;
-    if (s->unproven > 0 && s->unproven >= s->frames / UNPROVEN_SHARE) {
+    size_t frames = atomic_load_explicit(&s->frames, memory_order_relaxed);
+    if (unproven_in(s) > 0 && unproven_in(s) >= frames / UNPROVEN_SHARE) {
         f = sweep_locked(s, false);
     }
     return f != NULL ? f : sweep_locked(s, true);
 }
 
+/* Of two shards in turn, the one with more unproven frames gives one up, so that shards do not
+ * drift apart; or else any. */
 static bool evict_one(struct page_cache *c) {
-    size_t start = atomic_fetch_add_explicit(&c->next_shard, 1, memory_order_relaxed);
+    size_t turn = atomic_fetch_add_explicit(&c->turn, 1, memory_order_relaxed);
+    size_t start = turn % c->shard_count, other = (turn + 1 + turn / 7) % c->shard_count;
+    start = unproven_in(&c->shards[other]) > unproven_in(&c->shards[start]) ? other : start;
     for (size_t i = 0; i < c->shard_count; i++) {
         struct shard *s = &c->shards[(start + i) % c->shard_count];
         mutex_lock(&s->mu);
@@ -393,8 +411,8 @@ struct page_frame *page_cache_insert(struct page_cache *c, uint64_t table, uint6
         frame->cold = cold;
         page_frame_ref(frame);
         b->slots[b->count++] = frame;
-        s->frames++;
-        s->unproven++;
+        add_locked(&s->frames, 1);
+        add_locked(&s->unproven, 1);
     }
     mutex_unlock(&s->mu);
     page_frame_release(dropped);

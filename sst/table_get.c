@@ -305,7 +305,7 @@ static int get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t seq,
     }
     struct table_page page;
     struct page p;
-    size_t entry;
+    size_t entry = 0;
     rc = table_page_get(t, number, false, &page);
     if (rc != FIRN_OK) {
         return rc;

@@ -1,0 +1,272 @@
+#include "sst/page_cache.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rand.h"
+#include "base/status.h"
+#include "tests/support/seed.h"
+
+#define TABLES 4
+#define PAGES 200
+
+/* A page's bytes tell which it is. */
+static void fill(struct page_frame *f, uint64_t table, uint64_t page) {
+    memset(page_frame_data(f), (int)(table * 31 + page), page_frame_size(f));
+}
+
+static void assert_is(struct page_frame *f, uint64_t table, uint64_t page) {
+    const uint8_t *data = page_frame_data(f);
+    uint8_t expected = (uint8_t)(table * 31 + page);
+    assert_int_equal(data[0], expected);
+    assert_int_equal(data[page_frame_size(f) - 1], expected);
+}
+
+/* Pages of a table have one size each, as on disk. */
+static size_t size_of(uint64_t table, uint64_t page) {
+    return 4096 * (1 + (table + page) % 3);
+}
+
+/* As a table reads: from the cache, or into it. *was_there tells which. */
+static struct page_frame *read_page(struct page_cache *c, struct alloc *alloc, uint64_t table,
+                                    uint64_t page, bool cold, bool *was_there) {
+    struct page_frame *f = page_cache_find(c, table, page);
+    *was_there = f != NULL;
+    if (f == NULL) {
+        if (page_frame_create(c, alloc, size_of(table, page), &f) != FIRN_OK) {
+            return NULL;
+        }
+        fill(f, table, page);
+        f = page_cache_insert(c, table, page, f, cold);
+    }
+    assert_is(f, table, page);
+    return f;
+}
+
+static struct page_cache_usage usage_of(struct page_cache *c) {
+    struct page_cache_usage usage;
+    page_cache_get_usage(c, &usage);
+    return usage;
+}
+
+static void pages_are_found_until_they_leave_and_the_budget_is_kept(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_cache *c;
+    struct rand r;
+    alloc_init(&alloc, NULL);
+    rand_init(&r, test_seed());
+    for (size_t capacity = 50000; capacity < 10000000; capacity *= 5) {
+        struct page_frame *pinned[4] = {NULL};
+        assert_int_equal(page_cache_create(&alloc, capacity, capacity / 2, &c), FIRN_OK);
+        for (unsigned step = 0; step < 20000; step++) {
+            uint64_t table = rand_below(&r, TABLES), page = rand_below(&r, PAGES);
+            bool was_there;
+            struct page_frame *f =
+                read_page(c, &alloc, table, page, rand_below(&r, 4) == 0, &was_there);
+            assert_non_null(f);
+            size_t slot = (size_t)rand_below(&r, 4);
+            page_frame_release(pinned[slot]);
+            pinned[slot] = f; /* the last few stay pinned */
+            if (step % 5000 == 4999) {
+                page_cache_drop_table(c, 1);
+            }
+            struct page_cache_usage u;
+            if (step % 100 == 0) {
+                u = usage_of(c);
+                assert_true(u.bytes <= capacity || u.bytes <= u.pinned_bytes + 20000);
+            }
+        }
+        for (size_t i = 0; i < 4; i++) {
+            page_frame_release(pinned[i]);
+        }
+        struct page_cache_usage u = usage_of(c);
+        assert_int_equal(u.pinned_bytes, 0);
+        assert_true(u.hits > 0 && u.hits + u.misses == 20000);
+        assert_true(alloc.bytes[MEM_PAGE_CACHE] < u.bytes + 20000);
+        assert_true(alloc.bytes[MEM_PAGE_CACHE] >= u.bytes);
+        page_cache_destroy(c);
+        assert_int_equal(alloc.total, 0);
+    }
+}
+
+static void what_fits_stays(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_cache *c;
+    alloc_init(&alloc, NULL);
+    assert_int_equal(page_cache_create(&alloc, 8 << 20, 0, &c), FIRN_OK);
+    for (int round = 0; round < 2; round++) {
+        for (uint64_t page = 0; page < 500; page++) {
+            bool was_there;
+            struct page_frame *f = read_page(c, &alloc, 1, page, false, &was_there);
+            assert_int_equal(was_there, round == 1);
+            page_frame_release(f);
+        }
+    }
+    assert_int_equal(usage_of(c).frames, 500);
+    page_cache_destroy(c);
+}
+
+static void a_long_scan_does_not_displace_what_is_read_often(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_cache *c;
+    alloc_init(&alloc, NULL);
+    assert_int_equal(page_cache_create(&alloc, 2 << 20, 0, &c), FIRN_OK);
+    for (int cold = 0; cold < 2; cold++) {
+        unsigned found = 0;
+        uint64_t scanned = 0;
+        for (int round = 0; round < 50; round++) {
+            for (uint64_t page = 0; page < 100; page++) { /* 800 KiB read again and again */
+                bool was_there;
+                page_frame_release(read_page(c, &alloc, 1, page, false, &was_there));
+                found += was_there && round > 1;
+            }
+            for (int i = 0; round > 0 && i < 400; i++) { /* while 3 MiB pass by */
+                bool was_there;
+                page_frame_release(
+                    read_page(c, &alloc, 2 + (uint64_t)cold, scanned++, cold, &was_there));
+            }
+        }
+        assert_true(found > 48 * 100 * 9 / 10);
+    }
+    page_cache_destroy(c);
+    assert_int_equal(alloc.total, 0);
+}
+
+static void the_second_to_insert_a_page_gets_the_first_ones(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_cache *c;
+    struct page_frame *a, *b;
+    alloc_init(&alloc, NULL);
+    assert_int_equal(page_cache_create(&alloc, 1 << 20, 0, &c), FIRN_OK);
+    assert_int_equal(page_frame_create(c, &alloc, 4096, &a), FIRN_OK);
+    assert_int_equal(page_frame_create(c, &alloc, 4096, &b), FIRN_OK);
+    assert_ptr_equal(page_cache_insert(c, 1, 1, a, false), a);
+    assert_ptr_equal(page_cache_insert(c, 1, 1, b, false), a);
+    page_frame_release(a);
+    page_frame_release(a);
+    assert_int_equal(usage_of(c).frames, 1);
+    page_cache_destroy(c);
+    assert_int_equal(alloc.total, 0);
+}
+
+static void a_pinned_page_outlives_its_table(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_cache *c;
+    bool was_there;
+    alloc_init(&alloc, NULL);
+    assert_int_equal(page_cache_create(&alloc, 1 << 20, 0, &c), FIRN_OK);
+    assert_true(page_cache_new_table(c) != page_cache_new_table(c));
+    struct page_frame *f = read_page(c, &alloc, 1, 1, false, &was_there);
+    page_cache_drop_table(c, 1);
+    assert_null(page_cache_find(c, 1, 1));
+    assert_is(f, 1, 1);
+    page_frame_ref(f);
+    page_frame_release(f);
+    page_frame_release(f);
+    page_cache_destroy(c);
+    assert_int_equal(alloc.total, 0);
+}
+
+static void frames_outside_any_cache_are_counted_as_pinned(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_frame *f;
+    alloc_init(&alloc, NULL);
+    assert_int_equal(page_frame_create(NULL, &alloc, 100000, &f), FIRN_OK);
+    assert_true(alloc.bytes[MEM_PINNED] >= 100000);
+    page_frame_release(f);
+    page_frame_release(NULL);
+    assert_int_equal(alloc.total, 0);
+}
+
+static void without_memory_pages_stay_outside_but_are_right(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_cache *c = NULL;
+    struct rand r;
+    alloc_init(&alloc, NULL);
+    rand_init(&r, test_seed());
+    for (uint64_t n = 1; c == NULL; n++) {
+        atomic_store(&alloc.fail_after, n);
+        int rc = page_cache_create(&alloc, 1 << 20, 1 << 19, &c);
+        assert_true(rc == FIRN_OK || (rc == FIRN_NOMEM && alloc.total == 0));
+    }
+    for (int i = 0; i < 5000; i++) {
+        bool was_there;
+        atomic_store(&alloc.fail_after, 1 + rand_below(&r, 4));
+        page_frame_release(read_page(c, &alloc, 1, rand_below(&r, 400), false, &was_there));
+    }
+    page_cache_destroy(c);
+    assert_int_equal(alloc.total, 0);
+}
+
+struct job {
+    struct page_cache *cache;
+    struct alloc *alloc;
+    uint64_t seed;
+};
+
+static void *read_at_random(void *argument) {
+    struct job *job = argument;
+    struct rand r;
+    rand_init(&r, job->seed);
+    for (int i = 0; i < 20000; i++) {
+        bool was_there;
+        uint64_t table = rand_below(&r, TABLES), page = rand_below(&r, PAGES);
+        struct page_frame *f =
+            read_page(job->cache, job->alloc, table, page, rand_below(&r, 4) == 0, &was_there);
+        page_frame_ref(f);
+        page_frame_release(f);
+        page_frame_release(f);
+        if (i % 1000 == 0) {
+            page_cache_drop_table(job->cache, rand_below(&r, TABLES));
+            (void)usage_of(job->cache);
+        }
+    }
+    return NULL;
+}
+
+static void threads_share_a_cache(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_cache *c;
+    pthread_t threads[4];
+    struct job jobs[4];
+    alloc_init(&alloc, NULL);
+    assert_int_equal(page_cache_create(&alloc, 1 << 20, 0, &c), FIRN_OK);
+    for (unsigned i = 0; i < 4; i++) {
+        jobs[i] = (struct job){c, &alloc, test_seed() + i};
+        assert_int_equal(pthread_create(&threads[i], NULL, read_at_random, &jobs[i]), 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(usage_of(c).pinned_bytes, 0);
+    assert_true(usage_of(c).bytes <= 1 << 20);
+    page_cache_destroy(c);
+    assert_int_equal(alloc.total, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pages_are_found_until_they_leave_and_the_budget_is_kept),
+        cmocka_unit_test(what_fits_stays),
+        cmocka_unit_test(a_long_scan_does_not_displace_what_is_read_often),
+        cmocka_unit_test(the_second_to_insert_a_page_gets_the_first_ones),
+        cmocka_unit_test(a_pinned_page_outlives_its_table),
+        cmocka_unit_test(frames_outside_any_cache_are_counted_as_pinned),
+        cmocka_unit_test(without_memory_pages_stay_outside_but_are_right),
+        cmocka_unit_test(threads_share_a_cache),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,184 @@
+#include "sst/table_cache.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/checksum.h"
+#include "tests/support/seed.h"
+#include "tests/support/table_scene.h"
+
+#define TABLES 12
+#define FOLDER "cache"
+
+struct fixture {
+    struct alloc alloc;
+    firn_env *env;
+    struct table_meta metas[TABLES];
+    struct page_cache *pages;
+    struct table_cache *cache;
+};
+
+/* Table number n holds the key "n" with a value of n bytes. */
+static firn_slice key_of(uint64_t number, char key[8]) {
+    return firn_slice_make(key, (size_t)snprintf(key, 8, "%u", (unsigned)number % 1000));
+}
+
+static void set_up(struct fixture *f, size_t open_max, size_t resident_bytes_max) {
+    memset(f, 0, sizeof *f);
+    alloc_init(&f->alloc, NULL);
+    assert_int_equal(env_mem_create(&f->env), FIRN_OK);
+    assert_int_equal(env_make_dir(f->env, FOLDER), FIRN_OK);
+    for (uint64_t n = 0; n < TABLES; n++) {
+        struct scene scene;
+        struct sst_builder_options options;
+        char path[64], key[8];
+        table_file_path(FOLDER, n, path, sizeof path);
+        scene_init(&scene);
+        scene_add(&scene, key_of(n, key), n + 1, ENTRY_PUT, n);
+        scene_options(&options);
+        options.id[0] = (uint8_t)n;
+        assert_int_equal(scene_build(&scene, &f->alloc, f->env, path, &options, &f->metas[n]),
+                         FIRN_OK);
+        f->metas[n].number = n;
+        scene_deinit(&scene);
+    }
+    assert_int_equal(page_cache_create(&f->alloc, 1 << 20, 0, &f->pages), FIRN_OK);
+    assert_int_equal(table_cache_create(&f->alloc, f->env, FOLDER, f->pages, NULL, open_max,
+                                        resident_bytes_max, &f->cache),
+                     FIRN_OK);
+}
+
+static void tear_down(struct fixture *f) {
+    table_cache_destroy(f->cache);
+    page_cache_destroy(f->pages);
+    for (size_t n = 0; n < TABLES; n++) {
+        table_meta_deinit(&f->alloc, &f->metas[n]);
+    }
+    env_destroy(f->env);
+    assert_int_equal(f->alloc.total, 0);
+}
+
+static void assert_has_its_key(struct sst_table *t) {
+    uint64_t n = sst_table_meta(t)->number, seq;
+    char key[8];
+    uint8_t kind;
+    struct sst_value value;
+    firn_slice k = key_of(n, key);
+    assert_int_equal(sst_table_get(t, k, key_hash(k), SEQ_MAX, &kind, &seq, &value), FIRN_OK);
+    assert_int_equal(value.bytes.size, n);
+    sst_value_release(&value);
+}
+
+static void tables_stay_open_up_to_the_bound(void **state) {
+    (void)state;
+    struct fixture f;
+    struct sst_table *first, *again;
+    set_up(&f, 3, SIZE_MAX);
+    size_t closed = f.alloc.bytes[MEM_INDEX];
+    assert_int_equal(table_cache_get(f.cache, &f.metas[0], &first), FIRN_OK);
+    size_t one = f.alloc.bytes[MEM_INDEX] - closed;
+    for (size_t n = 1; n < TABLES; n++) {
+        struct sst_table *t;
+        assert_int_equal(table_cache_get(f.cache, &f.metas[n], &t), FIRN_OK);
+        assert_has_its_key(t);
+        sst_table_unref(t);
+    }
+    /* One in use and three idle ones; their sizes differ a little. */
+    assert_true(f.alloc.bytes[MEM_INDEX] - closed < 8 * one);
+    assert_int_equal(table_cache_get(f.cache, &f.metas[0], &again), FIRN_OK);
+    assert_ptr_equal(first, again);
+    assert_has_its_key(first);
+    sst_table_unref(first);
+    sst_table_unref(again);
+    tear_down(&f);
+}
+
+static void what_open_tables_hold_is_bounded(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up(&f, 1000, 1); /* nothing idle may stay */
+    size_t closed = f.alloc.bytes[MEM_INDEX];
+    for (size_t n = 0; n < TABLES; n++) {
+        struct sst_table *t;
+        assert_int_equal(table_cache_get(f.cache, &f.metas[n], &t), FIRN_OK);
+        assert_has_its_key(t);
+        sst_table_unref(t);
+    }
+    struct sst_table *t;
+    assert_int_equal(table_cache_get(f.cache, &f.metas[0], &t), FIRN_OK);
+    size_t one = f.alloc.bytes[MEM_INDEX] - closed;
+    assert_true(one < 4000);
+    sst_table_unref(t);
+    tear_down(&f);
+}
+
+static void a_dropped_table_lives_while_it_is_used(void **state) {
+    (void)state;
+    struct fixture f;
+    struct sst_table *t, *other;
+    char path[64];
+    set_up(&f, 100, SIZE_MAX);
+    assert_int_equal(table_cache_get(f.cache, &f.metas[5], &t), FIRN_OK);
+    table_file_path(FOLDER, 5, path, sizeof path);
+    table_cache_drop(f.cache, 5);
+    table_cache_drop(f.cache, 5);
+    assert_int_equal(env_unlink(f.env, path), FIRN_OK);
+    assert_has_its_key(t);
+    assert_int_equal(table_cache_get(f.cache, &f.metas[5], &other), FIRN_MISSING);
+    assert_null(other);
+    sst_table_unref(t);
+    tear_down(&f);
+}
+
+struct job {
+    struct fixture *fixture;
+    uint64_t seed;
+};
+
+static void *use_tables(void *argument) {
+    struct job *job = argument;
+    struct rand r;
+    rand_init(&r, job->seed);
+    for (int i = 0; i < 3000; i++) {
+        struct sst_table *t;
+        size_t n = (size_t)rand_below(&r, TABLES);
+        assert_int_equal(table_cache_get(job->fixture->cache, &job->fixture->metas[n], &t),
+                         FIRN_OK);
+        assert_has_its_key(t);
+        if (rand_below(&r, 50) == 0) {
+            table_cache_drop(job->fixture->cache, n);
+        }
+        sst_table_unref(t);
+    }
+    return NULL;
+}
+
+static void threads_share_open_tables(void **state) {
+    (void)state;
+    struct fixture f;
+    pthread_t threads[3];
+    struct job jobs[3];
+    set_up(&f, 4, 10000);
+    for (unsigned i = 0; i < 3; i++) {
+        jobs[i] = (struct job){&f, test_seed() + i};
+        assert_int_equal(pthread_create(&threads[i], NULL, use_tables, &jobs[i]), 0);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    tear_down(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_stay_open_up_to_the_bound),
+        cmocka_unit_test(what_open_tables_hold_is_bounded),
+        cmocka_unit_test(a_dropped_table_lives_while_it_is_used),
+        cmocka_unit_test(threads_share_open_tables),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,320 @@
+/* Damaged table files: whatever bit flips and wherever the file ends, a read gives what was written
+ * or says FIRN_CORRUPT or FIRN_UNSUPPORTED, and a check reports it. Checksums find flips; so the
+ * decoders behind them are also tried on bytes whose checksums are right.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/checksum.h"
+#include "sst/page.h"
+#include "tests/support/file_bytes.h"
+#include "tests/support/seed.h"
+#include "tests/support/table_scene.h"
+
+#define PATH "damage_test.sst"
+
+struct fixture {
+    struct alloc alloc;
+    firn_env *env;
+    struct scene scene;
+    struct table_meta meta;
+    uint8_t *bytes; /* of the intact file */
+    size_t size;
+    uint8_t *value; /* room for the largest */
+};
+
+#define VALUE_BYTES_MAX 70000
+
+static void set_up(struct fixture *f) {
+    struct sst_builder_options options;
+    memset(f, 0, sizeof *f);
+    alloc_init(&f->alloc, NULL);
+    assert_int_equal(env_mem_create(&f->env), FIRN_OK);
+    scene_add(&f->scene, FIRN_STR(""), 9, ENTRY_PUT, 3);
+    scene_add(&f->scene, FIRN_STR("apple"), 12, ENTRY_PUT, 5);
+    scene_add(&f->scene, FIRN_STR("apple"), 7, ENTRY_DELETE, 0);
+    scene_add(&f->scene, FIRN_STR("apple"), 5, ENTRY_PUT, 900);
+    scene_add(&f->scene, FIRN_STR("application"), 300, ENTRY_PUT, 0);
+    scene_add(&f->scene, FIRN_STR("banana"), 2, ENTRY_DELETE, 0);
+    scene_add(&f->scene, FIRN_STR("bananas"), 2000, ENTRY_PUT, 5);
+    scene_options(&options);
+    options.value_inline_max = 100;
+    assert_int_equal(scene_build(&f->scene, &f->alloc, f->env, PATH, &options, &f->meta), FIRN_OK);
+    f->bytes = file_bytes_get(f->env, PATH, &f->size);
+    f->value = malloc(VALUE_BYTES_MAX);
+    assert_non_null(f->value);
+}
+
+static void tear_down(struct fixture *f) {
+    free(f->bytes);
+    free(f->value);
+    scene_deinit(&f->scene);
+    table_meta_deinit(&f->alloc, &f->meta);
+    env_destroy(f->env);
+    assert_int_equal(f->alloc.total, 0);
+}
+
+static bool is_refusal(int rc) {
+    return rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED;
+}
+
+static bool same_value(const struct entry *e, const void *data, size_t size) {
+    return e->value.size == size && (size == 0 || memcmp(e->value.data, data, size) == 0);
+}
+
+static void check_get(struct fixture *f, struct sst_table *t, const struct entry *e) {
+    struct sst_value value;
+    uint8_t kind = 0;
+    uint64_t seq = 0;
+    int rc = sst_table_get(t, e->key, key_hash(e->key), e->seq, &kind, &seq, &value);
+    assert_true(rc == FIRN_OK || is_refusal(rc));
+    if (rc == FIRN_OK) {
+        assert_int_equal(kind, e->kind);
+        assert_int_equal(seq, e->seq);
+        assert_true(same_value(e, value.bytes.data, value.bytes.size));
+        sst_value_release(&value);
+    }
+    uint64_t below;
+    rc = sst_table_rank(t, e->key, &below);
+    assert_true(is_refusal(rc) ||
+                (rc == FIRN_OK && below == scene_rank(&f->scene, e->key, SEQ_MAX)));
+}
+
+static void check_walk(struct fixture *f, struct sst_table *t) {
+    struct iter *it;
+    int rc = sst_table_iter_create(t, NULL, &it);
+    if (rc != FIRN_OK) {
+        assert_true(is_refusal(rc));
+        return;
+    }
+    size_t i = 0;
+    for (iter_first(it); it->valid; iter_next(it), i++) {
+        const struct entry *e = &f->scene.entries[i];
+        assert_true(i < f->scene.count);
+        assert_true(slice_equal(it->entry.key, e->key));
+        assert_true(it->entry.seq == e->seq && it->entry.kind == e->kind);
+        const void *value = it->entry.value.data;
+        assert_int_equal(it->entry.value.size, e->value.size);
+        if (entry_value_is_apart(&it->entry)) {
+            rc = iter_value_read(it, 0, f->value, it->entry.value.size);
+            assert_true(rc == FIRN_OK || is_refusal(rc));
+            value = rc == FIRN_OK ? f->value : e->value.data;
+        }
+        assert_true(same_value(e, value, it->entry.value.size));
+    }
+    assert_true(it->status == FIRN_OK ? i == f->scene.count : is_refusal(it->status));
+    iter_destroy(it);
+}
+
+static void count_damage(void *context, const char *message) {
+    assert_true(message[0] != '\0');
+    ++*(unsigned *)context;
+}
+
+/* Reads all of the file as it is now. Returns whether the damage was reported by a check. */
+static bool read_everything(struct fixture *f) {
+    struct sst_table *t;
+    int rc = sst_table_open(&f->alloc, f->env, PATH, &f->meta, NULL, NULL, &t);
+    if (rc != FIRN_OK) {
+        assert_true(is_refusal(rc));
+        assert_null(t);
+        return true;
+    }
+    for (size_t i = 0; i < f->scene.count; i++) {
+        check_get(f, t, &f->scene.entries[i]);
+    }
+    check_walk(f, t);
+    unsigned findings = 0;
+    rc = sst_table_verify(t, count_damage, &findings);
+    assert_true(rc == FIRN_OK ? findings == 0 : rc == FIRN_CORRUPT && findings > 0);
+    sst_table_unref(t);
+    return rc != FIRN_OK;
+}
+
+static void every_flipped_bit_is_reported_and_never_believed(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    file_bytes_set(f.env, PATH, f.bytes, f.size);
+    assert_false(read_everything(&f));
+    for (size_t bit = 0; bit < f.size * 8; bit++) {
+        /* Padding is long: of bytes in the midst of equal ones every 64th is enough. */
+        size_t at = bit / 8;
+        if (at > 32 && at + 32 < f.size && at % 64 != 0 && f.bytes[at] == 0 &&
+            memcmp(f.bytes + at - 32, f.bytes + at - 31, 63) == 0) {
+            continue;
+        }
+        f.bytes[at] ^= (uint8_t)(1u << bit % 8);
+        file_bytes_set(f.env, PATH, f.bytes, f.size);
+        if (!read_everything(&f)) {
+            fail_msg("bit %zu of byte %zu was flipped and not found", bit % 8, at);
+        }
+        f.bytes[at] ^= (uint8_t)(1u << bit % 8);
+    }
+    tear_down(&f);
+}
+
+static void a_file_cut_short_anywhere_is_refused(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    for (size_t size = 0; size < f.size; size += size < 200 || size + 600 > f.size ? 1 : 97) {
+        file_bytes_set(f.env, PATH, f.bytes, size);
+        assert_true(read_everything(&f));
+    }
+    tear_down(&f);
+}
+
+static void a_file_with_more_behind_it_is_refused(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    uint8_t *longer = calloc(2, f.size);
+    assert_non_null(longer);
+    memcpy(longer, f.bytes, f.size);
+    file_bytes_set(f.env, PATH, longer, f.size + 1);
+    assert_true(read_everything(&f));
+    memcpy(longer + f.size, f.bytes, f.size);
+    file_bytes_set(f.env, PATH, longer, 2 * f.size);
+    assert_true(read_everything(&f));
+    free(longer);
+    tear_down(&f);
+}
+
+static void another_table_under_this_name_is_refused(void **state) {
+    (void)state;
+    struct fixture f;
+    struct table_meta other;
+    struct sst_builder_options options;
+    set_up(&f);
+    scene_options(&options);
+    options.value_inline_max = 100;
+    options.id[0] ^= 1;
+    assert_int_equal(env_unlink(f.env, PATH), FIRN_OK);
+    assert_int_equal(scene_build(&f.scene, &f.alloc, f.env, PATH, &options, &other), FIRN_OK);
+    struct sst_table *t;
+    assert_int_equal(sst_table_open(&f.alloc, f.env, PATH, &f.meta, NULL, NULL, &t), FIRN_CORRUPT);
+    assert_int_equal(sst_table_open(&f.alloc, f.env, PATH, &other, NULL, NULL, &t), FIRN_OK);
+    sst_table_unref(t);
+    table_meta_deinit(&f.alloc, &other);
+    tear_down(&f);
+}
+
+/* ---- Right checksums over wrong bytes ---- */
+
+/* Puts right every checksum that covers the byte at `at`. */
+static void seal_again(struct fixture *f, size_t at) {
+    size_t size;
+    struct footer footer;
+    footer_init(&footer, &f->alloc);
+    uint8_t *trailer = f->bytes + f->size - FORMAT_TRAILER_BYTES;
+    size = get_u32(trailer);
+    size_t offset = f->size - size;
+    if (at >= offset) {
+        put_u64(trailer + 8, format_checksum(f->meta.id, offset, f->bytes + offset, size - 16));
+        f->meta.digest = get_u64(trailer + 8);
+        footer_deinit(&footer);
+        return;
+    }
+    assert_int_equal(footer_decode(firn_slice_make(f->bytes + offset, size), f->size, &footer),
+                     FIRN_OK);
+    for (size_t i = 0; i < footer.section_count; i++) {
+        const struct section *s = &footer.sections[i];
+        uint8_t *bytes = f->bytes + s->offset;
+        if (at < s->offset || at >= s->offset + s->size) {
+            continue;
+        }
+        if (s->kind == SECTION_PAGES) {
+            put_u64(bytes + s->size - 8,
+                    format_checksum(f->meta.id, s->offset, bytes, s->size - 8));
+        } else if (section_has_chunks(s->kind)) {
+            put_u64(bytes + s->size, format_checksum(f->meta.id, s->offset, bytes, s->size));
+        }
+    }
+    footer_deinit(&footer);
+}
+
+static void swallow(void *context, const char *message) {
+    (void)context;
+    (void)message;
+}
+
+/* The answers may be wrong now, but nothing may be touched that is not the table's. */
+static void use_everything(struct fixture *f) {
+    struct sst_table *t;
+    int rc = sst_table_open(&f->alloc, f->env, PATH, &f->meta, NULL, NULL, &t);
+    if (rc != FIRN_OK) {
+        assert_true(is_refusal(rc));
+        return;
+    }
+    struct iter *it;
+    for (size_t i = 0; i < f->scene.count; i++) {
+        const struct entry *e = &f->scene.entries[i];
+        struct sst_value value;
+        uint8_t kind, sum = 0;
+        uint64_t seq, below;
+        rc = sst_table_get(t, e->key, key_hash(e->key), e->seq, &kind, &seq, &value);
+        for (size_t k = 0; rc == FIRN_OK && k < value.bytes.size; k++) {
+            sum = (uint8_t)(sum + slice_bytes(value.bytes)[k]);
+        }
+        f->value[0] = sum;
+        sst_value_release(&value);
+        (void)sst_table_rank(t, e->key, &below);
+    }
+    if (sst_table_iter_create(t, NULL, &it) == FIRN_OK) {
+        size_t steps = 0;
+        for (iter_first(it); it->valid && steps < 10000; iter_next(it), steps++) {
+            if (entry_value_is_apart(&it->entry) && it->entry.value.size <= VALUE_BYTES_MAX) {
+                (void)iter_value_read(it, 0, f->value, it->entry.value.size);
+            }
+        }
+        for (iter_last(it); it->valid && steps < 20000; iter_prev(it), steps++) {
+        }
+        iter_seek(it, FIRN_STR("apple"), 6);
+        iter_seek_before(it, FIRN_STR("b"), SEQ_MAX);
+        iter_destroy(it);
+    }
+    (void)sst_table_verify(t, swallow, NULL);
+    sst_table_unref(t);
+}
+
+static void wrong_bytes_under_right_checksums_do_no_harm(void **state) {
+    (void)state;
+    struct fixture f;
+    struct rand r;
+    set_up(&f);
+    rand_init(&r, test_seed());
+    uint8_t *intact = malloc(f.size);
+    assert_non_null(intact);
+    memcpy(intact, f.bytes, f.size);
+    uint64_t digest = f.meta.digest;
+    for (unsigned round = 0; round < 20000; round++) {
+        size_t at = (size_t)rand_below(&r, f.size);
+        if (intact[at] == 0 && rand_below(&r, 16) != 0) {
+            continue; /* mostly padding */
+        }
+        uint8_t flip = (uint8_t)(1u << rand_below(&r, 8));
+        f.bytes[at] ^= rand_below(&r, 2) == 0 ? (uint8_t)rand_next(&r) : flip;
+        seal_again(&f, at);
+        file_bytes_set(f.env, PATH, f.bytes, f.size);
+        use_everything(&f);
+        memcpy(f.bytes, intact, f.size);
+        f.meta.digest = digest;
+    }
+    free(intact);
+    tear_down(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_flipped_bit_is_reported_and_never_believed),
+        cmocka_unit_test(a_file_cut_short_anywhere_is_refused),
+        cmocka_unit_test(a_file_with_more_behind_it_is_refused),
+        cmocka_unit_test(another_table_under_this_name_is_refused),
+        cmocka_unit_test(wrong_bytes_under_right_checksums_do_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
