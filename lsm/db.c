@@ -378,9 +378,11 @@ int firn_open(const char *path, const firn_options *options, firn_db **out) {
 
 static int check_handles_locked(const firn_db *db) {
     size_t snapshots = db->snapshots.count - db->iterators;
-    if (db->snapshots.count > 0) {
-        return FAIL(FIRN_BUSY, "%s: %llu iterators and %zu snapshots are still open", db->path,
-                    (unsigned long long)db->iterators, snapshots);
+    uint64_t values = atomic_load_explicit(&db->pinned_values, memory_order_acquire);
+    if (db->snapshots.count > 0 || values > 0) {
+        return FAIL(
+            FIRN_BUSY, "%s: %llu iterators, %zu snapshots and %llu values were not given back",
+            db->path, (unsigned long long)db->iterators, snapshots, (unsigned long long)values);
     }
     return FIRN_OK;
 }

@@ -119,7 +119,8 @@ struct firn_db {
     _Atomic uint64_t next_file;
     _Atomic uint64_t edit_number; /* edits that are durable */
     _Atomic uint32_t pressure;    /* how hard to slow writers, 0 to 1,000 */
-    _Atomic bool cancel;          /* running jobs end soon */
+    _Atomic uint64_t pinned_values;
+    _Atomic bool cancel; /* running jobs end soon */
     struct counters counters;
 };
 

@@ -98,8 +98,8 @@ static inline firn_slice firn_slice_make(const void *data, size_t size) {
  * before firn_close(). Pinned bytes count in firn_memory.pinned. */
 typedef struct firn_value {
     const void *data;
-    size_t size;            /* bytes */
-    void *pin, *pin_owner;  /* the library's */
+    size_t size;  /* bytes */
+    void *pin[3]; /* the library's */
 } firn_value;
 
 /* Gives back what a read pinned. Safe on a zeroed value and on one already released. */
@@ -186,8 +186,8 @@ typedef struct firn_options {
     uint64_t table_bytes;       /* a table ends at about this size; default 64 MiB */
     uint64_t table_entries;     /* or at this many entries; default 1,048,576 */
 
-    bool page_cache;                   /* default true; off: pages are read from the system's cache */
-    uint64_t page_cache_bytes;         /* 0: a quarter of memory_budget */
+    bool page_cache;           /* default true; off: pages are read from the system's cache */
+    uint64_t page_cache_bytes; /* 0: a quarter of memory_budget */
     uint64_t page_cache_initial_bytes; /* its table is sized for this; 0: grows from small */
 
     bool filter;                /* default true */
@@ -220,14 +220,14 @@ FIRN_API const char *firn_options_name(size_t i);
 /* ---- Opening and closing -------------------------------------------------------------------- */
 
 /* Opens the database in folder path; options may be NULL. One process at a time has it open for
- * writing, any number read-only beside it. Opening an intact database writes nothing but the process
- * id into its LOCK file. FIRN_BUSY names the process that holds it; FIRN_MISSING: nothing there and
- * create_if_missing is off, or a file of the database is gone. */
+ * writing, any number read-only beside it. Opening an intact database writes nothing but the
+ * process id into its LOCK file. FIRN_BUSY names the process that holds it; FIRN_MISSING: nothing
+ * there and create_if_missing is off, or a file of the database is gone. */
 FIRN_API int firn_open(const char *path, const firn_options *options, firn_db **db);
 
-/* Stops background work without losing any, makes every write durable, and frees the handle, whatever
- * it returns. REQUIRES: iterators, snapshots and values of db are given back first (FIRN_BUSY
- * otherwise, and the handle stays open), and no other thread is inside a call on db. */
+/* Stops background work without losing any, makes every write durable, and frees the handle,
+ * whatever it returns. REQUIRES: iterators, snapshots and values of db are given back first
+ * (FIRN_BUSY otherwise, and the handle stays open), and no other thread is inside a call on db. */
 FIRN_API int firn_close(firn_db *db);
 
 /* Deletes the database in folder path: the files firn made and, if then empty, the folder.
@@ -254,8 +254,8 @@ FIRN_API int firn_delete(firn_db *db, firn_slice key, unsigned flags);
 FIRN_API int firn_insert(firn_db *db, firn_slice key, firn_slice value, unsigned flags,
                          firn_value *old);
 
-/* Deletes, and returns the value that was there: FIRN_OK with *old to be released, or FIRN_NOT_FOUND
- * (nothing is written then). One atomic step. */
+/* Deletes, and returns the value that was there: FIRN_OK with *old to be released, or
+ * FIRN_NOT_FOUND (nothing is written then). One atomic step. */
 FIRN_API int firn_remove(firn_db *db, firn_slice key, unsigned flags, firn_value *old);
 
 /* A list of puts and deletes, applied in order and atomically by firn_write(). */
@@ -284,8 +284,8 @@ FIRN_API int firn_get(firn_db *db, const firn_snapshot *snapshot, firn_slice key
 
 /* Copies up to capacity bytes of the value to buffer; *size becomes the value's whole size.
  * FIRN_TRUNCATED when it did not fit. */
-FIRN_API int firn_get_into(firn_db *db, const firn_snapshot *snapshot, firn_slice key,
-                           void *buffer, size_t capacity, size_t *size);
+FIRN_API int firn_get_into(firn_db *db, const firn_snapshot *snapshot, firn_slice key, void *buffer,
+                           size_t capacity, size_t *size);
 
 /* FIRN_OK when the key is there, FIRN_NOT_FOUND when not. */
 FIRN_API int firn_contains(firn_db *db, const firn_snapshot *snapshot, firn_slice key);
@@ -325,20 +325,20 @@ FIRN_API void firn_iter_options_init(firn_iter_options *options);
 
 /* An ordered cursor over one consistent state. It starts invalid: position it first. Flushes and
  * compactions do not disturb it; it pins what it reads until destroyed, so destroy it before
- * closing. After a failure it is invalid and firn_iter_status() tells why; positioning it anew tries
- * again. options may be NULL. */
+ * closing. After a failure it is invalid and firn_iter_status() tells why; positioning it anew
+ * tries again. options may be NULL. */
 FIRN_API int firn_iter_create(firn_db *db, const firn_iter_options *options, firn_iter **iter);
 FIRN_API void firn_iter_destroy(firn_iter *iter); /* NULL is allowed */
 FIRN_API void firn_iter_first(firn_iter *iter);
 FIRN_API void firn_iter_last(firn_iter *iter);
 FIRN_API void firn_iter_seek(firn_iter *iter, firn_slice key);          /* first at or after */
 FIRN_API void firn_iter_seek_for_prev(firn_iter *iter, firn_slice key); /* last at or before */
-FIRN_API void firn_iter_next(firn_iter *iter); /* REQUIRES: valid */
-FIRN_API void firn_iter_prev(firn_iter *iter); /* REQUIRES: valid */
+FIRN_API void firn_iter_next(firn_iter *iter);                          /* REQUIRES: valid */
+FIRN_API void firn_iter_prev(firn_iter *iter);                          /* REQUIRES: valid */
 FIRN_API bool firn_iter_valid(const firn_iter *iter);
-FIRN_API firn_slice firn_iter_key(const firn_iter *iter);   /* lives until the iterator moves */
-FIRN_API firn_slice firn_iter_value(firn_iter *iter);       /* likewise; check status when empty */
-FIRN_API int firn_iter_status(const firn_iter *iter);       /* FIRN_OK when it ended by itself */
+FIRN_API firn_slice firn_iter_key(const firn_iter *iter); /* lives until the iterator moves */
+FIRN_API firn_slice firn_iter_value(firn_iter *iter);     /* likewise; check status when empty */
+FIRN_API int firn_iter_status(const firn_iter *iter);     /* FIRN_OK when it ended by itself */
 
 /* ---- Maintenance ---------------------------------------------------------------------------- */
 
@@ -354,7 +354,8 @@ typedef struct firn_progress {
 typedef int (*firn_progress_fn)(void *context, const firn_progress *progress);
 
 /* Merges all tables that overlap the range, and the memtable, into the last level: old versions and
- * deletes that no snapshot needs are gone then. range NULL: everything. Waits; other work goes on. */
+ * deletes that no snapshot needs are gone then. range NULL: everything. Waits; other work goes on.
+ */
 FIRN_API int firn_compact(firn_db *db, const firn_range *range, firn_progress_fn progress,
                           void *context);
 
@@ -366,8 +367,8 @@ FIRN_API int firn_wait_idle(firn_db *db);
 FIRN_API int firn_verify(firn_db *db, void (*damage)(void *context, const char *message),
                          void *context);
 
-/* Tries to leave the state in which writes are refused: flushes what is in memory to a table, begins
- * a new log and a new manifest. FIRN_OK: writes are taken again. */
+/* Tries to leave the state in which writes are refused: flushes what is in memory to a table,
+ * begins a new log and a new manifest. FIRN_OK: writes are taken again. */
 FIRN_API int firn_resume(firn_db *db);
 
 /* Memory held now, in bytes, counted where it is allocated. */
@@ -385,7 +386,7 @@ typedef struct firn_stats {
     size_t struct_size;
     uint64_t entries, keys_estimate, tombstones; /* in tables and memtables */
     uint64_t tables, runs, levels;
-    uint64_t file_bytes;                         /* tables, logs and manifest */
+    uint64_t file_bytes; /* tables, logs and manifest */
     uint64_t user_bytes_written, log_bytes_written, flush_bytes_written, compaction_bytes_written;
     uint64_t compaction_bytes_read;
     uint64_t flushes, compactions, log_syncs, group_commits, write_stall_ns;
@@ -415,7 +416,8 @@ FIRN_API void firn_free(void *memory);
 
 /* ---- Environments --------------------------------------------------------------------------- */
 
-/* Files kept in memory, lost at destroy. Databases in it can be closed and opened again meanwhile. */
+/* Files kept in memory, lost at destroy. Databases in it can be closed and opened again meanwhile.
+ */
 FIRN_API int firn_env_memory_create(firn_env **env);
 FIRN_API void firn_env_destroy(firn_env *env); /* REQUIRES: no database is open in it */
 

@@ -6,7 +6,8 @@
 #include "base/checksum.h"
 #include "lsm/db.h"
 
-/* How a firn_value gives its pin back; firn_value.pin_owner points to one of these. */
+/* How a firn_value gives back what it pins. Its pin holds that thing, its kind, and the database.
+ */
 struct pin_kind {
     void (*release)(void *pin);
 };
@@ -28,29 +29,35 @@ static const struct pin_kind pin_frame = {release_frame};
 static const struct pin_kind pin_table = {release_table};
 
 void firn_value_release(firn_value *value) {
-    if (value != NULL && value->pin_owner != NULL) {
-        ((const struct pin_kind *)value->pin_owner)->release(value->pin);
-        memset(value, 0, sizeof *value);
+    if (value == NULL || value->pin[1] == NULL) {
+        return;
     }
+    firn_db *db = value->pin[2];
+    ((const struct pin_kind *)value->pin[1])->release(value->pin[0]);
+    atomic_fetch_sub_explicit(&db->pinned_values, 1, memory_order_release);
+    memset(value, 0, sizeof *value);
 }
 
-static void pin(firn_value *value, firn_slice bytes, void *what, const struct pin_kind *kind) {
+static void pin(firn_db *db, firn_value *value, firn_slice bytes, void *what,
+                const struct pin_kind *kind) {
     value->data = bytes.data;
     value->size = bytes.size;
-    value->pin = what;
-    value->pin_owner = (void *)(uintptr_t)kind;
+    value->pin[0] = what;
+    value->pin[1] = (void *)(uintptr_t)kind;
+    value->pin[2] = db;
+    atomic_fetch_add_explicit(&db->pinned_values, 1, memory_order_relaxed);
 }
 
 /* FIRN_OK when the memtable decides the lookup; *found tells how. */
-static int search_memtable(struct memtable *m, firn_slice key, uint64_t seq, firn_value *value,
-                           bool *found) {
+static int search_memtable(firn_db *db, struct memtable *m, firn_slice key, uint64_t seq,
+                           firn_value *value, bool *found) {
     struct entry e;
     int rc = memtable_get(m, key, seq, &e);
     if (rc == FIRN_OK) {
         *found = e.kind == ENTRY_PUT;
         if (*found && value != NULL) {
             memtable_ref(m);
-            pin(value, e.value, m, &pin_memtable);
+            pin(db, value, e.value, m, &pin_memtable);
         }
     }
     return rc;
@@ -72,9 +79,9 @@ static int search_table(firn_db *db, const struct version_table *t, firn_slice k
         if (!*found) {
             sst_value_release(&v);
         } else if (value != NULL && v.frame != NULL) {
-            pin(value, v.bytes, v.frame, &pin_frame);
-        } else if (value != NULL) {
-            pin(value, v.bytes, v.table, v.table != NULL ? &pin_table : NULL);
+            pin(db, value, v.bytes, v.frame, &pin_frame);
+        } else if (value != NULL && v.table != NULL) {
+            pin(db, value, v.bytes, v.table, &pin_table);
         }
     }
     sst_table_unref(table);
@@ -84,7 +91,7 @@ static int search_table(firn_db *db, const struct version_table *t, firn_slice k
 static int search_view(firn_db *db, const struct view *view, firn_slice key, uint64_t seq,
                        firn_value *value, bool *found) {
     for (size_t i = 0; i < view->memtable_count; i++) {
-        int rc = search_memtable(view->memtables[i], key, seq, value, found);
+        int rc = search_memtable(db, view->memtables[i], key, seq, value, found);
         if (rc != FIRN_NOT_FOUND) {
             return rc;
         }

@@ -17,7 +17,7 @@
 #include "lsm/folder.h"
 
 struct live_log {
-    struct wal_reader *reader;
+    struct wal_reader *reader; /* NULL: a listed log that is missing or void */
     uint64_t number;
     uint64_t listed; /* bytes that count; UINT64_MAX: all */
 };
@@ -131,10 +131,10 @@ static int open_listed(struct recovery *r) {
             continue;
         }
         rc = open_log(r, header->older[i].number, header->older[i].bytes);
-        if (rc == FIRN_NOT_FOUND || rc == FIRN_MISSING) {
-            rc = FAIL(FIRN_CORRUPT, "%s: log %llu is missing or void, and log %llu needs it",
-                      r->db->path, (unsigned long long)header->older[i].number,
-                      (unsigned long long)newest.number);
+        if (rc == FIRN_NOT_FOUND || rc == FIRN_MISSING) { /* ends early, at 0 */
+            r->logs[r->log_count++] = (struct live_log){.number = header->older[i].number,
+                                                        .listed = header->older[i].bytes};
+            rc = FIRN_OK;
         }
     }
     r->logs[r->log_count++] = newest; /* also on failure: to be closed with the others */
@@ -236,22 +236,28 @@ static int replay_log(struct recovery *r, const struct live_log *log) {
     return rc == FIRN_NOT_FOUND ? FIRN_OK : rc;
 }
 
-/* Log i ended early. Fails when a log after it proves that its tail was durable. */
-static int check_torn(const struct recovery *r, size_t i) {
+/* Log i ended early, at `offset`: it and all after it are void from there on. Fails when a log
+ * after it proves that what is gone was durable. */
+static int end_at_torn(struct recovery *r, size_t i, uint64_t offset) {
     for (size_t j = i + 1; j < r->log_count; j++) {
-        bool proof;
-        int rc = wal_reader_proves_sync(r->logs[j].reader, &proof);
+        bool proof = false;
+        int rc = FIRN_OK;
+        if (r->logs[j].reader != NULL) {
+            rc = wal_reader_proves_sync(r->logs[j].reader, &proof);
+        }
         if (rc != FIRN_OK) {
             return rc;
         }
         if (proof) {
-            return FAIL(FIRN_CORRUPT,
-                        "log %llu ends at offset %llu of %llu, and log %llu was synced after it",
-                        (unsigned long long)r->logs[i].number,
-                        (unsigned long long)wal_reader_offset(r->logs[i].reader),
-                        (unsigned long long)r->logs[i].listed,
-                        (unsigned long long)r->logs[j].number);
+            return FAIL(
+                FIRN_CORRUPT,
+                "%s: log %llu ends at offset %llu of %llu, and log %llu was synced after it",
+                r->db->path, (unsigned long long)r->logs[i].number, (unsigned long long)offset,
+                (unsigned long long)r->logs[i].listed, (unsigned long long)r->logs[j].number);
         }
+    }
+    for (size_t j = offset == 0 ? i : i + 1; j < r->log_count; j++) {
+        obsolete_add(r->db, FILE_LOG, r->logs[j].number);
     }
     return FIRN_OK;
 }
@@ -260,20 +266,19 @@ static int replay_logs(struct recovery *r) {
     firn_db *db = r->db;
     for (size_t i = 0; i < r->log_count; i++) {
         struct live_log *log = &r->logs[i];
-        int rc = replay_log(r, log);
-        if (rc != FIRN_OK) {
-            return rc;
-        }
-        uint64_t counted_bytes = wal_reader_offset(log->reader);
-        db->old_logs[db->old_log_count++] =
-            (struct old_log){.number = log->number, .bytes = counted_bytes};
-        db->live_logs[db->live_log_count++] = log->number;
-        if (i + 1 < r->log_count && counted_bytes < log->listed) {
-            rc = check_torn(r, i);
-            for (size_t j = i + 1; j < r->log_count && rc == FIRN_OK; j++) {
-                obsolete_add(db, FILE_LOG, r->logs[j].number);
+        uint64_t offset = 0;
+        if (log->reader != NULL) {
+            int rc = replay_log(r, log);
+            if (rc != FIRN_OK) {
+                return rc;
             }
-            return rc;
+            offset = wal_reader_offset(log->reader);
+            db->old_logs[db->old_log_count++] =
+                (struct old_log){.number = log->number, .bytes = offset};
+            db->live_logs[db->live_log_count++] = log->number;
+        }
+        if (i + 1 < r->log_count && offset < log->listed) {
+            return end_at_torn(r, i, offset);
         }
     }
     return FIRN_OK;

@@ -50,6 +50,7 @@ struct model {
     } snapshots[SNAPSHOTS];
     struct window iterators[ITERATORS];
     struct {
+        bool held;
         firn_value value;
         struct oracle_value expected;
     } values[VALUES];
@@ -114,12 +115,12 @@ static void tell_damage(void *context, const char *message) {
 
 static void release_value(struct model *m, size_t i) {
     firn_value *v = &m->values[i].value;
-    if (v->pin_owner != NULL || v->data != NULL) {
+    if (v->pin[1] != NULL || v->data != NULL) {
         if (!oracle_matches(m->values[i].expected, v->data, v->size)) {
             differs(m, "a held value changed");
         }
         firn_value_release(v);
-        *v = (firn_value){0};
+        m->values[i].held = false;
     }
 }
 
@@ -264,6 +265,7 @@ static void do_get(struct model *m) {
     size_t i = rand_below(&m->ops, VALUES * 4);
     if (found && i < VALUES) { /* kept for a while */
         release_value(m, i);
+        m->values[i].held = true;
         m->values[i].value = v;
         m->values[i].expected = expected;
     } else {
