@@ -46,7 +46,7 @@ static inline enum answer find_child(const struct segment *s, struct place *at, 
         if (at->end - at->p < lead->size) {
             return DAMAGED;
         }
-        uint8_t first = s->phrases.first[phrase_number(lead, at->p)];
+        uint8_t first = phrase_first(&s->phrases, lead, at->p);
         if (first >= c) {
             return first == c ? GOES_ON : ABSENT;
         }
@@ -74,8 +74,9 @@ static inline enum answer match_label(const struct segment *s, struct place *at,
         if (at->end - at->p < lead->size) {
             return DAMAGED;
         }
+        uint8_t scratch[PATTERN_BYTES_MAX];
         size_t size;
-        const uint8_t *text = phrase_text(&s->phrases, phrase_number(lead, at->p), &size);
+        const uint8_t *text = phrase_text(&s->phrases, lead, at->p, scratch, &size);
         if (size > (size_t)(key_end - *key) || !matches(text, *key, size)) {
             return ABSENT;
         }

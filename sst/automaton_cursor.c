@@ -129,8 +129,9 @@ static inline int read_label(struct automaton_cursor *c, struct edge *edge) {
         if (end - p < lead->size) {
             return damaged(c);
         }
+        uint8_t scratch[PATTERN_BYTES_MAX];
         size_t size;
-        const uint8_t *text = phrase_text(phrases, phrase_number(lead, p), &size);
+        const uint8_t *text = phrase_text(phrases, lead, p, scratch, &size);
         if (c->key.capacity < depth + PHRASE_BYTES_MAX + 1) {
             c->key.size = depth;
             int rc = buf_reserve(&c->key, PHRASE_BYTES_MAX + 1);
@@ -355,7 +356,7 @@ static int pass_below(struct automaton_cursor *c, uint8_t byte, uint32_t *rank) 
             return damaged(c);
         }
         const struct phrase_lead *lead = &phrases->leads[*f->at];
-        if (phrases->first[phrase_number(lead, f->at)] >= byte) {
+        if (phrase_first(phrases, lead, f->at) >= byte) {
             return FIRN_OK;
         }
         int rc = pass_child(c, rank);

@@ -30,11 +30,13 @@
  *
  *     0 ..                      one-byte codes: NONE LEAF SHARED NODE2 NODE3 NODE
  *     then                      two-byte codes, 256 to a lead byte: the same six ranges
+ *     up to 248                 patterns (sst/pattern.h), one lead byte each: digits follow
  *     249 .. 254                literals: the second byte is the text; the same six end marks
  *     255                       unused: read as 250
  *
  * Phrase section:
  *     one-byte phrases by end mark: u8[6];  two-byte phrases by end mark: u16[6]
+ *     u8 patterns, then each: u8 end mark, u8 size, u64 open bytes, the other bytes
  *     then every phrase in the order of the codes: u8 shared << 4 | rest, where 15 means that a
  *     further u8 is added; rest bytes. `shared` bytes are those of the phrase before it.
  *

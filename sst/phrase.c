@@ -10,28 +10,30 @@ void phrase_table_deinit(struct phrase_table *t) {
     }
     alloc_release(t->alloc, MEM_SHARED, t->entries, t->count * sizeof *t->entries);
     alloc_release(t->alloc, MEM_SHARED, t->first, t->count);
+    alloc_release(t->alloc, MEM_SHARED, t->patterns, t->pattern_count * sizeof *t->patterns);
     buf_deinit(&t->text);
     memset(t, 0, sizeof *t);
 }
 
 size_t phrase_table_memory(const struct phrase_table *t) {
-    return t->count * (sizeof *t->entries + 1) + t->text.capacity;
+    return t->count * (sizeof *t->entries + 1) + t->text.capacity +
+           t->pattern_count * sizeof *t->patterns;
 }
 
 static struct phrase_lead make_lead(uint32_t base, uint8_t size, int end) {
     static const int8_t pending[END_MARKS] = {
         [END_LEAF] = -1, [END_SHARED] = -1, [END_NODE2] = 1, [END_NODE3] = 2, [END_NODE] = -1};
-    return (struct phrase_lead){base, size, (uint8_t)end, pending[end], end == END_LEAF};
+    return (struct phrase_lead){base, size, (uint8_t)end, pending[end], end == END_LEAF, 0};
 }
 
 /* Gives every lead byte its range of numbers. */
-static int assign_leads(struct phrase_table *t, const uint8_t *one, const uint8_t *two) {
-    uint32_t lead = 0, number = 0;
+static int assign_leads(struct phrase_table *t, const uint8_t *one, const uint8_t *two,
+                        size_t *count) {
+    uint32_t lead = 0, number = 0, limit = LEAD_LITERAL - t->pattern_count;
     for (int end = 0; end < END_MARKS; end++) {
         for (uint32_t i = 0; i < one[end]; i++, lead++) {
-            if (lead >= LEAD_LITERAL) {
-                return FAIL(FIRN_CORRUPT, "phrase section: more than %d one-byte codes",
-                            LEAD_LITERAL);
+            if (lead >= limit) {
+                return FAIL(FIRN_CORRUPT, "phrase section: more than %d one-byte codes", limit);
             }
             t->leads[lead] = make_lead(number++, 1, end);
         }
@@ -39,9 +41,9 @@ static int assign_leads(struct phrase_table *t, const uint8_t *one, const uint8_
     for (int end = 0; end < END_MARKS; end++) {
         uint32_t blocks = ((uint32_t)get_u16(two + 2 * end) + 255) / 256;
         for (uint32_t i = 0; i < blocks; i++, lead++, number += 256) {
-            if (lead >= LEAD_LITERAL) {
-                return FAIL(FIRN_CORRUPT, "phrase section: codes need more than %d lead bytes",
-                            LEAD_LITERAL);
+            if (lead >= limit) {
+                return FAIL(FIRN_CORRUPT, "phrase section: codes need more than %u lead bytes",
+                            limit);
             }
             t->leads[lead] = make_lead(number, 2, end);
         }
@@ -49,11 +51,17 @@ static int assign_leads(struct phrase_table *t, const uint8_t *one, const uint8_
     for (int end = 0; end < END_MARKS; end++, number += 256) {
         t->leads[LEAD_LITERAL + end] = make_lead(number, 2, end);
     }
-    for (; lead < LEAD_LITERAL; lead++) {
+    for (; lead < limit; lead++) {
         t->leads[lead] = t->leads[LEAD_LITERAL + END_LEAF];
     }
+    for (; lead < LEAD_LITERAL; lead++) {
+        const struct pattern *pattern = &t->patterns[lead - limit];
+        size_t size = pattern_code_size(pattern);
+        t->leads[lead] = make_lead(0, (uint8_t)size, pattern->end);
+        t->leads[lead].pattern = (uint8_t)(lead - limit + 1);
+    }
     t->leads[LEAD_UNUSED] = t->leads[LEAD_LITERAL + END_LEAF];
-    t->count = number;
+    *count = number;
     return FIRN_OK;
 }
 
@@ -100,14 +108,32 @@ static int read_phrase(struct phrase_table *t, struct reader *r, uint32_t *last,
     return FIRN_OK;
 }
 
-static int read_phrases(struct phrase_table *t, firn_slice section) {
-    const uint8_t *one = slice_bytes(section), *two = one + END_MARKS;
-    struct reader r = reader_of(section);
+/* The patterns stand before the phrases, and their count before them. */
+static int read_patterns(struct phrase_table *t, struct reader *r) {
+    uint32_t count = reader_u8(r);
+    if (r->failed || count > PATTERNS_MAX) {
+        return FAIL(FIRN_CORRUPT, "phrase section: %u patterns, at most %d known", count,
+                    PATTERNS_MAX);
+    }
+    t->patterns = alloc_get(t->alloc, MEM_SHARED, count * sizeof *t->patterns);
+    if (t->patterns == NULL) {
+        return FAIL(FIRN_NOMEM, "no memory for %u patterns", count);
+    }
+    t->pattern_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!pattern_read(&t->patterns[i], r)) {
+            return FAIL(FIRN_CORRUPT, "phrase section: pattern %u is damaged", i);
+        }
+    }
+    return FIRN_OK;
+}
+
+static int read_phrases(struct phrase_table *t, struct reader *r, const uint8_t *one,
+                        const uint8_t *two) {
     uint32_t number = 0, last = 0;
-    reader_take(&r, PHRASE_SECTION_HEADER);
     for (int end = 0; end < END_MARKS; end++) {
         for (uint32_t i = 0; i < one[end]; i++) {
-            int rc = read_phrase(t, &r, &last, number++);
+            int rc = read_phrase(t, r, &last, number++);
             if (rc != FIRN_OK) {
                 return rc;
             }
@@ -116,16 +142,16 @@ static int read_phrases(struct phrase_table *t, firn_slice section) {
     for (int end = 0; end < END_MARKS; end++) {
         uint32_t n = get_u16(two + 2 * end);
         for (uint32_t i = 0; i < n; i++) {
-            int rc = read_phrase(t, &r, &last, number + i);
+            int rc = read_phrase(t, r, &last, number + i);
             if (rc != FIRN_OK) {
                 return rc;
             }
         }
         number += (n + 255) / 256 * 256;
     }
-    if (reader_left(&r) != 0) {
+    if (reader_left(r) != 0) {
         return FAIL(FIRN_CORRUPT, "phrase section: %zu bytes behind the last phrase",
-                    reader_left(&r));
+                    reader_left(r));
     }
     return FIRN_OK;
 }
@@ -138,13 +164,20 @@ int phrase_table_init(struct phrase_table *t, struct alloc *alloc, firn_slice se
         return FAIL(FIRN_CORRUPT, "phrase section: %zu bytes, shorter than its header of %d",
                     section.size, PHRASE_SECTION_HEADER);
     }
-    int rc = assign_leads(t, section.data, slice_bytes(section) + END_MARKS);
-    if (rc != FIRN_OK) {
-        t->count = 0;
-        return rc;
+    const uint8_t *one = section.data, *two = one + END_MARKS;
+    size_t count = 0;
+    struct reader r = reader_of(section);
+    reader_take(&r, PHRASE_SECTION_HEADER);
+    int rc = read_patterns(t, &r);
+    if (rc == FIRN_OK) {
+        rc = assign_leads(t, one, two, &count);
     }
-    t->entries = alloc_get_zeroed(alloc, MEM_SHARED, t->count * sizeof *t->entries);
-    t->first = alloc_get(alloc, MEM_SHARED, t->count);
+    if (rc != FIRN_OK) {
+        goto fail;
+    }
+    t->entries = alloc_get_zeroed(alloc, MEM_SHARED, count * sizeof *t->entries);
+    t->first = alloc_get(alloc, MEM_SHARED, count);
+    t->count = count;
     if (t->entries == NULL || t->first == NULL) {
         rc = FAIL(FIRN_NOMEM, "no memory for a table of %zu phrases", t->count);
         goto fail;
@@ -160,7 +193,7 @@ int phrase_table_init(struct phrase_table *t, struct alloc *alloc, firn_slice se
     for (uint32_t i = 0; i < END_MARKS * 256; i++) {
         t->entries[t->count - END_MARKS * 256 + i] = (i & 0xff) << 8 | 1;
     }
-    rc = read_phrases(t, section);
+    rc = read_phrases(t, &r, one, two);
     if (rc != FIRN_OK) {
         goto fail;
     }

@@ -11,13 +11,15 @@
 
 #include "base/buf.h"
 #include "sst/automaton_format.h"
+#include "sst/pattern.h"
 
 struct phrase_lead {
     uint32_t base;
-    uint8_t size;   /* 1 or 2 bytes */
-    uint8_t end;    /* enum end_mark */
-    int8_t pending; /* for those who read on: how many more labels have to come behind this code */
-    uint8_t leaf;   /* 1: a leaf ends here */
+    uint8_t size;    /* bytes of the code: 1 or 2, or a pattern's */
+    uint8_t end;     /* enum end_mark */
+    int8_t pending;  /* for those who read on: how many more labels have to come behind this code */
+    uint8_t leaf;    /* 1: a leaf ends here */
+    uint8_t pattern; /* 1 + which; 0: the text is that of the phrase */
 };
 
 #define PHRASE_PADDING                                                                             \
@@ -29,6 +31,8 @@ struct phrase_table {
     uint32_t *entries; /* by number: offset in text << 8 | size */
     uint8_t *first;    /* by number: first byte of the text */
     struct buf text;
+    struct pattern *patterns;
+    uint32_t pattern_count;
     size_t count; /* numbers */
     struct alloc *alloc;
 };
@@ -43,9 +47,27 @@ static inline uint32_t phrase_number(const struct phrase_lead *lead, const uint8
     return lead->base + (lead->size == 2 ? p[1] : 0);
 }
 
-static inline const uint8_t *phrase_text(const struct phrase_table *t, uint32_t number,
-                                         size_t *size) {
-    uint32_t entry = t->entries[number];
+/* The first byte of the text of the code at p; 0 where it has none. REQUIRES: as above. */
+static inline uint8_t phrase_first(const struct phrase_table *t, const struct phrase_lead *lead,
+                                   const uint8_t *p) {
+    if (lead->pattern != 0) {
+        return pattern_first(&t->patterns[lead->pattern - 1], p + 1);
+    }
+    return t->first[phrase_number(lead, p)];
+}
+
+/* The text of the code at p: that of the table, or in `scratch` where it is a pattern.
+ * PHRASE_PADDING bytes can be read in any case. REQUIRES: as above. */
+static inline const uint8_t *phrase_text(const struct phrase_table *t,
+                                         const struct phrase_lead *lead, const uint8_t *p,
+                                         uint8_t scratch[PATTERN_BYTES_MAX], size_t *size) {
+    if (lead->pattern != 0) {
+        const struct pattern *pattern = &t->patterns[lead->pattern - 1];
+        pattern_expand(pattern, p + 1, scratch);
+        *size = pattern->size;
+        return scratch;
+    }
+    uint32_t entry = t->entries[phrase_number(lead, p)];
     *size = entry & 0xff;
     return t->text.data + (entry >> 8);
 }

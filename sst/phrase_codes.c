@@ -51,8 +51,8 @@ static bool is_required(uint32_t id) {
 }
 
 /* The first `*one` of the ranked get one byte, those before *all get two. */
-static void choose_limits(const struct ranked *ranked, size_t n, double part, size_t *one,
-                          size_t *all) {
+static void choose_limits(const struct ranked *ranked, size_t n, double part, size_t leads,
+                          size_t *one, size_t *all) {
     double total = 0, best = -1;
     for (size_t i = 0; i < n; i++) {
         total += ranked[i].count;
@@ -62,13 +62,13 @@ static void choose_limits(const struct ranked *ranked, size_t n, double part, si
     double short_sum = 0, long_sum = 0;
     size_t limit = 0;
     /* From many one-byte codes to few, the rest that fits grows: sums are kept along the way. */
-    size_t s = LEAD_LITERAL - LEADS_LOST;
+    size_t s = leads;
     for (size_t i = 0; i < s && i < n; i++) {
         short_sum += ranked[i].count;
     }
     limit = s < n ? s : n;
     for (;; s--) {
-        size_t fits = s + (LEAD_LITERAL - LEADS_LOST - s) * 256;
+        size_t fits = s + (leads - s) * 256;
         for (; limit < fits && limit < n; limit++) {
             long_sum += ranked[limit].count;
         }
@@ -201,7 +201,8 @@ int phrase_model_assign(struct phrase_model *m, double part) {
     int rc = rank(m, part, &ranks);
     if (rc == FIRN_OK) {
         choose_limits((const struct ranked *)(const void *)ranks.data,
-                      ranks.size / sizeof(struct ranked), part, &one, &all);
+                      ranks.size / sizeof(struct ranked), part,
+                      LEAD_LITERAL - LEADS_LOST - m->patterns.count, &one, &all);
         rc = select_phrases(m, &ranks, one, all, &chosen);
     }
     if (rc == FIRN_OK) {
@@ -241,6 +242,12 @@ int phrase_model_write(const struct phrase_model *m, struct buf *out) {
     }
     for (int end = 0; rc == FIRN_OK && end < END_MARKS; end++) {
         rc = buf_append_u16(out, (uint16_t)m->two[end]);
+    }
+    if (rc == FIRN_OK) {
+        rc = buf_append_u8(out, (uint8_t)m->patterns.count);
+    }
+    for (uint32_t i = 0; rc == FIRN_OK && i < m->patterns.count; i++) {
+        rc = pattern_write(&m->patterns.patterns[i], out);
     }
     firn_slice before = firn_slice_make("", 0);
     for (size_t i = 0; rc == FIRN_OK && i < m->order.size; i += sizeof(uint32_t)) {

@@ -49,7 +49,9 @@ static void count_uses(struct phrase_model *m, const struct label_sample *sample
         struct label label = label_sample_next(sample, &at);
         size_t n = phrase_model_cut(m, label.text, label.size, (enum end_mark)label.end, ids);
         for (size_t i = 0; i < n; i++) {
-            phrase_at(m, ids[i])->count++;
+            if (ids[i] < PHRASE_PATTERN) {
+                phrase_at(m, ids[i])->count++;
+            }
         }
     }
 }
@@ -76,6 +78,9 @@ int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
     int rc = phrase_trie_init(&m->trie, alloc, nodes_max);
     if (rc == FIRN_OK) {
         rc = add_fixed(m);
+    }
+    if (rc == FIRN_OK) {
+        rc = pattern_set_train(&m->patterns, alloc, sample);
     }
     if (rc == FIRN_OK) {
         rc = phrase_model_grow(m, sample, (uint32_t)phrases_max + PHRASE_FIXED, memory_max / 4);
@@ -106,6 +111,23 @@ void phrase_model_deinit(struct phrase_model *m) {
     m->alloc = NULL;
 }
 
+const struct pattern *phrase_model_pattern(const struct phrase_model *m, const uint8_t *text,
+                                           size_t size, enum end_mark end, size_t i) {
+    if (m->patterns.count == 0 || !pattern_may_begin(text, i)) {
+        return NULL;
+    }
+    for (uint32_t p = 0; p < m->patterns.count; p++) {
+        if (pattern_matches(&m->patterns.patterns[p], text + i, size - i, (uint8_t)end)) {
+            return &m->patterns.patterns[p];
+        }
+    }
+    return NULL;
+}
+
+static uint32_t pattern_id(const struct phrase_model *m, const struct pattern *p) {
+    return PHRASE_PATTERN + (uint32_t)(p - m->patterns.patterns);
+}
+
 /* The longest phrase each time. Where the text ends in one that cannot take the end mark, the mark
  * follows alone. */
 static size_t cut_greedily(const struct phrase_model *m, const uint8_t *text, size_t size,
@@ -113,6 +135,13 @@ static size_t cut_greedily(const struct phrase_model *m, const uint8_t *text, si
     size_t n = 0;
     bool ends = end == END_NONE;
     for (size_t i = 0; i < size || !ends;) {
+        const struct pattern *p = i < size ? phrase_model_pattern(m, text, size, end, i) : NULL;
+        if (p != NULL) {
+            ids[n++] = pattern_id(m, p);
+            ends = ends || p->end != END_NONE;
+            i += p->size;
+            continue;
+        }
         size_t matched;
         ids[n++] = phrase_trie_longest(&m->trie, text + i, size - i, end, &matched, &ends);
         i += matched;
@@ -132,7 +161,12 @@ static struct step cheapest_step(const struct phrase_model *m, const uint8_t *te
                                  enum end_mark end, size_t i, const struct step *steps) {
     const struct phrase_trie *t = &m->trie;
     struct step best = {PHRASE_NONE, UINT16_MAX, 0};
+    const struct pattern *p = phrase_model_pattern(m, text, size, end, i);
     uint32_t node = 0;
+    if (p != NULL) {
+        size_t behind = p->end != END_NONE ? 0 : steps[i + p->size].cost;
+        best = (struct step){pattern_id(m, p), (uint16_t)(pattern_code_size(p) + behind), p->size};
+    }
     for (size_t j = i; j < size; j++) {
         node = phrase_trie_step(t, node, text[j]);
         if (node == 0) {
@@ -174,11 +208,30 @@ size_t phrase_model_cut(const struct phrase_model *m, const uint8_t *text, size_
     size_t n = 0, i = 0;
     bool ends = end == END_NONE;
     while (i < size || !ends) {
-        ids[n++] = steps[i].phrase;
-        ends = ends || phrase_at(m, steps[i].phrase)->end != END_NONE;
+        uint32_t id = steps[i].phrase;
+        bool pattern = id >= PHRASE_PATTERN;
+        ends = ends || (pattern ? m->patterns.patterns[id - PHRASE_PATTERN].end
+                                : phrase_at(m, id)->end) != END_NONE;
         i += steps[i].size;
+        ids[n++] = id;
     }
     return n;
+}
+
+/* Writes the code of one phrase or pattern, which stands at `text`. */
+static uint8_t *put_code(const struct phrase_model *m, uint32_t id, const uint8_t *text,
+                         uint8_t *to) {
+    if (id >= PHRASE_PATTERN) {
+        const struct pattern *p = &m->patterns.patterns[id - PHRASE_PATTERN];
+        *to++ = (uint8_t)(LEAD_LITERAL - m->patterns.count + (id - PHRASE_PATTERN));
+        return pattern_put_digits(p, text, to);
+    }
+    uint16_t code = phrase_at(m, id)->code;
+    if (code >= 256) {
+        *to++ = (uint8_t)(code >> 8);
+    }
+    *to++ = (uint8_t)code;
+    return to;
 }
 
 size_t phrase_model_encode(const struct phrase_model *m, firn_slice label, enum end_mark end,
@@ -190,12 +243,10 @@ size_t phrase_model_encode(const struct phrase_model *m, firn_slice label, enum 
         bool last = left <= LABEL_PIECE_MAX;
         size_t size = last ? left : LABEL_PIECE_MAX;
         size_t n = phrase_model_cut(m, text, size, last ? end : END_NONE, ids);
-        for (size_t i = 0; i < n; i++) {
-            uint16_t code = phrase_at(m, ids[i])->code;
-            if (code >= 256) {
-                *to++ = (uint8_t)(code >> 8);
-            }
-            *to++ = (uint8_t)code;
+        for (size_t i = 0, at = 0; i < n; i++) {
+            to = put_code(m, ids[i], text + at, to);
+            at += ids[i] >= PHRASE_PATTERN ? m->patterns.patterns[ids[i] - PHRASE_PATTERN].size
+                                           : phrase_at(m, ids[i])->size;
         }
         if (last) {
             return (size_t)(to - begin);

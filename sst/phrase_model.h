@@ -14,6 +14,7 @@
 #define FIRN_SST_PHRASE_MODEL_H
 
 #include "sst/label_sample.h"
+#include "sst/pattern.h"
 #include "sst/phrase_trie.h"
 
 struct phrase {
@@ -33,6 +34,7 @@ struct phrase_model {
     struct buf text;
     struct buf costs; /* u8 by phrase: bytes of its code */
     struct phrase_trie trie;
+    struct pattern_set patterns;
     struct buf order;                        /* u32: coded phrases in the order of their codes */
     uint32_t one[END_MARKS], two[END_MARKS]; /* phrases with one- and two-byte codes */
     bool thorough;                           /* labels are cut to the fewest bytes, not greedily */
@@ -46,6 +48,9 @@ int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
                        size_t memory_max);
 void phrase_model_deinit(struct phrase_model *m);
 
+/* Among the numbers of phrases that a label was cut into: PHRASE_PATTERN + i is pattern i. */
+#define PHRASE_PATTERN UINT32_C(0x80000000)
+
 static inline struct phrase *phrase_at(const struct phrase_model *m, uint32_t id) {
     return (struct phrase *)(void *)m->phrases.data + id;
 }
@@ -58,6 +63,10 @@ size_t phrase_model_cut(const struct phrase_model *m, const uint8_t *text, size_
 static inline size_t phrase_model_bound(size_t size) {
     return 2 * size + 2;
 }
+
+/* The pattern that matches at byte i of a label, or NULL. */
+const struct pattern *phrase_model_pattern(const struct phrase_model *m, const uint8_t *text,
+                                           size_t size, enum end_mark end, size_t i);
 
 /* Writes the codes of a label; returns how many bytes. */
 size_t phrase_model_encode(const struct phrase_model *m, firn_slice label, enum end_mark end,

@@ -73,6 +73,14 @@ static int learn(struct trainer *t, struct label label) {
     uint32_t before = PHRASE_NONE;
     bool ends = end == END_NONE;
     for (size_t i = 0; i < label.size || !ends;) {
+        const struct pattern *p =
+            i < label.size ? phrase_model_pattern(t->m, label.text, label.size, end, i) : NULL;
+        if (p != NULL) {
+            before = PHRASE_NONE;
+            ends = ends || p->end != END_NONE;
+            i += p->size;
+            continue;
+        }
         size_t matched;
         uint32_t phrase =
             phrase_trie_longest(&t->m->trie, label.text + i, label.size - i, end, &matched, &ends);
