@@ -56,7 +56,7 @@ static void every_kind_of_key_on_files(void **state) {
     uint64_t seed = test_seed() + 200;
     for (unsigned keys = 0; keys < MODEL_KEYS; keys++) {
         run((struct model_setup){.seed = seed + keys,
-                                 .operations = operations(keys == MODEL_KEYS_LONG ? 300 : 1500),
+                                 .operations = operations(keys == MODEL_KEYS_LONG ? 100 : 500),
                                  .env = MODEL_POSIX,
                                  .keys = (enum model_keys)keys,
                                  .options = keys,
