@@ -79,8 +79,12 @@ int current_write(firn_env *env, const char *folder, uint64_t manifest_number,
     file_path(folder, FILE_CURRENT_TMP, 0, temporary);
     size_t size = current_encode(manifest_number, database_id, text);
 
-    /* One that an earlier attempt left is of no use to anyone. */
+    /* One that an earlier attempt left is in the way. It must be gone for good before its name means
+     * another file: else a power cut might keep the rename below, but not this. */
     int rc = env_unlink(env, temporary);
+    if (rc == FIRN_OK) {
+        rc = env_sync_dir(env, folder);
+    }
     if (rc == FIRN_OK || rc == FIRN_MISSING) {
         rc = write_file(env, temporary, text, size);
     }

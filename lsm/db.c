@@ -128,36 +128,53 @@ static int take_lock(firn_db *db) {
     return env_lock(db->env, path, &db->lock);
 }
 
-static int open_existing(firn_db *db) {
+static int open_existing(firn_db *db, const struct folder *f) {
     if (db->options.error_if_exists) {
         return FAIL(FIRN_EXISTS, "%s exists", db->path);
     }
     int rc = memtable_create(&db->alloc, &db->active.table);
-    return rc != FIRN_OK ? rc : recover(db);
+    return rc != FIRN_OK ? rc : recover(db, f);
 }
 
-static int open_for_writing(firn_db *db) {
-    int rc = FIRN_EXISTS;
-    if (db->options.create_if_missing) {
-        rc = env_make_dir(db->env, db->path);
+static bool has_current(firn_db *db) {
+    char path[PATH_BYTES_MAX];
+    struct env_file *file;
+    file_path(db->path, FILE_CURRENT, 0, path);
+    if (env_open(db->env, path, ENV_SEQUENTIAL, &file) != FIRN_OK) {
+        return false;
     }
+    (void)env_close(file);
+    return true;
+}
+
+/* Looked at before the lock is taken, so that no LOCK is left in a folder that is not ours. */
+static int check_folder(firn_db *db) {
+    if (has_current(db)) {
+        return FIRN_OK;
+    }
+    int rc = db->options.create_if_missing ? env_make_dir(db->env, db->path) : FIRN_EXISTS;
     if (rc != FIRN_OK && rc != FIRN_EXISTS) {
         return rc;
     }
-    struct folder
-        folder; /* looked at before the lock, so that LOCK is not left in strange places */
+    struct folder folder;
     rc = folder_list(&db->alloc, db->env, db->path, &folder);
     if (rc == FIRN_OK && !folder.has_current) {
         rc = check_creatable(db, &folder);
     }
     folder_deinit(&folder);
+    return rc;
+}
+
+static int open_for_writing(firn_db *db) {
+    struct folder folder;
+    int rc = check_folder(db);
     rc = rc != FIRN_OK ? rc : take_lock(db);
     if (rc != FIRN_OK) {
         return rc;
     }
     rc = folder_list(&db->alloc, db->env, db->path, &folder);
     if (rc == FIRN_OK && folder.has_current) {
-        rc = open_existing(db);
+        rc = open_existing(db, &folder);
     } else if (rc == FIRN_OK) {
         rc = check_creatable(db, &folder);
         rc = rc != FIRN_OK ? rc : create_database(db, &folder);
@@ -214,30 +231,32 @@ static void forget_contents(firn_db *db) {
     db->live_log_count = 0;
 }
 
+static int read_once(firn_db *db, bool *hopeless) {
+    struct folder folder;
+    int rc = folder_list(&db->alloc, db->env, db->path, &folder);
+    if (rc == FIRN_OK && !folder.has_current) {
+        rc = FAIL(FIRN_MISSING, "%s holds no database", db->path);
+    }
+    *hopeless = rc != FIRN_OK;
+    rc = rc != FIRN_OK ? rc : open_existing(db, &folder);
+    rc = rc != FIRN_OK ? rc : hold_tables(db);
+    folder_deinit(&folder);
+    return rc;
+}
+
 /* What was listed may be gone when it is read, since the writer goes on: then all is looked at
  * anew. */
 static int open_for_reading(firn_db *db) {
-    int rc = FIRN_OK;
-    for (int attempt = 0; attempt < READ_ONLY_ATTEMPTS; attempt++) {
-        rc = open_existing(db);
-        rc = rc != FIRN_OK ? rc : hold_tables(db);
-        if (rc == FIRN_OK || (rc != FIRN_MISSING && rc != FIRN_CORRUPT)) {
+    for (int attempt = 1;; attempt++) {
+        bool hopeless;
+        int rc = read_once(db, &hopeless);
+        if ((rc != FIRN_MISSING && rc != FIRN_CORRUPT) || hopeless ||
+            attempt == READ_ONLY_ATTEMPTS) {
             return rc;
         }
-        struct folder folder;
-        int listed = folder_list(&db->alloc, db->env, db->path, &folder);
-        bool no_database = listed == FIRN_OK && !folder.has_current;
-        folder_deinit(&folder);
-        if (listed != FIRN_OK || no_database) {
-            return listed != FIRN_OK ? listed
-                                     : FAIL(FIRN_MISSING, "%s holds no database", db->path);
-        }
-        if (attempt + 1 < READ_ONLY_ATTEMPTS) {
-            forget_contents(db);
-            env_sleep_ns(db->env, 1000000);
-        }
+        forget_contents(db);
+        env_sleep_ns(db->env, 1000000);
     }
-    return rc;
 }
 
 /* ---- Life ---- */

@@ -141,8 +141,9 @@ static inline uint64_t counted(const _Atomic uint64_t *counter) {
 }
 
 /* ---- recover.c ---- */
-/* Brings up version, memtables and sequence from the files of db->path. */
-int recover(firn_db *db);
+struct folder;
+/* Brings up version, memtables and sequence from the files of db->path, as it was listed. */
+int recover(firn_db *db, const struct folder *folder);
 /* A new, empty database in the existing folder db->path, durable when this returns. Strays of a
  * failed creation have numbers up to highest_file. */
 int recover_create(firn_db *db, uint64_t highest_file);

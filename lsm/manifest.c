@@ -19,6 +19,7 @@ struct manifest {
     struct manifest_state state;
     uint64_t next_edit;          /* the number of the next edit to be logged */
     struct record_writer writer; /* of the manifest in force, when is_open */
+    uint64_t whole_bytes;        /* of it, when it began */
     bool is_open;
     bool failed;
 };
@@ -185,6 +186,7 @@ static int switch_manifest(struct manifest *m, uint64_t number, firn_slice heade
         (void)record_writer_close(&m->writer); /* of no use any more */
     }
     m->writer = fresh;
+    m->whole_bytes = fresh.bytes;
     m->is_open = true;
     m->failed = false;
     return FIRN_OK;
@@ -214,9 +216,16 @@ static int begin_manifest(struct manifest *m, const struct version *next, uint64
     return rc;
 }
 
+/* However large a whole version is, the edits after it may take as much again, so that writing it
+ * anew is paid for by them. */
+static bool is_too_long(const struct manifest *m, uint64_t bytes_max) {
+    uint64_t bytes = m->writer.bytes;
+    return bytes > bytes_max && (bytes_max == 0 || bytes > 2 * m->whole_bytes);
+}
+
 int manifest_log(struct manifest *m, const struct edit *edit, const struct version *next,
                  _Atomic uint64_t *next_file, uint64_t bytes_max) {
-    bool whole = !m->is_open || m->writer.bytes > bytes_max;
+    bool whole = !m->is_open || is_too_long(m, bytes_max);
     uint64_t number = m->state.manifest_number;
     if (whole) {
         number = atomic_fetch_add_explicit(next_file, 1, memory_order_relaxed);

@@ -43,7 +43,8 @@ int manifest_create(struct alloc *alloc, firn_env *env, const char *folder,
                     const struct manifest_state *state, struct manifest **out);
 
 /* Makes the step from `base` to `next` durable: appends the edit, or writes `next` whole to a new
- * manifest when this is the first one, the old is over bytes_max, or it failed. *next_file is where a
+ * manifest when this is the first one, the old is over bytes_max and twice what it began with (0: in any
+ * case), or it failed. *next_file is where a
  * new file's number is taken from, and is advanced; its value is recorded with the edit. Keeps the
  * state up to date. After a failure with manifest_failed() false nothing has been written; with it true,
  * the edit may be durable or not. One caller at a time. */

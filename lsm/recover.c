@@ -24,7 +24,7 @@ struct live_log {
 
 struct recovery {
     firn_db *db;
-    struct folder folder;
+    const struct folder *folder;
     struct manifest_state state;
     struct live_log logs[WAL_OLDER_MAX + 1]; /* ascending */
     size_t log_count;
@@ -34,7 +34,7 @@ struct recovery {
 /* ---- Tables ---- */
 
 static int check_table(const struct recovery *r, const struct table_meta *meta) {
-    const struct folder_file *file = folder_find(&r->folder, FILE_TABLE, meta->number);
+    const struct folder_file *file = folder_find(r->folder, FILE_TABLE, meta->number);
     char path[PATH_BYTES_MAX];
     file_path(r->db->path, FILE_TABLE, meta->number, path);
     if (file == NULL) {
@@ -74,8 +74,8 @@ static int check_tables(struct recovery *r) {
     if (count > 0) {
         qsort(known.data, count, sizeof(uint64_t), compare_numbers);
     }
-    for (size_t i = 0; rc == FIRN_OK && i < folder_count(&r->folder); i++) {
-        const struct folder_file *f = folder_at(&r->folder, i);
+    for (size_t i = 0; rc == FIRN_OK && i < folder_count(r->folder); i++) {
+        const struct folder_file *f = folder_at(r->folder, i);
         if (f->kind == FILE_TABLE &&
             (count == 0 ||
              bsearch(&f->number, known.data, count, sizeof(uint64_t), compare_numbers) == NULL)) {
@@ -152,8 +152,8 @@ static bool is_live(const struct recovery *r, uint64_t number) {
 
 static int find_logs(struct recovery *r) {
     int rc = FIRN_NOT_FOUND;
-    for (size_t i = folder_count(&r->folder); i-- > 0 && rc == FIRN_NOT_FOUND;) {
-        const struct folder_file *f = folder_at(&r->folder, i);
+    for (size_t i = folder_count(r->folder); i-- > 0 && rc == FIRN_NOT_FOUND;) {
+        const struct folder_file *f = folder_at(r->folder, i);
         if (f->kind == FILE_LOG && f->number >= r->state.log_number) {
             rc = open_log(r, f->number, UINT64_MAX);
         }
@@ -163,8 +163,8 @@ static int find_logs(struct recovery *r) {
     } else if (rc == FIRN_NOT_FOUND) {
         rc = FIRN_OK; /* there is none, or all are void */
     }
-    for (size_t i = 0; rc == FIRN_OK && i < folder_count(&r->folder); i++) {
-        const struct folder_file *f = folder_at(&r->folder, i);
+    for (size_t i = 0; rc == FIRN_OK && i < folder_count(r->folder); i++) {
+        const struct folder_file *f = folder_at(r->folder, i);
         if (f->kind == FILE_LOG && !is_live(r, f->number)) {
             obsolete_add(r->db, f->kind, f->number);
         }
@@ -288,9 +288,7 @@ static int replay_logs(struct recovery *r) {
 
 static int open_files(struct recovery *r) {
     firn_db *db = r->db;
-    int rc = folder_list(&db->alloc, db->env, db->path, &r->folder);
-    rc = rc != FIRN_OK ? rc
-                       : manifest_recover(&db->alloc, db->env, db->path, &r->state, &db->version);
+    int rc = manifest_recover(&db->alloc, db->env, db->path, &r->state, &db->version);
     if (rc != FIRN_OK) {
         return rc;
     }
@@ -315,21 +313,21 @@ static void set_state(firn_db *db, const struct manifest_state *state, uint64_t 
     db->version->context = db;
 }
 
-int recover(firn_db *db) {
+int recover(firn_db *db, const struct folder *folder) {
     struct recovery *r = alloc_get_zeroed(&db->alloc, MEM_OTHER, sizeof *r);
     if (r == NULL) {
         return FAIL(FIRN_NOMEM, "%s: no memory to open it", db->path);
     }
     r->db = db;
+    r->folder = folder;
     int rc = open_files(r);
     if (rc == FIRN_OK) {
-        set_state(db, &r->state, r->last_seq, r->folder.highest);
+        set_state(db, &r->state, r->last_seq, r->folder->highest);
         rc = manifest_create(&db->alloc, db->env, db->path, &r->state, &db->manifest);
     }
     for (size_t i = 0; i < r->log_count; i++) {
         wal_reader_close(r->logs[i].reader);
     }
-    folder_deinit(&r->folder);
     alloc_release(&db->alloc, MEM_OTHER, r, sizeof *r);
     return rc;
 }
