@@ -66,12 +66,14 @@ static int append_line(struct buf *out, const struct buf *numbers) {
 int page_index_builder_finish(struct page_index_builder *b, uint64_t units, uint64_t keys,
                               uint64_t entries, struct buf *out) {
     static const uint8_t slack[PACKED_SLACK];
+    uint8_t flags = entries > keys ? INDEX_VERSIONS : 0;
     int rc;
     if ((rc = append_counts(b, units, keys, entries)) != FIRN_OK ||
         (rc = buf_append_varint(out, b->pages)) != FIRN_OK ||
+        (rc = buf_append_u8(out, flags)) != FIRN_OK ||
         (rc = append_line(out, &b->units)) != FIRN_OK ||
         (rc = append_line(out, &b->keys)) != FIRN_OK ||
-        (rc = append_line(out, &b->entries)) != FIRN_OK ||
+        (flags != 0 && (rc = append_line(out, &b->entries)) != FIRN_OK) ||
         (rc = append_line(out, &b->block_offsets)) != FIRN_OK ||
         (rc = buf_append_prefixed(out, buf_slice(&b->blocks))) != FIRN_OK) {
         return rc;
@@ -117,15 +119,20 @@ int page_index_open(firn_slice bytes, struct page_index *index) {
         return FAIL(FIRN_CORRUPT, "an index of %llu pages in %zu bytes", (unsigned long long)pages,
                     reader_left(&r));
     }
+    uint8_t flags = reader_u8(&r);
+    if ((flags & ~INDEX_VERSIONS) != 0) {
+        return FAIL(FIRN_UNSUPPORTED, "an index of unknown flags %#x", flags);
+    }
+    uint64_t blocks_count = (pages + INDEX_BLOCK - 1) / INDEX_BLOCK;
     index->pages = (size_t)pages;
     int rc;
     if ((rc = line_read(&r, pages + 1, &index->units)) != FIRN_OK ||
         (rc = line_read(&r, pages + 1, &index->keys)) != FIRN_OK ||
-        (rc = line_read(&r, pages + 1, &index->entries)) != FIRN_OK ||
-        (rc = line_read(&r, (pages + INDEX_BLOCK - 1) / INDEX_BLOCK, &index->block_offsets)) !=
-            FIRN_OK) {
+        (flags != 0 && (rc = line_read(&r, pages + 1, &index->entries)) != FIRN_OK) ||
+        (rc = line_read(&r, blocks_count, &index->block_offsets)) != FIRN_OK) {
         return rc;
     }
+    index->entries = flags != 0 ? index->entries : index->keys;
     firn_slice blocks = reader_slice(&r);
     index->blocks = slice_bytes(blocks);
     index->blocks_bytes = blocks.size;

@@ -1,7 +1,8 @@
 /* sst/page_index.h: which page may hold a key, where pages lie, and what stands before them.
  *
- *     index = pages:v  line of units before each page, and in all
- *             line of keys, line of entries likewise   (lines: packed.h; pages + 1 elements each)
+ *     index = pages:v  flags:u8 (1: some key has several versions)
+ *             line of units before each page, and in all     (lines: packed.h; pages + 1 elements)
+ *             line of keys likewise  [line of entries likewise; where it is left out: as of keys]
  *             line of the offsets of blocks  size of all blocks:v  block*  8 zeros
  *     block = the separators of INDEX_BLOCK pages, front-coded:
  *             size:v bytes  {shared:v  rest:v  bytes}*
@@ -20,6 +21,7 @@
 #include "sst/packed.h"
 
 #define INDEX_BLOCK 16
+#define INDEX_VERSIONS 1 /* flag */
 
 /* ---- Building ---- */
 
@@ -49,7 +51,7 @@ struct page_index {
     size_t blocks_bytes;
 };
 
-/* Borrows bytes. FIRN_CORRUPT. */
+/* Borrows bytes. FIRN_CORRUPT, FIRN_UNSUPPORTED. */
 int page_index_open(firn_slice bytes, struct page_index *index);
 
 /* The only page that may hold the key. */
