@@ -1,6 +1,6 @@
 /* Walks a batch of any bytes; what it accepts and can be said again must come out the same. */
-#include "fuzz_files.h"
 #include "lsm/batch.h"
+#include "tests/fuzz/fuzz_files.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct alloc alloc;

@@ -2,9 +2,9 @@
  * it to an empty version, which must refuse it or be sound. */
 #include <string.h>
 
-#include "fuzz_files.h"
 #include "lsm/edit.h"
 #include "lsm/version.h"
+#include "tests/fuzz/fuzz_files.h"
 
 static void apply(struct alloc *alloc, const struct edit *e) {
     struct version *empty, *v;

@@ -1,6 +1,6 @@
 /* Walks records of any bytes, as they are and sealed, and scans them for marks. */
-#include "fuzz_files.h"
-#include "fuzz_seal.h"
+#include "tests/fuzz/fuzz_files.h"
+#include "tests/fuzz/fuzz_seal.h"
 
 #define SEED UINT64_C(77)
 

@@ -1,10 +1,10 @@
 /* Reads a log of any bytes; the first one tells whether they are sealed before. The last word on a log
  * must be the same however often it is read. */
-#include "fuzz_files.h"
-#include "fuzz_seal.h"
 #include "lsm/batch.h"
 #include "lsm/preamble.h"
 #include "lsm/wal.h"
+#include "tests/fuzz/fuzz_files.h"
+#include "tests/fuzz/fuzz_seal.h"
 
 #define NUMBER 5
 
