@@ -6,32 +6,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool arg_flag(void *to, const char *value, const char **expected) {
+bool arg_flag(void *to, const char *value, const char **problem) {
     (void)value;
-    (void)expected;
+    (void)problem;
     *(bool *)to = true;
     return true;
 }
 
-bool arg_text(void *to, const char *value, const char **expected) {
-    (void)expected;
+bool arg_text(void *to, const char *value, const char **problem) {
+    (void)problem;
     *(const char **)to = value;
     return true;
 }
 
-bool arg_number(void *to, const char *value, const char **expected) {
+bool arg_number(void *to, const char *value, const char **problem) {
     char *end;
     errno = 0;
     unsigned long long number = strtoull(value, &end, 10);
-    *expected = "a whole number";
+    *problem = "expected a whole number";
     *(uint64_t *)to = number;
     return value[0] >= '0' && value[0] <= '9' && *end == '\0' && errno == 0;
 }
 
 /* NAME=VALUE for any option of the library. */
-static bool take_option(void *to, const char *value, const char **expected) {
+static bool take_option(void *to, const char *value, const char **problem) {
     const char *equals = strchr(value, '=');
-    *expected = "NAME=VALUE";
+    *problem = "expected NAME=VALUE";
     if (equals == NULL) {
         return false;
     }
@@ -43,33 +43,33 @@ static bool take_option(void *to, const char *value, const char **expected) {
     memcpy(name, value, length);
     name[length] = '\0';
     int rc = firn_options_set(to, name, equals + 1);
-    *expected = firn_errmsg();
+    *problem = firn_errmsg();
     return rc == FIRN_OK;
 }
 
-static bool take_memory_budget(void *to, const char *value, const char **expected) {
+static bool take_memory_budget(void *to, const char *value, const char **problem) {
     int rc = firn_options_set(to, "memory_budget", value);
-    *expected = firn_errmsg();
+    *problem = firn_errmsg();
     return rc == FIRN_OK;
 }
 
-static bool take_raw(void *to, const char *value, const char **expected) {
+static bool take_raw(void *to, const char *value, const char **problem) {
     (void)value;
-    (void)expected;
+    (void)problem;
     *(enum text_form *)to = TEXT_RAW;
     return true;
 }
 
-static bool take_escaped(void *to, const char *value, const char **expected) {
+static bool take_escaped(void *to, const char *value, const char **problem) {
     (void)value;
-    (void)expected;
+    (void)problem;
     *(enum text_form *)to = TEXT_ESCAPED;
     return true;
 }
 
-static bool take_hex(void *to, const char *value, const char **expected) {
+static bool take_hex(void *to, const char *value, const char **problem) {
     (void)value;
-    (void)expected;
+    (void)problem;
     *(enum text_form *)to = TEXT_HEX;
     return true;
 }
@@ -107,9 +107,9 @@ static bool take(struct call *call, const struct arg *own, const struct arg *com
         }
         value = call->argv[++*i];
     }
-    const char *expected = "";
-    if (!arg->take(arg->to, value, &expected)) {
-        complain_usage(call->command, "--%s %s: %s", arg->name, value, expected);
+    const char *problem = "";
+    if (!arg->take(arg->to, value, &problem)) {
+        complain_usage(call->command, "--%s %s: %s", arg->name, value, problem);
         return false;
     }
     return true;
