@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/rand.h"
+#include "bench/skiplist.h"
 #include "memtable/memtable.h"
 
 #define ROUNDS 3
@@ -60,6 +61,17 @@ static bool read_keys(const char *path, struct keys *keys) {
     return true;
 }
 
+/* The caller of a put or get has just made its key, so it is in the cache: what is measured is not
+ * the fetching of keys from this program's own memory. */
+static firn_slice key_at(const struct keys *keys, size_t i) {
+    if (i + 16 < keys->count) {
+        const char *soon = keys->at[i + 16].data;
+        __builtin_prefetch(soon);
+        __builtin_prefetch(soon + 64);
+    }
+    return keys->at[i];
+}
+
 struct times {
     double put, get, miss, seek, walk, back;
 };
@@ -74,12 +86,12 @@ static void look_up(const struct memtable *m, const struct keys *keys, struct ti
     size_t found = 0;
     double start = seconds();
     for (size_t i = 0; i < keys->count; i++) {
-        found += memtable_get(m, keys->at[i], SEQ_MAX, &entry) == FIRN_OK;
+        found += memtable_get(m, key_at(keys, i), SEQ_MAX, &entry) == FIRN_OK;
     }
     faster(&t->get, start, keys->count);
     start = seconds();
     for (size_t i = 0; i < keys->count; i++) {
-        firn_slice key = keys->at[i];
+        firn_slice key = key_at(keys, i);
         key.size -= key.size > 1;
         found += memtable_get(m, key, SEQ_MAX, &entry) == FIRN_OK;
     }
@@ -108,7 +120,7 @@ static void walk(struct memtable *m, struct alloc *alloc, const struct keys *key
     faster(&t->back, start, met / 2);
     start = seconds();
     for (size_t i = 0; i < keys->count; i++) {
-        iter_seek(it, keys->at[i], SEQ_MAX);
+        iter_seek(it, key_at(keys, i), SEQ_MAX);
         met += it->valid;
     }
     faster(&t->seek, start, keys->count);
@@ -132,14 +144,78 @@ static void print_usage(const struct memtable *m) {
     printf("\n");
 }
 
+static bool measure_memtable(struct keys *keys, firn_slice value, struct rand *rand,
+                             struct times *t, bool print) {
+    struct alloc alloc;
+    struct memtable *m;
+    alloc_init(&alloc, NULL);
+    if (memtable_create(&alloc, &m) != FIRN_OK) {
+        return false;
+    }
+    shuffle(keys->at, keys->count, rand);
+    double start = seconds();
+    for (size_t i = 0; i < keys->count; i++) {
+        firn_slice key = key_at(keys, i);
+        if (memtable_reserve(m, 1, key.size + value.size) != FIRN_OK ||
+            memtable_put(m, key, i + 1, ENTRY_PUT, value) != FIRN_OK) {
+            return false;
+        }
+    }
+    faster(&t->put, start, keys->count);
+    shuffle(keys->at, keys->count, rand);
+    look_up(m, keys, t);
+    walk(m, &alloc, keys, t);
+    if (print) {
+        print_usage(m);
+    }
+    memtable_unref(m);
+    return true;
+}
+
+static bool measure_skiplist(struct keys *keys, firn_slice value, struct rand *rand,
+                             struct times *t, bool print) {
+    struct skiplist list;
+    size_t raw = 0, met = 0;
+    for (size_t i = 0; i < keys->count; i++) {
+        raw += keys->at[i].size + value.size;
+    }
+    if (!skiplist_init(&list, raw + keys->count * 64 + 4096)) {
+        return false;
+    }
+    shuffle(keys->at, keys->count, rand);
+    double start = seconds();
+    for (size_t i = 0; i < keys->count; i++) {
+        if (!skiplist_put(&list, key_at(keys, i), i + 1, value)) {
+            return false;
+        }
+    }
+    faster(&t->put, start, keys->count);
+    shuffle(keys->at, keys->count, rand);
+    start = seconds();
+    for (size_t i = 0; i < keys->count; i++) {
+        met += skiplist_seek(&list, key_at(keys, i), SEQ_MAX, NULL) != NULL;
+    }
+    faster(&t->get, start, keys->count);
+    start = seconds();
+    for (struct skiplist_node *n = list.head->next[0]; n != NULL; n = n->next[0]) {
+        met += n->value_bytes;
+    }
+    faster(&t->walk, start, keys->count);
+    if (print) {
+        printf("skiplist: %.2f bytes a key = %.3f of raw\n",
+               (double)list.used / (double)keys->count, (double)list.used / (double)raw);
+    }
+    free(list.memory);
+    return met >= keys->count;
+}
+
 int main(int argc, char **argv) {
     struct keys keys;
     struct rand rand;
-    struct alloc alloc;
-    struct times t = {0};
-    char value[1024] = "value of";
-    size_t value_bytes = argc > 3 ? strtoul(argv[3], NULL, 10) : 8;
-    if (argc < 2 || value_bytes > sizeof(value) || !read_keys(argv[1], &keys)) {
+    struct times t = {0}, list = {0};
+    static char bytes[1024] = "value of";
+    firn_slice value = firn_slice_make(bytes, argc > 3 ? strtoul(argv[3], NULL, 10) : 8);
+    if (argc < 2 || value.size > sizeof(bytes) || !read_keys(argv[1], &keys)) {
         fprintf(stderr, "usage: memtable_bench FILE [KEYS [VALUE_BYTES, at most 1024]]\n");
         return 1;
     }
@@ -148,33 +224,15 @@ int main(int argc, char **argv) {
     if (argc > 2 && strtoul(argv[2], NULL, 10) < keys.count) {
         keys.count = strtoul(argv[2], NULL, 10);
     }
-    alloc_init(&alloc, NULL);
-    for (int round = 0; round < ROUNDS; round++) {
-        struct memtable *m;
-        if (memtable_create(&alloc, &m) != FIRN_OK) {
-            return 1;
-        }
-        shuffle(keys.at, keys.count, &rand);
-        double start = seconds();
-        for (size_t i = 0; i < keys.count; i++) {
-            firn_slice key = keys.at[i], data = firn_slice_make(value, value_bytes);
-            if (memtable_reserve(m, 1, key.size + data.size) != FIRN_OK ||
-                memtable_put(m, key, i + 1, ENTRY_PUT, data) != FIRN_OK) {
-                return 1;
-            }
-        }
-        faster(&t.put, start, keys.count);
-        shuffle(keys.at, keys.count, &rand);
-        look_up(m, &keys, &t);
-        walk(m, &alloc, &keys, &t);
-        if (round == 0) {
-            print_usage(m);
-        }
-        memtable_unref(m);
+    bool done = true;
+    for (int round = 0; done && round < ROUNDS; round++) {
+        done = measure_memtable(&keys, value, &rand, &t, round == 0) &&
+               measure_skiplist(&keys, value, &rand, &list, round == 0);
     }
-    printf("ns: put %.0f  get %.0f  absent %.0f  seek %.0f  next %.1f  prev %.1f\n", t.put, t.get,
-           t.miss, t.seek, t.walk, t.back);
+    printf("memtable ns: put %.0f  get %.0f  absent %.0f  seek %.0f  next %.1f  prev %.1f\n", t.put,
+           t.get, t.miss, t.seek, t.walk, t.back);
+    printf("skiplist ns: put %.0f  get %.0f  next %.1f\n", list.put, list.get, list.walk);
     free(keys.at);
     free(keys.text);
-    return 0;
+    return done ? 0 : 1;
 }

@@ -293,29 +293,63 @@ int art_put(struct art *art, const struct entry *entry) {
 #define CHECKS_MAX 16
 
 struct label_check {
-    const struct node *node;
-    size_t depth, size;
+    arena_ref leaf;
+    size_t depth, end; /* the label's first byte in the key, and the one after it */
 };
 
-static bool label_matches(const struct art *art, const struct label_check *check,
-                          const uint8_t *key) {
-    const uint8_t *label = art_label(art, check->node, 0, check->depth, check->size);
-    return memcmp(label, key + check->depth, check->size) == 0;
+struct checks {
+    struct label_check at[CHECKS_MAX];
+    size_t count;
+};
+
+/* Whether key[start .. end) are these bytes. */
+static bool same_bytes(const uint8_t *bytes, const uint8_t *key, size_t start, size_t end) {
+    return start == end || memcmp(bytes, key + start, end - start) == 0;
 }
 
-static bool inline_label_matches(const struct node *n, size_t size, const uint8_t *rest) {
-    for (size_t i = 0; i < size; i++) {
-        if (n->label[NODE_INLINE_MAX - size + i] != rest[i]) {
-            return false;
+/* Whether all labels are bytes of the key, from `covered` on known to be. A leaf has not only the
+ * label that is borrowed from it but the whole way from its start to there, so it answers for the
+ * labels in between as well: going upwards, few leaves are looked at. */
+static bool checks_hold(const struct art *art, struct checks *checks, const uint8_t *key,
+                        size_t covered) {
+    while (checks->count > 0) {
+        const struct label_check *check = &checks->at[--checks->count];
+        if (check->depth < covered) {
+            struct leaf_tail tail = leaf_tail(art_record(art, check->leaf));
+            if (!same_bytes(tail.bytes, key, tail.start, check->end)) {
+                return false;
+            }
+            covered = tail.start;
         }
     }
     return true;
 }
 
+/* False when the label of n, bytes depth to end of the key, is known to be different. */
+static bool label_may_match(const struct art *art, struct checks *checks, const struct node *n,
+                            uint8_t code, const uint8_t *key, size_t depth, size_t end) {
+    if ((code & CODE_INLINE) != 0) {
+        for (size_t i = NODE_INLINE_MAX; end > depth; end--) {
+            if (n->label[--i] != key[end - 1]) {
+                return false;
+            }
+        }
+        return true;
+    }
+    if (checks->count == CHECKS_MAX && !checks_hold(art, checks, key, end)) {
+        return false;
+    }
+    struct label_check check = {node_label_leaf(n), depth, end};
+    __builtin_prefetch(art_record(art, check.leaf));
+    checks->at[checks->count++] = check;
+    return true;
+}
+
 arena_ref art_find(const struct art *art, firn_slice key) {
     const uint8_t *bytes = slice_bytes(key);
-    struct label_check checks[CHECKS_MAX];
-    size_t check_count = 0, depth = 0;
+    struct checks checks;
+    checks.count = 0;
+    size_t depth = 0;
     arena_ref ref = ref_load(&art->root);
     while (ref != 0) {
         const struct node *n = arena_at(&art->arena, ref);
@@ -324,21 +358,9 @@ arena_ref art_find(const struct art *art, firn_slice key) {
             break;
         }
         size_t size = node_label_size(n, code, depth);
-        if (size > key.size - depth) {
+        if (size > key.size - depth ||
+            (size > 0 && !label_may_match(art, &checks, n, code, bytes, depth, depth + size))) {
             return 0;
-        }
-        if (size > 0 && (code & CODE_INLINE) != 0) {
-            if (!inline_label_matches(n, size, bytes + depth)) {
-                return 0;
-            }
-        } else if (size > 0) {
-            struct label_check check = {n, depth, size};
-            if (check_count < CHECKS_MAX) {
-                __builtin_prefetch(art_record(art, node_label_leaf(n)));
-                checks[check_count++] = check;
-            } else if (!label_matches(art, &check, bytes)) {
-                return 0;
-            }
         }
         depth += size;
 
@@ -358,16 +380,10 @@ arena_ref art_find(const struct art *art, firn_slice key) {
 
     struct leaf_tail tail = leaf_tail(art_record(art, record_leaf(&art->arena, ref)));
     if (tail.start + tail.size != key.size ||
-        (depth < key.size &&
-         memcmp(tail.bytes + (depth - tail.start), bytes + depth, key.size - depth) != 0)) {
+        !same_bytes(tail.bytes, bytes, tail.start, key.size)) {
         return 0;
     }
-    for (size_t i = 0; i < check_count; i++) {
-        if (!label_matches(art, &checks[i], bytes)) {
-            return 0;
-        }
-    }
-    return ref;
+    return checks_hold(art, &checks, bytes, tail.start) ? ref : 0;
 }
 
 arena_ref art_version_at(const struct art *art, arena_ref record, uint64_t seq) {

@@ -85,6 +85,7 @@ static int descend(struct art_iter *it, arena_ref ref, enum direction way) {
             rc = append_key(it, art_label(it->art, n, code, it->key.size, size), size);
         }
         rc = rc == FIRN_OK ? push(it, ref) : rc;
+        node_prefetch(n, code, &it->art->arena);
         int place = 0;
         _Atomic arena_ref *child = way == FORWARD ? node_above(n, NODE_BEFORE_ALL, &place)
                                                   : node_below(n, NODE_AFTER_ALL, &place);

@@ -161,6 +161,14 @@ _Atomic arena_ref *node_below(const struct node *n, int place, int *to) {
     return NULL;
 }
 
+void node_prefetch(const struct node *n, uint8_t code, const struct arena *arena) {
+    unsigned count = code & CODE_COUNT;
+    _Atomic arena_ref *refs = refs_at(n, node_refs_of_count[count]);
+    for (unsigned i = 0; i < count; i++) {
+        __builtin_prefetch(arena_at(arena, ref_load(refs + i)));
+    }
+}
+
 unsigned node_count(const struct node *n) {
     uint8_t code = record_code(n);
     if (!is_wide(n, code)) {

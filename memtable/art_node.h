@@ -123,6 +123,9 @@ _Atomic arena_ref *node_below(const struct node *n, int place, int *to);
 /* How many children there are. */
 unsigned node_count(const struct node *n);
 
+/* Begins to fetch the children of n, in no order; of large nodes none. */
+void node_prefetch(const struct node *n, uint8_t code, const struct arena *arena);
+
 /* ---- For the writer ------------------------------------------------------------------------- */
 
 /* What a label is made of: its end, and either bytes or the leaf that has them. */
