@@ -6,20 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool arg_flag(void *to, const char *value, const char **problem) {
+bool arg_flag(void *to, char *value, const char **problem) {
     (void)value;
     (void)problem;
     *(bool *)to = true;
     return true;
 }
 
-bool arg_text(void *to, const char *value, const char **problem) {
+bool arg_text(void *to, char *value, const char **problem) {
     (void)problem;
-    *(const char **)to = value;
+    *(char **)to = value;
     return true;
 }
 
-bool arg_number(void *to, const char *value, const char **problem) {
+bool arg_number(void *to, char *value, const char **problem) {
     char *end;
     errno = 0;
     unsigned long long number = strtoull(value, &end, 10);
@@ -29,7 +29,7 @@ bool arg_number(void *to, const char *value, const char **problem) {
 }
 
 /* NAME=VALUE for any option of the library. */
-static bool take_option(void *to, const char *value, const char **problem) {
+static bool take_option(void *to, char *value, const char **problem) {
     const char *equals = strchr(value, '=');
     *problem = "expected NAME=VALUE";
     if (equals == NULL) {
@@ -47,27 +47,27 @@ static bool take_option(void *to, const char *value, const char **problem) {
     return rc == FIRN_OK;
 }
 
-static bool take_memory_budget(void *to, const char *value, const char **problem) {
+static bool take_memory_budget(void *to, char *value, const char **problem) {
     int rc = firn_options_set(to, "memory_budget", value);
     *problem = firn_errmsg();
     return rc == FIRN_OK;
 }
 
-static bool take_raw(void *to, const char *value, const char **problem) {
+static bool take_raw(void *to, char *value, const char **problem) {
     (void)value;
     (void)problem;
     *(enum text_form *)to = TEXT_RAW;
     return true;
 }
 
-static bool take_escaped(void *to, const char *value, const char **problem) {
+static bool take_escaped(void *to, char *value, const char **problem) {
     (void)value;
     (void)problem;
     *(enum text_form *)to = TEXT_ESCAPED;
     return true;
 }
 
-static bool take_hex(void *to, const char *value, const char **problem) {
+static bool take_hex(void *to, char *value, const char **problem) {
     (void)value;
     (void)problem;
     *(enum text_form *)to = TEXT_HEX;
@@ -85,7 +85,7 @@ static const struct arg *find(const struct arg *table, const char *name, size_t 
 
 /* Takes the option at argv[*i], and the argument after it where the option needs one. */
 static bool take(struct call *call, const struct arg *own, const struct arg *common, int *i) {
-    const char *name = call->argv[*i] + 2;
+    char *name = call->argv[*i] + 2;
     size_t length = strcspn(name, "=");
     const struct arg *arg = find(own, name, length);
     if (arg == NULL) {
@@ -95,7 +95,7 @@ static bool take(struct call *call, const struct arg *own, const struct arg *com
         complain_usage(call->command, "there is no option --%.*s", (int)length, name);
         return false;
     }
-    const char *value = name[length] == '=' ? name + length + 1 : NULL;
+    char *value = name[length] == '=' ? name + length + 1 : NULL;
     if (arg->value == NULL && value != NULL) {
         complain_usage(call->command, "--%s takes no value", arg->name);
         return false;

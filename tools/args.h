@@ -14,13 +14,13 @@ struct arg {
     const char *value; /* what its value is called; NULL: it takes none */
     /* Stores the value at `to`; false when it is malformed, with *problem saying why.
      */
-    bool (*take)(void *to, const char *value, const char **problem);
+    bool (*take)(void *to, char *value, const char **problem);
     void *to;
 };
 
-bool arg_flag(void *to, const char *value, const char **problem);   /* bool */
-bool arg_text(void *to, const char *value, const char **problem);   /* char *, may be edited */
-bool arg_number(void *to, const char *value, const char **problem); /* uint64_t */
+bool arg_flag(void *to, char *value, const char **problem);   /* bool */
+bool arg_text(void *to, char *value, const char **problem);   /* char *, may be edited */
+bool arg_number(void *to, char *value, const char **problem); /* uint64_t */
 
 #define ARG_FLAG(name, to)                                                                         \
     { name, NULL, arg_flag, to }
