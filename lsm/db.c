@@ -113,8 +113,8 @@ static int create_database(firn_db *db, const struct folder *f) {
     char parent[PATH_BYTES_MAX];
     parent_of(db->path, parent);
     for (size_t i = 0; i < folder_count(f); i++) {
-        if (folder_at(f, i)->kind != FILE_LOCK) {
-            obsolete_add(db, folder_at(f, i)->kind, folder_at(f, i)->number);
+        if (folder_at(f, i)->kind == FILE_MANIFEST) {
+            obsolete_add(db, FILE_MANIFEST, folder_at(f, i)->number);
         }
     }
     int rc = memtable_create(&db->alloc, &db->active.table);

@@ -64,12 +64,16 @@ int install_edit(firn_db *db, struct edit *edit, bool flushed) {
     edit->has_last_seq = true;
     edit->last_seq = counted(&db->last_seq);
 
+    const struct manifest_state *state = manifest_get_state(db->manifest);
+    uint64_t manifest_before = state->manifest_number;
     rc = version_apply(base, edit, &next);
     rc = rc != FIRN_OK ? rc
                        : manifest_log(db->manifest, edit, next, &db->next_file, MANIFEST_BYTES_MAX);
     if (rc == FIRN_OK) {
-        atomic_store_explicit(&db->edit_number, manifest_get_state(db->manifest)->edit_number,
-                              memory_order_release);
+        atomic_store_explicit(&db->edit_number, state->edit_number, memory_order_release);
+        if (manifest_before != 0 && manifest_before != state->manifest_number) {
+            obsolete_add(db, FILE_MANIFEST, manifest_before);
+        }
         mutex_lock(&db->mutex);
         publish_locked(db, next, view, edit, flushed);
         mutex_unlock(&db->mutex);

@@ -15,6 +15,7 @@
 
 #include "lsm/db.h"
 #include "lsm/folder.h"
+#include "lsm/preamble.h"
 
 struct live_log {
     struct wal_reader *reader; /* NULL: a listed log that is missing or void */
@@ -80,8 +81,7 @@ static int check_tables(struct recovery *r) {
             (count == 0 ||
              bsearch(&f->number, known.data, count, sizeof(uint64_t), compare_numbers) == NULL)) {
             obsolete_add(r->db, f->kind, f->number);
-        } else if (f->kind == FILE_CURRENT_TMP ||
-                   (f->kind == FILE_MANIFEST && f->number != r->state.manifest_number)) {
+        } else if (f->kind == FILE_MANIFEST && f->number != r->state.manifest_number) {
             obsolete_add(r->db, f->kind, f->number);
         }
     }
@@ -104,6 +104,14 @@ static int open_log(struct recovery *r, uint64_t number, uint64_t listed) {
     return FIRN_OK;
 }
 
+/* A newer library may have written features that forbid this one to write. */
+static int check_writable(const firn_db *db, const struct preamble_format *format,
+                          uint64_t features, enum file_kind kind, uint64_t file) {
+    char path[PATH_BYTES_MAX];
+    file_path(db->path, kind, file, path);
+    return db->options.read_only ? FIRN_OK : preamble_check_writable(format, features, path);
+}
+
 /* Checks a log's header against the manifest. */
 static int check_header(const struct recovery *r, const struct wal_header *header) {
     if (memcmp(header->database_id, r->db->id, sizeof header->database_id) != 0) {
@@ -117,7 +125,8 @@ static int check_header(const struct recovery *r, const struct wal_header *heade
                     (unsigned long long)r->state.edit_number,
                     (unsigned long long)header->edit_number);
     }
-    return FIRN_OK;
+    return check_writable(r->db, &preamble_log, header->unknown_read_only, FILE_LOG,
+                          header->number);
 }
 
 /* Opens the logs that the newest one lists, then moves it to their end. */
@@ -293,7 +302,9 @@ static int open_files(struct recovery *r) {
         return rc;
     }
     memcpy(db->id, r->state.database_id, sizeof db->id);
-    rc = check_tables(r);
+    rc = check_writable(db, &preamble_manifest, r->state.unknown_read_only, FILE_MANIFEST,
+                        r->state.manifest_number);
+    rc = rc != FIRN_OK ? rc : check_tables(r);
     rc = rc != FIRN_OK ? rc : find_logs(r);
     r->last_seq = r->state.last_seq;
     rc = rc != FIRN_OK ? rc : replay_logs(r);
