@@ -179,56 +179,65 @@ int footer_size(const uint8_t *trailer, uint64_t file_bytes, size_t *size) {
     return FIRN_OK;
 }
 
-/* Sections come in the order of the drawing, one after the other. */
-static bool section_may_follow(uint64_t kind, uint64_t before) {
+/* Sections come in the order of the drawing: `before` is the one before, NULL at the start. */
+static bool kind_may_follow(uint64_t kind, const struct section *before) {
+    uint64_t last = before == NULL ? 0 : before->kind;
+    bool segment_ended = last == SECTION_SHARED || last == SECTION_FILTER;
     switch (kind) {
     case SECTION_VALUES:
-        return before == 0 || before == SECTION_SHARED || before == SECTION_FILTER;
+        return before == NULL || segment_ended;
     case SECTION_PAGES:
-        return before == 0 || before == SECTION_VALUES || before == SECTION_SHARED ||
-               before == SECTION_FILTER;
+        return before == NULL || segment_ended || last == SECTION_VALUES;
     case SECTION_PHRASES:
-        return before == SECTION_PAGES;
+        return last == SECTION_PAGES;
     case SECTION_SHARED:
-        return before == SECTION_PHRASES;
-    case SECTION_FILTER:
-        return before == SECTION_SHARED || before == SECTION_FILTER;
+        return last == SECTION_PHRASES;
     default:
-        return before == SECTION_SHARED || before == SECTION_FILTER;
+        return segment_ended; /* filter, index */
     }
 }
 
+/* A segment begins with a page behind those before; its other sections name that page, but for its
+ * second filter and later ones, which rise from there. The index names none. */
+static bool page_may_follow(const struct footer *f, const struct section *s,
+                            const struct section *before) {
+    if (s->kind == SECTION_INDEX || before == NULL) {
+        return s->first_page == 0;
+    }
+    bool begins =
+        s->kind == SECTION_VALUES || (s->kind == SECTION_PAGES && before->kind != SECTION_VALUES);
+    bool rises = begins || (s->kind == SECTION_FILTER && before->kind == SECTION_FILTER);
+    return s->first_page < f->pages &&
+           (rises ? s->first_page > before->first_page : s->first_page == before->first_page);
+}
+
+/* Sections lie one behind the other; only pages are aligned. */
+static bool place_may_follow(const struct section *s, uint64_t end, uint64_t footer_offset) {
+    bool pages = s->kind == SECTION_PAGES;
+    uint64_t gap = pages ? (0 - end) % FORMAT_UNIT_BYTES : 0;
+    if (s->offset != end + gap || s->offset > footer_offset || s->size > footer_offset ||
+        section_stored_bytes(s) > footer_offset - s->offset) {
+        return false;
+    }
+    return pages ? s->size > 0 && s->size % FORMAT_UNIT_BYTES == 0
+                 : s->size > 0 || section_has_chunks(s->kind);
+}
+
 static int check_tiling(const struct footer *f, uint64_t footer_offset) {
-    uint64_t end = FORMAT_HEADER_BYTES, before = 0, segment = 0, filter = 0;
+    uint64_t end = FORMAT_HEADER_BYTES;
+    const struct section *before = NULL;
     for (size_t i = 0; i < f->section_count; i++) {
         const struct section *s = &f->sections[i];
-        bool pages = s->kind == SECTION_PAGES, index = s->kind == SECTION_INDEX;
-        uint64_t gap = pages ? (0 - end) % FORMAT_UNIT_BYTES : 0;
-        bool first_ok = s->first_page == (index ? 0 : segment);
-        if (pages || s->kind == SECTION_VALUES) {
-            first_ok = s->first_page < f->pages &&
-                       (before == 0 ? s->first_page == 0 : s->first_page >= segment);
-            first_ok =
-                first_ok && (before == 0 || before == SECTION_VALUES || s->first_page > segment);
-            first_ok = first_ok && (before != SECTION_VALUES || s->first_page == segment);
-            segment = s->first_page;
-        } else if (s->kind == SECTION_FILTER) {
-            first_ok = before == SECTION_FILTER ? s->first_page > filter && s->first_page < f->pages
-                                                : s->first_page == segment;
-            filter = s->first_page;
-        }
-        if (!section_may_follow(s->kind, before) || !first_ok || s->offset != end + gap ||
-            (s->size == 0 && !section_has_chunks(s->kind)) || s->size > footer_offset ||
-            section_stored_bytes(s) > footer_offset - s->offset ||
-            (pages && s->size % FORMAT_UNIT_BYTES != 0)) {
+        if (!kind_may_follow(s->kind, before) || !page_may_follow(f, s, before) ||
+            !place_may_follow(s, end, footer_offset)) {
             return FAIL(FIRN_CORRUPT, "section %zu: %s of page %llu at %llu with %llu bytes", i,
                         section_name(s->kind), (unsigned long long)s->first_page,
                         (unsigned long long)s->offset, (unsigned long long)s->size);
         }
         end = s->offset + section_stored_bytes(s);
-        before = s->kind;
+        before = s;
     }
-    if (before != SECTION_INDEX || end != footer_offset) {
+    if (before == NULL || before->kind != SECTION_INDEX || end != footer_offset) {
         return FAIL(FIRN_CORRUPT, "sections end at %llu, the footer begins at %llu",
                     (unsigned long long)end, (unsigned long long)footer_offset);
     }

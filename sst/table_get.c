@@ -15,6 +15,10 @@ static void count(struct sst_table *t, size_t field_offset) {
 }
 #define COUNT(t, field) count((t), offsetof(struct sst_counters, field))
 
+void table_count_page_read(struct sst_table *t) {
+    COUNT(t, page_reads);
+}
+
 /* ---- Pages ---- */
 
 int table_page_place(struct sst_table *t, const struct table_segment *s, size_t page,
@@ -45,15 +49,27 @@ static int page_in_memory(struct sst_table *t, size_t page, uint64_t offset, siz
     return rc;
 }
 
+/* The page's frame in the cache, pinned, or NULL. */
+static struct page_frame *find_frame(struct sst_table *t, size_t page, size_t size) {
+    if (t->cache == NULL) {
+        return NULL;
+    }
+    struct page_frame *frame = page_cache_find(t->cache, t->cache_number, page);
+    if (frame != NULL && page_frame_size(frame) != size) {
+        page_frame_release(frame); /* another table's, of the same number by chance */
+        frame = NULL;
+    }
+    if (frame != NULL) {
+        COUNT(t, page_cache_hits);
+    }
+    return frame;
+}
+
 static int page_in_frame(struct sst_table *t, size_t page, uint64_t offset, size_t size, bool cold,
                          struct page_frame **frame) {
-    if (t->cache != NULL) {
-        *frame = page_cache_find(t->cache, t->cache_number, page);
-        if (*frame != NULL && page_frame_size(*frame) == size) {
-            COUNT(t, page_cache_hits);
-            return FIRN_OK;
-        }
-        page_frame_release(*frame);
+    *frame = find_frame(t, page, size);
+    if (*frame != NULL) {
+        return FIRN_OK;
     }
     int rc = page_frame_create(t->cache, t->alloc, size, frame);
     if (rc != FIRN_OK) {
@@ -69,6 +85,25 @@ static int page_in_frame(struct sst_table *t, size_t page, uint64_t offset, size
         *frame = page_cache_insert(t->cache, t->cache_number, page, *frame, cold);
     }
     return rc;
+}
+
+bool table_page_cached(struct sst_table *t, size_t page, struct table_page *out) {
+    uint64_t offset;
+    if (table_segment_of(t, page, &out->segment) != FIRN_OK ||
+        table_page_place(t, out->segment, page, &offset, &out->size) != FIRN_OK) {
+        return false; /* told when the page is read */
+    }
+    out->frame = find_frame(t, page, out->size);
+    out->bytes = out->frame == NULL ? NULL : page_frame_data(out->frame);
+    return out->frame != NULL;
+}
+
+void table_page_keep(struct sst_table *t, size_t page, const uint8_t *bytes, size_t size) {
+    struct page_frame *frame;
+    if (t->cache != NULL && page_frame_create(t->cache, t->alloc, size, &frame) == FIRN_OK) {
+        memcpy(page_frame_data(frame), bytes, size);
+        page_frame_release(page_cache_insert(t->cache, t->cache_number, page, frame, false));
+    }
 }
 
 int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_page *out) {

@@ -115,6 +115,12 @@ struct table_page {
 int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_page *out);
 void table_page_release(struct table_page *p);
 
+/* For iterators that read ahead: the page if it is in the cache, and a copy of a checked one into
+ * it (unless there is no memory). */
+bool table_page_cached(struct sst_table *t, size_t page, struct table_page *out);
+void table_page_keep(struct sst_table *t, size_t page, const uint8_t *bytes, size_t size);
+void table_count_page_read(struct sst_table *t);
+
 /* Whether the record lies in its segment's values section. FIRN_CORRUPT. */
 int table_value_check(const struct table_segment *s, const struct value_ref *ref);
 

@@ -8,7 +8,9 @@
 #include "sst/automaton.h"
 #include "sst/table_internal.h"
 
-#define WINDOW_BYTES_MAX ((size_t)256 * 1024)
+#define COLD_WINDOW_BYTES_MAX ((size_t)256 * 1024)
+#define WINDOW_BYTES_MAX ((size_t)64 * 1024)
+#define RUN_PAGES_MIN 2
 
 struct table_iter {
     struct iter base;
@@ -34,6 +36,7 @@ struct table_iter {
     struct buf window;
     uint64_t window_offset;
     size_t window_bytes; /* to read next time */
+    size_t run;          /* pages loaded one after the other */
 };
 
 static struct table_iter *of(struct iter *it) {
@@ -47,8 +50,7 @@ static void fail(struct table_iter *t, int rc) {
 /* ---- Pages ---- */
 
 /* How much to read at once from a page on: whole pages of its segment, up to window_bytes. */
-static int window_size(struct table_iter *t, size_t number, uint64_t offset, size_t size,
-                       size_t *bytes) {
+static size_t window_size(struct table_iter *t, size_t number, uint64_t offset, size_t size) {
     uint64_t end = offset + size;
     while (number + 1 < t->page.segment->page_end && end - offset < t->window_bytes) {
         uint64_t next;
@@ -58,41 +60,60 @@ static int window_size(struct table_iter *t, size_t number, uint64_t offset, siz
         }
         end = next + size;
     }
-    *bytes = (size_t)(end - offset);
-    return FIRN_OK;
+    return (size_t)(end - offset);
 }
 
-/* The page out of the window, which is read anew from this page on when it does not hold it. */
+/* Reads the window anew, from this page on. */
+static int read_window(struct table_iter *t, size_t number, uint64_t offset) {
+    struct sst_table *table = t->table;
+    size_t max = t->options.cold ? COLD_WINDOW_BYTES_MAX : WINDOW_BYTES_MAX;
+    bool ahead = t->window.size > 0 && offset == t->window_offset + t->window.size;
+    t->window_bytes = ahead ? t->window_bytes * 2 : t->page.size;
+    t->window_bytes = t->window_bytes < max ? t->window_bytes : max;
+    size_t bytes = window_size(t, number, offset, t->page.size);
+    buf_reset(&t->window);
+    int rc = buf_reserve(&t->window, bytes);
+    rc = rc == FIRN_OK ? table_read(table, offset, t->window.data, bytes) : rc;
+    if (rc == FIRN_OK) {
+        t->window.size = bytes;
+        t->window_offset = offset;
+        table_count_page_read(table);
+    }
+    return rc;
+}
+
 static int page_in_window(struct table_iter *t, size_t number) {
     struct sst_table *table = t->table;
     uint64_t offset;
     int rc = table_segment_of(table, number, &t->page.segment);
     rc = rc == FIRN_OK ? table_page_place(table, t->page.segment, number, &offset, &t->page.size)
                        : rc;
+    if (rc == FIRN_OK &&
+        (offset < t->window_offset || offset + t->page.size > t->window_offset + t->window.size)) {
+        rc = read_window(t, number, offset);
+    }
     if (rc != FIRN_OK) {
         return rc;
     }
-    uint64_t window_end = t->window_offset + t->window.size;
-    if (offset < t->window_offset || offset + t->page.size > window_end) {
-        size_t bytes;
-        bool ahead = offset == window_end && t->window.size > 0;
-        t->window_bytes = ahead ? t->window_bytes * 2 : t->page.size;
-        t->window_bytes = t->window_bytes < WINDOW_BYTES_MAX ? t->window_bytes : WINDOW_BYTES_MAX;
-        (void)window_size(t, number, offset, t->page.size, &bytes);
-        buf_reset(&t->window);
-        rc = buf_reserve(&t->window, bytes);
-        rc = rc == FIRN_OK ? table_read(table, offset, t->window.data, bytes) : rc;
-        if (rc != FIRN_OK) {
-            return rc;
-        }
-        t->window.size = bytes;
-        t->window_offset = offset;
-        if (table->counters != NULL) {
-            atomic_fetch_add_explicit(&table->counters->page_reads, 1, memory_order_relaxed);
-        }
-    }
     t->page.bytes = t->window.data + (offset - t->window_offset);
-    return page_check(table->meta.id, offset, t->page.bytes, t->page.size);
+    rc = page_check(table->meta.id, offset, t->page.bytes, t->page.size);
+    if (rc == FIRN_OK && !t->options.cold) {
+        table_page_keep(table, number, t->page.bytes, t->page.size);
+    }
+    return rc;
+}
+
+static int find_page(struct table_iter *t, size_t number) {
+    struct sst_table *table = t->table;
+    bool straight = number == t->number + 1 && t->run > 0;
+    t->run = straight ? t->run + 1 : 1;
+    if (table->memory == NULL && t->options.cold) {
+        return page_in_window(t, number);
+    }
+    if (table->memory == NULL && t->run > RUN_PAGES_MIN) {
+        return table_page_cached(table, number, &t->page) ? FIRN_OK : page_in_window(t, number);
+    }
+    return table_page_get(table, number, t->options.cold, &t->page);
 }
 
 static int load_page(struct table_iter *t, size_t number) {
@@ -101,9 +122,7 @@ static int load_page(struct table_iter *t, size_t number) {
     }
     table_page_release(&t->page);
     t->has_page = false;
-    int rc = t->options.cold && t->table->memory == NULL
-                 ? page_in_window(t, number)
-                 : table_page_get(t->table, number, t->options.cold, &t->page);
+    int rc = find_page(t, number);
     rc = rc == FIRN_OK ? page_parse(t->page.bytes, t->page.size, &t->view) : rc;
     if (rc != FIRN_OK) {
         return rc;
