@@ -1,8 +1,9 @@
 /* What is hard here: node forms are told by as little as possible (one byte holds form, count and
  * two flags), and every edit must leave what a reader may be looking at valid at each step.
  *
- * Why in place and unsorted: appending costs one store per child; keeping the bytes sorted by
- * copying the node for each child was measured at three times the waste and half the speed.
+ * Why in place and unsorted: a child more costs two stores and the publishing one. Copying the node
+ * for each child, which would let the bytes be sorted, abandons four times as many bytes (17.6
+ * instead of 4.6 a key on paths) and finds nothing faster: the cache misses decide.
  */
 #include "memtable/art_node.h"
 
