@@ -266,12 +266,23 @@ static size_t longest_waiting(const struct sim_fibers *f) {
     return best;
 }
 
+/* The fiber with the nearest deadline, or among those whose deadline has passed the one that has
+ * slept longest, so that none of them starves; count when there is none. */
 static size_t nearest_deadline(const struct sim_fibers *f) {
     size_t best = f->count;
     for (size_t i = 0; i < f->count; i++) {
         const struct sim_fiber *fiber = f->fibers[i];
-        if (fiber->state == FIBER_WAITING && fiber->deadline_ns != ENV_FOREVER &&
-            (best == f->count || fiber->deadline_ns < f->fibers[best]->deadline_ns)) {
+        if (fiber->state != FIBER_WAITING || fiber->deadline_ns == ENV_FOREVER) {
+            continue;
+        }
+        if (best == f->count) {
+            best = i;
+            continue;
+        }
+        const struct sim_fiber *other = f->fibers[best];
+        bool both_due = fiber->deadline_ns <= *f->clock_ns && other->deadline_ns <= *f->clock_ns;
+        if (both_due ? fiber->slept_at < other->slept_at
+                     : fiber->deadline_ns < other->deadline_ns) {
             best = i;
         }
     }

@@ -117,9 +117,11 @@ static int create_database(firn_db *db, const struct folder *f) {
             obsolete_add(db, FILE_MANIFEST, folder_at(f, i)->number);
         }
     }
-    int rc = memtable_create(&db->alloc, &db->active.table);
-    rc = rc != FIRN_OK ? rc : recover_create(db, f->highest);
-    return rc != FIRN_OK ? rc : env_sync_dir(db->env, parent);
+    /* The folder's own name is durable before CURRENT makes a database of it: whoever finds CURRENT
+     * later has no reason to sync the parent. */
+    int rc = env_sync_dir(db->env, parent);
+    rc = rc != FIRN_OK ? rc : memtable_create(&db->alloc, &db->active.table);
+    return rc != FIRN_OK ? rc : recover_create(db, f->highest);
 }
 
 static int take_lock(firn_db *db) {
