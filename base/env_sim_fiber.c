@@ -318,38 +318,49 @@ static void deadlock(struct sim_fibers *f) {
     }
 }
 
-/* Who runs now that the current fiber cannot:
- *  1. somebody whose deadline has passed,
- *  2. or, by chance, a new job, somebody who yielded, or a sleeper who looks whether it may go on;
- *  3. when all sleepers have looked often enough: the one with the nearest deadline, which comes;
- *  4. and if there is none, the caller, who is told that this is a deadlock. */
+/* Who runs now that the current fiber cannot, by chance:
+ *  - somebody whose deadline has passed,
+ *  - a new job,
+ *  - somebody who yielded,
+ *  - a sleeper, who looks whether it may go on; unless all have looked often enough.
+ * Where there is none of these, time goes on to the nearest deadline; and without any deadline the
+ * caller is told that this is a deadlock. */
 static size_t choose_next(struct sim_fibers *f) {
-    size_t due = nearest_deadline(f);
-    if (due < f->count && f->fibers[due]->deadline_ns <= *f->clock_ns) {
-        return wake(f, due, true);
-    }
+    enum { DUE, START, RUN, LOOK } able[4];
+    unsigned count = 0;
     size_t runnable = random_runnable(f, f->count), sleeper = longest_waiting(f);
-    bool start = can_start(f), look = sleeper < f->count && f->idle < 16 * f->count + 16;
-    if (start && ((runnable == f->count && !look) || rand_below(f->rand, 2) == 0)) {
-        return start_job(f);
+    size_t nearest = nearest_deadline(f);
+    if (nearest < f->count && f->fibers[nearest]->deadline_ns <= *f->clock_ns) {
+        able[count++] = DUE;
     }
-    if (look && ((runnable == f->count && !start) || rand_below(f->rand, 2) == 0)) {
-        return wake(f, sleeper, false);
+    if (can_start(f)) {
+        able[count++] = START;
     }
     if (runnable < f->count) {
-        return runnable;
+        able[count++] = RUN;
     }
-    if (start) {
-        return start_job(f);
+    if (sleeper < f->count && f->idle < 16 * f->count + 16) {
+        able[count++] = LOOK;
     }
-    if (due < f->count) {
-        *f->clock_ns = f->fibers[due]->deadline_ns;
-        size_t next = wake(f, due, true);
+    if (count == 0) {
+        if (nearest == f->count) {
+            deadlock(f);
+            return wake(f, 0, true);
+        }
+        *f->clock_ns = f->fibers[nearest]->deadline_ns;
         sim_fibers_moved(f);
-        return next;
+        return wake(f, nearest, true);
     }
-    deadlock(f);
-    return wake(f, 0, true);
+    switch (able[rand_below(f->rand, count)]) {
+    case DUE:
+        return wake(f, nearest, true);
+    case START:
+        return start_job(f);
+    case RUN:
+        return runnable;
+    default:
+        return wake(f, sleeper, false);
+    }
 }
 
 bool sim_fibers_wait(struct sim_fibers *f, uint64_t deadline_ns) {

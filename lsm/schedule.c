@@ -52,7 +52,8 @@ int wait_for_job_locked(firn_db *db) {
     schedule_locked(db);
     int rc = error_check_wait_locked(db);
     if (rc == FIRN_OK) {
-        uint64_t deadline = db->error.state == ERROR_RETRY ? db->error.retry_at_ns : ENV_FOREVER;
+        /* A pause that is over ends with the job that runs again, not with time. */
+        uint64_t deadline = is_pausing(db) ? db->error.retry_at_ns : ENV_FOREVER;
         (void)env_wait(db->env, &db->background, &db->mutex, deadline);
     }
     return rc;
