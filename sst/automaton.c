@@ -96,7 +96,8 @@ static int damaged(firn_slice automaton) {
 
 int automaton_find(const struct segment *s, firn_slice automaton, firn_slice key, uint32_t *rank) {
     const uint8_t *page = slice_bytes(automaton);
-    const uint8_t *k = slice_bytes(key), *key_end = k + key.size;
+    static const uint8_t empty; /* an empty key may have no address */
+    const uint8_t *k = key.size == 0 ? &empty : slice_bytes(key), *key_end = k + key.size;
     struct node_start node = enter_node(s, page, page + automaton.size, END_NODE);
     uint32_t below = 0;
     for (;;) {

@@ -34,6 +34,9 @@ int label_sample_add(struct label_sample *s, firn_slice label, uint8_t end, uint
 }
 
 void label_sample_resolve(struct label_sample *s, const struct language_table *languages) {
+    if (s->bytes.size == 0) {
+        return;
+    }
     uint8_t *from = s->bytes.data, *to = from;
     const uint8_t *end = from + s->bytes.size;
     while (from < end) {

@@ -12,6 +12,7 @@
 int language_table_init(struct language_table *t, struct alloc *alloc, size_t count_max) {
     buf_init(&t->languages, alloc, MEM_BUILDER);
     buf_init(&t->children, alloc, MEM_BUILDER);
+    t->slots = NULL;
     t->alloc = alloc;
     t->count = 0;
     t->count_max = count_max < UINT32_MAX / 4 ? (uint32_t)count_max : UINT32_MAX / 4;
@@ -19,10 +20,15 @@ int language_table_init(struct language_table *t, struct alloc *alloc, size_t co
     while (t->slot_count < (size_t)t->count_max * 4 / 3) {
         t->slot_count *= 2;
     }
-    t->slots = alloc_get_zeroed(alloc, MEM_BUILDER, t->slot_count * sizeof *t->slots);
+    int rc = buf_reserve(&t->children, 64 * sizeof(uint32_t)); /* never NULL */
+    if (rc == FIRN_OK) {
+        t->slots = alloc_get_zeroed(alloc, MEM_BUILDER, t->slot_count * sizeof *t->slots);
+    }
     if (t->slots == NULL) {
         t->slot_count = 0;
-        return FAIL(FIRN_NOMEM, "no memory to tell %u languages apart", t->count_max);
+        return rc != FIRN_OK
+                   ? rc
+                   : FAIL(FIRN_NOMEM, "no memory to tell %u languages apart", t->count_max);
     }
     return FIRN_OK;
 }

@@ -187,10 +187,16 @@ int segment_train(struct alloc *alloc, const struct key_buffer *keys, enum sst_e
     }
     m->alloc = alloc;
     struct trainer t = {.share = effort == SST_EFFORT_FULL};
+    t.languages.alloc = alloc;
+    buf_init(&t.languages.languages, alloc, MEM_BUILDER);
+    buf_init(&t.languages.children, alloc, MEM_BUILDER);
     buf_init(&t.sample.bytes, alloc, MEM_BUILDER);
     buf_init(&t.open, alloc, MEM_BUILDER);
     spine_init(&t.spine, alloc, attach, &t, &t.sample.bytes, &t.open);
-    int rc = train(m, &t, keys, memory_max);
+    int rc = buf_reserve(&t.open, 64 * sizeof(uint32_t));
+    if (rc == FIRN_OK) {
+        rc = train(m, &t, keys, memory_max);
+    }
     spine_deinit(&t.spine);
     buf_deinit(&t.open);
     buf_deinit(&t.sample.bytes);

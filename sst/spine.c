@@ -97,9 +97,11 @@ int spine_add(struct spine *s, firn_slice key, size_t shared) {
         return rc;
     }
     s->text.size = shared;
-    rc = buf_append(&s->text, slice_bytes(key) + shared, key.size - shared);
-    if (rc != FIRN_OK) {
-        return rc;
+    if (key.size > shared) {
+        rc = buf_append(&s->text, slice_bytes(key) + shared, key.size - shared);
+        if (rc != FIRN_OK) {
+            return rc;
+        }
     }
     if (key.size > top(s)->depth) {
         return push(s, key.size, true);
