@@ -34,9 +34,10 @@ static void count_arena(struct art *art) {
  */
 #define PUT_OVERHEAD_MAX (RECORD_OVERHEAD_MAX + 16 + 1040)
 
-/* What each of many puts takes at most beside its record, if nodes grew in the dearest way only
- * after as many puts as made them: the step from form 48 to 256 per child between 31 and 48, and a
- * pair with a skip node for itself and the first step it takes. */
+/* What each of many puts takes at most beside its record and growth_max(): its share of further
+ * growth, dearest from form 48 to 256, which takes 17 puts to earn; a pair of its own with a skip
+ * node; and the pair's first growth. They are added up though no put does all of it, which pays for
+ * the copy that a node takes, once, when a key comes to end there. */
 #define PUT_AMORTIZED (1040 / 17 + 1 + 16 + 16 + 32)
 
 /* The most that `count` puts can take for nodes that are there already: each lets one node grow, so
@@ -58,7 +59,7 @@ int art_reserve(struct art *art, size_t count, size_t bytes) {
         return FIRN_OK;
     }
     size_t limit = art->arena.reserved;
-    if (bytes > limit || count > limit / PUT_OVERHEAD_MAX) {
+    if (bytes > limit || count > limit / (RECORD_OVERHEAD_MAX + PUT_AMORTIZED)) {
         return FAIL(FIRN_NOMEM, "%zu entries of %zu bytes do not fit in a memtable", count, bytes);
     }
     size_t need = bytes + count * RECORD_OVERHEAD_MAX;

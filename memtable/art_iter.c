@@ -31,8 +31,7 @@ static int append_key(struct art_iter *it, const uint8_t *bytes, size_t size) {
     return FIRN_OK;
 }
 
-/* Puts the node on the frames, at no place yet. The key must end at its branch, with a byte of
- * room. */
+/* Puts the node on the frames, at no place yet. The key must end at its branch. */
 static int push(struct art_iter *it, arena_ref node) {
     struct art_frame frame = {node, (uint16_t)it->key.size, NODE_BEFORE_ALL};
     if (it->frames.capacity - it->frames.size < sizeof(frame)) {
