@@ -241,9 +241,35 @@ void compact_job(void *context) {
     job_end(db, rc, false);
 }
 
-/* Waits until no merge runs, then picks and marks everything that overlaps the range. */
-static int take_range_locked(firn_db *db, const firn_range *range, struct job *job)
-    REQUIRES(&db->mutex) {
+/* ---- Merging a range by hand ---- */
+
+struct manual {
+    firn_range range;
+    struct buf lower, end; /* what is left begins at lower; end is the largest key there was */
+    bool bounded;
+    struct job *job;
+    firn_progress_fn progress;
+    void *context;
+};
+
+static void largest_of(const struct version *v, const struct job *job, firn_slice *largest) {
+    for (size_t l = 0; l < v->level_count; l++) {
+        for (size_t i = 0; i < v->levels[l].count; i++) {
+            const struct version_run *run = &v->levels[l].runs[i];
+            for (size_t t = 0; t < run->count; t++) {
+                const struct table_meta *meta = &run->tables[t]->meta;
+                if ((job == NULL || job_has(job, meta->number)) &&
+                    slice_compare(meta->largest, *largest) > 0) {
+                    *largest = meta->largest;
+                }
+            }
+        }
+    }
+}
+
+/* Waits until no merge runs, then picks and marks what overlaps the range: all of it, or a first
+ * part when that is too much for one job. */
+static int take_range_locked(firn_db *db, struct manual *m) REQUIRES(&db->mutex) {
     while (db->compactions_running > 0) {
         if (db->closing) {
             return FAIL(FIRN_CANCELLED, "the database is being closed");
@@ -255,50 +281,83 @@ static int take_range_locked(firn_db *db, const firn_range *range, struct job *j
     if (rc != FIRN_OK) {
         return rc;
     }
-    policy_pick_range(&shape, &db->policy, range->lower, range->upper, job);
-    if (job->any) {
-        rc = job_check(&shape, job);
-    }
+    policy_pick_range(&shape, &db->policy, m->range.lower, m->range.upper, m->job);
+    rc = m->job->any ? job_check(&shape, m->job) : FIRN_OK;
     shape_deinit(&db->alloc, &shape);
-    if (rc == FIRN_OK && job->any && !compact_mark_locked(db, job, true)) {
-        rc = FAIL(FIRN_BUSY, "a table to be merged is being merged");
+    if (rc != FIRN_OK || !m->job->any) {
+        return rc;
     }
-    if (rc == FIRN_OK && job->any) {
-        remember_reason_locked(db, job);
+    if (!compact_mark_locked(db, m->job, true)) {
+        return FAIL(FIRN_BUSY, "a table to be merged is being merged");
     }
+    remember_reason_locked(db, m->job);
+    db->compactions_running++;
+    db->jobs_running++;
+    return FIRN_OK;
+}
+
+/* Where the next part begins: past the inputs' largest key. Keys written since the beginning, past
+ * all there were, are not waited for. */
+static int step_past_locked(firn_db *db, struct manual *m) REQUIRES(&db->mutex) {
+    firn_slice largest = {"", 0}, end = {"", 0};
+    largest_of(db->version, m->job, &largest);
+    largest_of(db->version, NULL, &end);
+    int rc = m->bounded ? FIRN_OK : buf_assign(&m->end, end);
+    m->bounded = true;
+    rc = rc != FIRN_OK ? rc : buf_assign(&m->lower, largest);
+    rc = rc != FIRN_OK ? rc : buf_append_u8(&m->lower, 0);
+    m->range.lower = buf_slice(&m->lower);
+    return rc;
+}
+
+/* Merges one part; *more tells whether something may be left. */
+static int compact_part(firn_db *db, struct manual *m, bool *more) {
+    mutex_lock(&db->mutex);
+    int rc = take_range_locked(db, m);
+    bool any = rc == FIRN_OK && m->job->any;
+    int stepped = any ? step_past_locked(db, m) : FIRN_OK;
+    mutex_unlock(&db->mutex);
+    *more = false;
+    if (!any) {
+        return rc;
+    }
+    rc = stepped != FIRN_OK ? stepped
+                            : compact_run(db, m->job, SST_EFFORT_FULL, m->progress, m->context);
+    if (rc != FIRN_OK) {
+        mutex_lock(&db->mutex);
+        (void)compact_mark_locked(db, m->job, false);
+        mutex_unlock(&db->mutex);
+    }
+    job_end(db, FIRN_OK, false); /* its failure is its caller's to hear */
+    *more = rc == FIRN_OK && slice_compare(buf_slice(&m->lower), buf_slice(&m->end)) <= 0;
     return rc;
 }
 
 int firn_compact(firn_db *db, const firn_range *range, firn_progress_fn progress, void *context) {
-    const firn_range all = {0};
-    range = range == NULL ? &all : range;
     int rc = firn_flush(db);
     if (rc != FIRN_OK) {
         return rc;
     }
-    struct job *job = alloc_get(&db->alloc, MEM_OTHER, sizeof *job);
-    if (job == NULL) {
-        return FAIL(FIRN_NOMEM, "no memory to plan a merge");
+    struct manual m = {.progress = progress, .context = context};
+    if (range != NULL) {
+        m.range = *range;
     }
+    buf_init(&m.lower, &db->alloc, MEM_OTHER);
+    buf_init(&m.end, &db->alloc, MEM_OTHER);
+    m.job = alloc_get(&db->alloc, MEM_OTHER, sizeof *m.job);
+    rc = m.job != NULL ? FIRN_OK : FAIL(FIRN_NOMEM, "no memory to plan a merge");
     mutex_lock(&db->mutex);
-    db->manual_compactions++;
-    rc = take_range_locked(db, range, job);
-    bool any = rc == FIRN_OK && job->any;
-    db->compactions_running += any;
-    db->jobs_running += any;
+    db->manual_compactions++; /* the policy picks nothing meanwhile */
     mutex_unlock(&db->mutex);
-    if (any) {
-        rc = compact_run(db, job, SST_EFFORT_FULL, progress, context);
+    for (bool more = true; rc == FIRN_OK && more;) {
+        rc = compact_part(db, &m, &more);
     }
     mutex_lock(&db->mutex);
-    if (any && rc != FIRN_OK) {
-        (void)compact_mark_locked(db, job, false);
-    }
     db->manual_compactions--;
+    schedule_locked(db);
     mutex_unlock(&db->mutex);
-    if (any) {
-        job_end(db, FIRN_OK, false); /* its failure is its caller's to hear */
-    }
-    alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
+    alloc_release(&db->alloc, MEM_OTHER, m.job, sizeof *m.job);
+    buf_deinit(&m.lower);
+    buf_deinit(&m.end);
     return rc;
 }

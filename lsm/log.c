@@ -109,35 +109,62 @@ static int sync_recovered(firn_db *db, const struct old_log *log) {
     return rc != FIRN_OK ? rc : closed;
 }
 
+static bool is_needed_locked(const firn_db *db, uint64_t number) REQUIRES(&db->mutex) {
+    for (size_t i = 0; i < db->sealed_count; i++) {
+        if (db->sealed[i].log_min != 0 && db->sealed[i].log_min <= number) {
+            return true;
+        }
+    }
+    return db->active.log_min != 0 && db->active.log_min <= number &&
+           memtable_count(db->active.table) > 0;
+}
+
 /* Waits until the memtable of a log that cannot be synced is in a table. */
-static int flush_instead(firn_db *db, uint64_t number) {
+static int flush_instead_locked(firn_db *db, uint64_t number) REQUIRES(&db->mutex) {
     int rc = FIRN_OK;
-    mutex_lock(&db->mutex);
-    if (db->active.log_min != 0 && db->active.log_min <= number) {
+    if (is_needed_locked(db, number)) {
         rc = seal_make_room_locked(db, true);
     }
-    while (rc == FIRN_OK && db->log_number <= number) {
+    while (rc == FIRN_OK && is_needed_locked(db, number)) {
         rc = wait_for_job_locked(db);
     }
-    mutex_unlock(&db->mutex);
     return rc;
 }
 
+/* Nothing in old log i counts any more: what had been written is in tables, and a last write that
+ * failed, which may stand in it, was never applied. */
+static void drop_old_locked(firn_db *db, size_t i) REQUIRES(&db->mutex) {
+    struct old_log *log = &db->old_logs[i];
+    (void)wal_writer_close(log->writer);
+    if (log->number >= db->log_number) {
+        forget_live_locked(db, log->number);
+        obsolete_add(db, FILE_LOG, log->number);
+    }
+    if (memtable_count(db->active.table) == 0) {
+        db->active.log_min = 0;
+    }
+    db->old_log_count--;
+    memmove(log, log + 1, (db->old_log_count - i) * sizeof *log);
+}
+
 int log_prepare_sync(firn_db *db) {
+    int rc = FIRN_OK;
     mutex_lock(&db->mutex);
     log_prune_locked(db);
-    mutex_unlock(&db->mutex);
     /* Flushing may seal, which adds to old_logs: so by index, to the end as it is then. */
-    for (size_t i = 0; i < db->old_log_count; i++) {
-        if (db->old_logs[i].poisoned && !db->old_logs[i].durable) {
-            int rc = flush_instead(db, db->old_logs[i].number);
-            if (rc != FIRN_OK) {
-                return rc;
-            }
-            db->old_logs[i].durable = true; /* what it held is */
+    for (size_t i = 0; i < db->old_log_count && rc == FIRN_OK;) {
+        struct old_log *log = &db->old_logs[i];
+        if (log->durable || !log->poisoned) {
+            i++;
+            continue;
+        }
+        rc = flush_instead_locked(db, log->number);
+        if (rc == FIRN_OK) {
+            drop_old_locked(db, i);
         }
     }
-    return FIRN_OK;
+    mutex_unlock(&db->mutex);
+    return rc;
 }
 
 /* A flush may have ended meanwhile, and the file be gone: its contents are in tables then. */
