@@ -1,10 +1,11 @@
 /* tools/cmd_load.c: `firn load`: a key a line.
  *
  * What is hard here: being fast and exact at once about what is written. Without --sync, lines are
- * gathered into batches of BATCH_BYTES, which costs one log append each instead of one a line;
- * closing makes all of it durable. With --sync every line is a durable write of its own before the
- * next line is looked at. In both, a line's number is acknowledged only after the write it was part
- * of has returned, and a bad line stops the load after everything before it has been written.
+ * gathered into batches of BATCH_BYTES, or of what one read gave, so that lines which trickle in
+ * are not kept waiting; a batch costs one log append instead of one a line, and closing makes all
+ * of it durable. With --sync every line is a durable write of its own before the next line is
+ * looked at. In both, a line's number is acknowledged only after the write it was part of has
+ * returned, and a bad line stops the load after everything before it has been written.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -101,31 +102,35 @@ static bool add_line(struct load *l, char *line, size_t size) {
     return true;
 }
 
+static bool take_lines(struct load *l, struct progress *progress) {
+    char *line;
+    size_t size;
+    while (lines_take(&l->lines, &line, &size)) {
+        if (!add_line(l, line, size)) {
+            return false;
+        }
+        if ((l->lines.number & 255) == 0) {
+            progress_update(progress, l->lines.number, l->lines.bytes, l->input_bytes);
+        }
+    }
+    return firn_batch_count(l->batch) == 0 || write_batch(l, l->lines.number);
+}
+
 static bool load_lines(struct load *l) {
     struct progress progress;
     progress_begin(&progress, "load", "lines");
     bool good = true;
-    int more;
-    char *line;
-    size_t size;
-    while (good && (more = lines_next(&l->lines, &line, &size)) == 1) {
-        good = add_line(l, line, size);
-        if ((l->lines.number & 255) == 0) {
-            progress_update(&progress, l->lines.number, l->lines.bytes, l->input_bytes);
-        }
+    int more = 1, error = 0;
+    while (good && more > 0) {
+        more = lines_read(&l->lines);
+        error = errno;
+        good = take_lines(l, &progress);
     }
     progress_end(&progress);
-    if (!good) {
-        return false;
+    if (good && more < 0) {
+        complain("cannot read %s: %s", l->input_name, strerror(error));
     }
-    if (firn_batch_count(l->batch) > 0 && !write_batch(l, l->lines.number)) {
-        return false;
-    }
-    if (more < 0) {
-        complain("cannot read %s: %s", l->input_name, strerror(errno));
-        return false;
-    }
-    return true;
+    return good && more == 0;
 }
 
 /* Opens the input; its size is known where it is a plain file read from its beginning. */

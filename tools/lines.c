@@ -20,8 +20,8 @@ void lines_deinit(struct lines *lines) {
     lines->data = NULL;
 }
 
-/* Reads more behind what is there, making room first. 0, or -1 with errno. */
-static int fill(struct lines *lines) {
+/* Makes room for a read behind what is there. 0, or -1 with errno. */
+static int make_room(struct lines *lines) {
     if (lines->begin > 0) {
         memmove(lines->data, lines->data + lines->begin, lines->end - lines->begin);
         lines->end -= lines->begin;
@@ -37,6 +37,13 @@ static int fill(struct lines *lines) {
         lines->data = data;
         lines->capacity = capacity;
     }
+    return 0;
+}
+
+int lines_read(struct lines *lines) {
+    if (make_room(lines) != 0) {
+        return -1;
+    }
     ssize_t got;
     do {
         got = read(lines->fd, lines->data + lines->end, lines->capacity - lines->end);
@@ -44,34 +51,27 @@ static int fill(struct lines *lines) {
     if (got < 0) {
         return -1;
     }
-    lines->ended = got == 0;
     lines->end += (size_t)got;
-    return 0;
+    lines->ended = got == 0;
+    return got > 0;
 }
 
-int lines_next(struct lines *lines, char **line, size_t *size) {
-    size_t searched = 0; /* bytes after begin known to hold no terminator */
-    for (;;) {
-        size_t left = lines->end - lines->begin - searched;
-        char *terminator = NULL;
-        if (left > 0) {
-            terminator = memchr(lines->data + lines->begin + searched, lines->terminator, left);
-            searched += left;
-        }
-        if (terminator != NULL || (lines->ended && searched > 0)) {
-            *line = lines->data + lines->begin;
-            *size = terminator != NULL ? (size_t)(terminator - *line) : searched;
-            size_t taken = *size + (terminator != NULL);
-            lines->begin += taken;
-            lines->bytes += taken;
-            lines->number++;
-            return 1;
-        }
-        if (lines->ended) {
-            return 0;
-        }
-        if (fill(lines) != 0) {
-            return -1;
-        }
+bool lines_take(struct lines *lines, char **line, size_t *size) {
+    size_t left = lines->end - lines->begin;
+    if (left == 0) {
+        return false;
     }
+    *line = lines->data + lines->begin;
+    char *terminator = memchr(*line + lines->searched, lines->terminator, left - lines->searched);
+    if (terminator == NULL && !lines->ended) {
+        lines->searched = left;
+        return false;
+    }
+    *size = terminator != NULL ? (size_t)(terminator - *line) : left;
+    size_t taken = *size + (terminator != NULL);
+    lines->begin += taken;
+    lines->bytes += taken;
+    lines->number++;
+    lines->searched = 0;
+    return true;
 }

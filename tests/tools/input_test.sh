@@ -44,6 +44,20 @@ for sync in "" --sync; do
     seq 1 300 >expected
     same_files "acknowledged lines ($sync)" expected acks
 done
+
+# A line is written when it arrives, not when the input ends.
+"$firn" load trickle pipe --ack-fd 5 5>acks &
+exec 6>pipe
+echo drop >&6
+for _ in $(seq 1 200); do
+    [ -s acks ] && break
+    sleep 0.05
+done
+same "written while the input is open" 1 "$(cat acks)"
+same "and seen by readers" drop "$("$firn" scan trickle --keys-only)"
+exec 6>&-
+wait
+
 { seq 1 10; head -c 70000 /dev/zero | tr '\0' x; } >line
 exits 1 "$firn" load acked2 line --ack-fd 5 5>acks
 same "only written lines are acknowledged" 10 "$(wc -l <acks)"
