@@ -1,16 +1,21 @@
 /* How many keys lie in a range, without counting them all.
  *
- * 1. The tree is laid open breadth first, within the range, until the queue is full; what ends
- * before that is counted exactly, so that small ranges are exact.
- * 2. Each subtree left is estimated by one random way down: the product of the numbers of children
- * met is an unbiased estimate of its leaves (Knuth, "Estimating the efficiency of backtrack
- * programs", 1975). Errors of the many subtrees level each other out.
+ * 1. The tree is laid open breadth first, within the range, until the queue is full; the leaves met
+ *    are counted, so that small ranges are exact.
+ * 2. Each subtree left is estimated by one random way down: the leaves beside the way, each times
+ *    the product of the numbers of subtrees chosen from until there, are an unbiased estimate of all
+ *    its leaves (after Knuth, "Estimating the efficiency of backtrack programs", 1975). Errors of the
+ *    many subtrees level each other out.
+ * 3. Where few subtrees hold most keys, most ways miss them. The same happens below and above the
+ *    range, so all three are scaled towards the number of all keys, which is known.
  */
 #include "memtable/art.h"
 
 #include "base/rand.h"
 
-#define QUEUE_ROOM 512
+#define QUEUE_ROOM 768  /* subtrees laid open at a time */
+#define SCALE_MAX 2     /* the others' errors are not quite those of the range */
+#define OPENED_MAX 4096 /* in all: a tree may be deep and narrow */
 
 /* A subtree: the reference to it, the key bytes before it, and whether these are a prefix of the
  * lower or upper bound, so that the bound runs through it. */
@@ -94,61 +99,102 @@ static bool is_leaf(const struct art *art, arena_ref ref) {
     return (record_code(art_record(art, ref)) & CODE_LEAF) != 0;
 }
 
-/* One random way down. */
+/* One random way down: an estimate of the keys of `part` that lie in the range. */
 static double probe(const struct art *art, const struct bounds *b, struct part part,
                     struct rand *rand) {
-    double weight = 1;
-    while (!is_leaf(art, part.ref)) {
-        if (!enter(art, b, &part)) {
-            return 0;
-        }
+    double leaves = 0, weight = 1;
+    while (enter(art, b, &part)) {
         const struct node *n = (const struct node *)(const void *)art_record(art, part.ref);
         struct part child, taken = part;
-        unsigned met = 0;
+        unsigned subtrees = 0;
         int place = NODE_BEFORE_ALL;
         while (next_child(n, b, &part, &place, &child)) {
-            if (rand_below(rand, ++met) == 0) {
+            if (is_leaf(art, child.ref)) {
+                leaves += leaf_in_range(art, b, child) ? weight : 0;
+            } else if (rand_below(rand, ++subtrees) == 0) {
                 taken = child;
             }
         }
-        if (met == 0) {
-            return 0;
+        if (subtrees == 0) {
+            break;
         }
-        weight *= met;
+        weight *= subtrees;
         part = taken;
     }
-    return leaf_in_range(art, b, part) ? weight : 0;
+    return leaves;
 }
 
-uint64_t art_count_estimate(const struct art *art, firn_slice lower, firn_slice upper) {
+/* Subtrees, first in, first out. */
+struct queue {
+    struct part at[QUEUE_ROOM];
+    size_t begin, end; /* counted through: the place is the rest by QUEUE_ROOM */
+};
+
+static void enqueue(struct queue *q, struct part part) {
+    q->at[q->end++ % QUEUE_ROOM] = part;
+}
+
+/* Replaces the first subtree by its own, and returns how many leaves in the range it has beside
+ * them. */
+static uint64_t open_first(const struct art *art, const struct bounds *b, struct queue *q) {
+    struct part child, part = q->at[q->begin++ % QUEUE_ROOM];
+    uint64_t leaves = 0;
+    if (is_leaf(art, part.ref)) {
+        return leaf_in_range(art, b, part);
+    }
+    if (!enter(art, b, &part)) {
+        return 0;
+    }
+    const struct node *n = (const struct node *)(const void *)art_record(art, part.ref);
+    int place = NODE_BEFORE_ALL;
+    while (next_child(n, b, &part, &place, &child)) {
+        if (is_leaf(art, child.ref)) {
+            leaves += leaf_in_range(art, b, child);
+        } else {
+            enqueue(q, child);
+        }
+    }
+    return leaves;
+}
+
+/* Steps 1 and 2. *exact tells whether step 1 was enough. */
+static double count_range(const struct art *art, firn_slice lower, firn_slice upper, bool *exact) {
     struct bounds b = {lower, upper};
-    struct part queue[QUEUE_ROOM];
-    size_t begin = 0, end = 0;
-    uint64_t exact = 0;
     struct part root = {ref_load(&art->root), 0, lower.data != NULL, upper.data != NULL};
     if (root.ref == 0 ||
         (lower.data != NULL && upper.data != NULL && slice_compare(lower, upper) >= 0)) {
+        *exact = true;
         return 0;
     }
-    queue[end++] = root;
-    while (begin < end && end + node_room[NODE_256] <= QUEUE_ROOM) {
-        struct part part = queue[begin++];
-        if (is_leaf(art, part.ref)) {
-            exact += leaf_in_range(art, &b, part);
-        } else if (enter(art, &b, &part)) {
-            const struct node *n = (const struct node *)(const void *)art_record(art, part.ref);
-            int place = NODE_BEFORE_ALL;
-            while (next_child(n, &b, &part, &place, &queue[end])) {
-                end++;
-            }
-        }
+    struct queue q;
+    q.begin = q.end = 0;
+    enqueue(&q, root);
+    uint64_t leaves = 0;
+    for (int opened = 0; q.begin < q.end && opened < OPENED_MAX &&
+                         q.end - q.begin + node_room[NODE_256] <= QUEUE_ROOM;
+         opened++) {
+        leaves += open_first(art, &b, &q);
     }
-
     struct rand rand;
-    rand_init(&rand, exact + end);
-    double estimate = 0;
-    while (begin < end) {
-        estimate += probe(art, &b, queue[begin++], &rand);
+    rand_init(&rand, leaves + q.end);
+    *exact = q.begin == q.end;
+    double estimate = (double)leaves;
+    for (; q.begin < q.end; q.begin++) {
+        estimate += probe(art, &b, q.at[q.begin % QUEUE_ROOM], &rand);
     }
-    return exact + (uint64_t)(estimate + 0.5);
+    return estimate;
+}
+
+uint64_t art_count_estimate(const struct art *art, firn_slice lower, firn_slice upper) {
+    bool exact, ignored;
+    firn_slice none = firn_slice_make(NULL, 0);
+    double within = count_range(art, lower, upper, &exact);
+    if (!exact) {
+        double below = lower.data == NULL ? 0 : count_range(art, none, lower, &ignored);
+        double above = upper.data == NULL ? 0 : count_range(art, upper, none, &ignored);
+        double keys = (double)count_get(&art->counts.keys);
+        double sum = below + within + above;
+        within *= sum > keys / SCALE_MAX ? keys / sum : SCALE_MAX;
+    }
+    return (uint64_t)(within + 0.5);
 }
