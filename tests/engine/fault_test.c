@@ -19,6 +19,7 @@
 
 #define STEPS_UNDER_FAULT 8
 #define CUTS_AT_END 6
+#define COMPLAINTS_MAX 2 /* of one trial */
 
 static const char *const kind_names[] = {"EIO", "ENOSPC", "EMFILE", "short", "done, but EIO"};
 
@@ -82,7 +83,7 @@ struct trial {
     struct stingy memory;
     firn_allocator allocator;
     char name[128]; /* what is failing, for messages */
-    bool bad;
+    unsigned complaints;
 };
 
 static void complain(struct trial *t, const char *format, ...)
@@ -94,8 +95,9 @@ static void complain(struct trial *t, const char *format, ...) {
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    print_error("seed %llu, %s: %s\n", (unsigned long long)t->workload.seed, t->name, text);
-    t->bad = true;
+    if (t->complaints++ < COMPLAINTS_MAX) {
+        print_error("seed %llu, %s: %s\n", (unsigned long long)t->workload.seed, t->name, text);
+    }
 }
 
 static void begin(struct trial *t, const struct workload *w) {
@@ -213,6 +215,11 @@ static void check_end(struct trial *t) {
     check_content(t, t->env, h->commit_count, "after closing");
 }
 
+static uint64_t first_call(void) {
+    const char *text = getenv("FIRN_TEST_CALL");
+    return text != NULL ? strtoull(text, NULL, 0) : 1;
+}
+
 /* ---- Failing calls. ---- */
 
 /* Runs the workload with a fault at that call; false when the workload ended before it. */
@@ -241,14 +248,14 @@ static bool run_fault(const struct workload *w, uint64_t call, enum sim_fault_ki
     bool hit = sim_fault_hit(t.env) || h->errors > 0 || call <= sim_call_count(t.env);
     sim_set_fault(t.env, 0, kind, false);
     check_end(&t);
-    *bad += t.bad;
+    *bad += t.complaints > 0;
     end(&t);
     return hit;
 }
 
 static void fail_every_call(enum sim_fault_kind kind, bool persistent, unsigned stride_full) {
     struct workload w = reference;
-    uint64_t bad = 0, runs = 0, call = 1;
+    uint64_t bad = 0, runs = 0, call = first_call();
     w.seed = test_seed() + kind;
     double scale = test_scale();
     uint64_t stride = scale >= 1 ? stride_full : (uint64_t)(stride_full / scale);
@@ -259,7 +266,6 @@ static void fail_every_call(enum sim_fault_kind kind, bool persistent, unsigned 
     print_message("%s%s: %llu runs, %llu bad\n", kind_names[kind],
                   persistent ? " from some call on" : "", (unsigned long long)runs,
                   (unsigned long long)bad);
-    assert_true(runs > 5);
     assert_int_equal(bad, 0);
 }
 
@@ -323,7 +329,7 @@ static void a_quota_stops_writes_and_lifting_it_brings_them_back(void **state) {
         }
         sim_set_quota(t.env, 0);
         check_end(&t);
-        bad += t.bad;
+        bad += t.complaints > 0;
         end(&t);
     }
     print_message("%llu quotas, %llu bad\n", (unsigned long long)runs, (unsigned long long)bad);
@@ -344,7 +350,7 @@ static bool run_stingy(const struct workload *w, uint64_t from, uint64_t count, 
     t.memory.fail_to = 0;
     check_reading(&t);
     check_end(&t);
-    *bad += t.bad;
+    *bad += t.complaints > 0;
     end(&t);
     return hit;
 }
@@ -353,7 +359,7 @@ static void fail_every_allocation(uint64_t count) {
     struct workload w = reference;
     w.commits = 50;
     w.seed = test_seed() + 60;
-    uint64_t bad = 0, runs = 0, allocation = 1;
+    uint64_t bad = 0, runs = 0, allocation = first_call();
     /* Every one of the first opening; then ever fewer. */
     while (bad < 10 && run_stingy(&w, allocation, count, &bad)) {
         runs++;

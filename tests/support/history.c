@@ -291,7 +291,7 @@ static size_t find_hash(const uint64_t *prefix_hash, uint64_t hash, size_t least
 }
 
 size_t history_explain(struct history *h, uint64_t hash, size_t least, size_t most) {
-    if (h->prefix_hash != NULL) {
+    if (h->prefix_hash != NULL && h->prefix_commits == h->commit_count) {
         return find_hash(h->prefix_hash, hash, least, most);
     }
     uint64_t *hashes = malloc((h->op_count + 1) * sizeof *hashes);
@@ -306,8 +306,11 @@ size_t history_explain(struct history *h, uint64_t hash, size_t least, size_t mo
         found = find_hash(prefix_hash, hash, least, most);
     }
     free(hashes);
+    free(h->prefix_hash);
+    h->prefix_hash = NULL;
     if (h->unknown == 0) {
         h->prefix_hash = prefix_hash;
+        h->prefix_commits = h->commit_count;
     } else {
         free(prefix_hash);
     }

@@ -45,7 +45,8 @@ struct history {
     size_t op_count, op_capacity;
     struct ack *acks;
     size_t ack_count, ack_capacity;
-    uint64_t *prefix_hash; /* hash after so many commits; while all outcomes are known */
+    uint64_t *prefix_hash; /* hash after so many commits; NULL unless all outcomes are known */
+    size_t prefix_commits; /* how many there were when that was made */
     size_t unknown;        /* commits with that outcome */
     uint64_t errors;       /* calls that failed */
 };
