@@ -415,10 +415,14 @@ int firn_close(firn_db *db) {
     }
     mutex_lock(&db->mutex);
     rc = check_handles_locked(db);
+    mutex_unlock(&db->mutex);
     if (rc != FIRN_OK) {
-        mutex_unlock(&db->mutex);
         return rc;
     }
+    /* While jobs may still run. */
+    int settled = db->has_log && !db->options.read_only ? write_exclusive(db, log_settle, NULL)
+                                                        : FIRN_OK;
+    mutex_lock(&db->mutex);
     db->closing = true;
     atomic_store_explicit(&db->cancel, true, memory_order_relaxed);
     cond_broadcast(&db->background);
@@ -428,6 +432,7 @@ int firn_close(firn_db *db) {
     mutex_unlock(&db->mutex);
     if (!db->options.read_only) {
         rc = log_close(db);
+        rc = settled != FIRN_OK ? settled : rc;
         view_reclaim(db);
         obsolete_purge(db);
         int closed = manifest_close(db->manifest);

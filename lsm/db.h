@@ -161,7 +161,9 @@ int log_sync(firn_db *db);
 void log_retire_locked(firn_db *db) REQUIRES(&db->mutex);
 /* Closes old logs that are not needed any more. */
 void log_prune_locked(firn_db *db) REQUIRES(&db->mutex);
-/* Ends the session's log with a durable mark. */
+/* Before closing: flushes the memtables of logs that can no longer be synced. */
+int log_settle(firn_db *db, void *context);
+/* Makes what this session logged durable and ends its log with a durable mark. */
 int log_close(firn_db *db);
 
 /* ---- seal.c ---- */

@@ -175,7 +175,7 @@ static bool is_flushed(firn_db *db, uint64_t number) {
     return flushed;
 }
 
-int log_sync(firn_db *db) {
+static int sync_old(firn_db *db) {
     for (size_t i = 0; i < db->old_log_count; i++) {
         struct old_log *log = &db->old_logs[i];
         if (log->durable) {
@@ -188,14 +188,41 @@ int log_sync(firn_db *db) {
         }
         log->durable = true;
     }
-    count(&db->counters.log_syncs, 1);
-    return wal_writer_sync(db->wal);
+    return FIRN_OK;
+}
+
+int log_sync(firn_db *db) {
+    int rc = sync_old(db);
+    if (rc == FIRN_OK) {
+        count(&db->counters.log_syncs, 1);
+        rc = wal_writer_sync(db->wal);
+    }
+    return rc;
+}
+
+int log_settle(firn_db *db, void *context) {
+    (void)context;
+    if (db->wal != NULL && wal_writer_poisoned(db->wal)) {
+        mutex_lock(&db->mutex);
+        log_retire_locked(db);
+        mutex_unlock(&db->mutex);
+    }
+    return log_prepare_sync(db);
+}
+
+/* Whether this session wrote to logs that are not all durable. */
+static bool has_unsynced(const firn_db *db) {
+    bool any = db->wal != NULL && wal_writer_bytes(db->wal) > 0;
+    for (size_t i = 0; i < db->old_log_count; i++) {
+        any = any || (db->old_logs[i].writer != NULL && !db->old_logs[i].durable);
+    }
+    return any;
 }
 
 int log_close(firn_db *db) {
-    int rc = FIRN_OK;
+    int rc = has_unsynced(db) ? sync_old(db) : FIRN_OK;
     if (db->wal != NULL && wal_writer_bytes(db->wal) > 0) {
-        rc = wal_writer_poisoned(db->wal) ? FIRN_OK : log_sync(db);
+        rc = rc != FIRN_OK ? rc : log_sync(db);
         rc = rc != FIRN_OK ? rc : wal_writer_mark(db->wal);
     }
     if (db->wal != NULL) {
