@@ -7,7 +7,7 @@
  * weighed at once: for every number of one-byte codes the rest that still fits is known, and with
  * prefix sums of the counts so is what everything costs together. */
 
-#define ENTRY_BYTES 4.5            /* what a phrase takes in the section, about */
+#define ENTRY_BYTES 3.0            /* what a phrase takes in the section, about */
 #define REPLACED_BYTES 1.7         /* what its uses cost more when it is dropped, each */
 #define LEADS_LOST (END_MARKS + 1) /* at most, to ranges that do not fill their last lead byte */
 

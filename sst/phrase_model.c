@@ -56,7 +56,7 @@ static void count_uses(struct phrase_model *m, const struct label_sample *sample
     }
 }
 
-#define TRIE_NODE_BYTES 20 /* at most: an edge's slots and the phrase */
+#define TRIE_NODE_BYTES 36 /* at most: an edge's slots and the phrase */
 #define TRIE_NODES_PER_PHRASE 6
 #define PHRASES_MAX 62000 /* codes of two bytes there can be, and one-byte ones */
 
@@ -168,24 +168,22 @@ static struct step cheapest_step(const struct phrase_model *m, const uint8_t *te
         best = (struct step){pattern_id(m, p), (uint16_t)(pattern_code_size(p) + behind), p->size};
     }
     for (size_t j = i; j < size; j++) {
-        node = phrase_trie_step(t, node, text[j]);
-        if (node == 0) {
+        const struct phrase_edge *edge = phrase_trie_step(t, node, text[j]);
+        if (edge == NULL) {
             return best;
         }
-        uint32_t phrase = t->phrases[node];
-        if (phrase != PHRASE_NONE) {
-            uint32_t cost = m->costs.data[phrase] + (uint32_t)steps[j + 1].cost;
+        if (edge->phrase != PHRASE_NONE) {
+            uint32_t cost = m->costs.data[edge->phrase] + (uint32_t)steps[j + 1].cost;
             if (cost <= best.cost) {
-                best = (struct step){phrase, (uint16_t)cost, (uint8_t)(j + 1 - i)};
+                best = (struct step){edge->phrase, (uint16_t)cost, (uint8_t)(j + 1 - i)};
             }
         }
+        node = edge->to;
     }
-    node = end == END_NONE ? 0 : phrase_trie_step(t, node, SYMBOL_END + (uint32_t)end);
-    if (node != 0 && t->phrases[node] != PHRASE_NONE) {
-        uint32_t cost = m->costs.data[t->phrases[node]];
-        if (cost <= best.cost) {
-            best = (struct step){t->phrases[node], (uint16_t)cost, (uint8_t)(size - i)};
-        }
+    const struct phrase_edge *last =
+        end == END_NONE ? NULL : phrase_trie_step(t, node, SYMBOL_END + (uint32_t)end);
+    if (last != NULL && last->phrase != PHRASE_NONE && m->costs.data[last->phrase] <= best.cost) {
+        best = (struct step){last->phrase, m->costs.data[last->phrase], (uint8_t)(size - i)};
     }
     return best;
 }
