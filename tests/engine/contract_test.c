@@ -241,9 +241,9 @@ static void keys_may_be_prefixes_of_each_other_sixty_thousand_deep(void **state)
     f.options.memtable_entries = 0;
     close_db(&f);
     open_db(&f);
-    char *key = malloc(DEEPEST);
+    char *key = malloc(DEEPEST + 1);
     assert_non_null(key);
-    memset(key, 'k', DEEPEST);
+    memset(key, 'k', DEEPEST + 1);
     uint64_t keys = 0, count;
     for (unsigned size = 0; size <= DEEPEST; size += step, keys++) {
         assert_int_equal(
