@@ -75,6 +75,13 @@ int table_failed(const struct sst_table *t, int rc);
 /* Bytes of the file, in bounds: FIRN_CORRUPT when it ends before. */
 int table_read(struct sst_table *t, uint64_t offset, void *to, size_t size);
 
+/* Gives back what a section took; fine when it was not loaded. */
+void table_unload_section(struct sst_table *t, const struct section *s, enum mem_part part,
+                          struct loaded *l);
+static inline const struct section *table_index_section(const struct sst_table *t) {
+    return &t->footer.sections[t->footer.section_count - 1];
+}
+
 int table_load_index(struct sst_table *t);
 int table_load_segment(struct sst_table *t, struct table_segment *s);
 int table_load_filter(struct sst_table *t, struct table_filter *f);
