@@ -25,7 +25,7 @@ static bool must_stall_locked(const firn_db *db) {
            db->version->levels[0].count >= (size_t)db->options.level0_runs * LEVEL0_STALL_FACTOR;
 }
 
-static int stall_locked(firn_db *db) {
+static int stall_locked(firn_db *db) REQUIRES(&db->mutex) {
     if (db->compaction_set_aside && db->sealed_count < SEALED_MAX) {
         return FAIL(FIRN_REFUSED, "level 0 is full and merging stopped: %s", db->error.message);
     }

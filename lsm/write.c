@@ -213,7 +213,7 @@ static void slow_down(firn_db *db, size_t bytes) {
     }
 }
 
-static int lead(firn_db *db, struct writer *self) {
+static int lead(firn_db *db, struct writer *self) REQUIRES(&db->mutex) {
     int rc = error_check_write_locked(db);
     if (rc == FIRN_OK) {
         rc = seal_make_room_locked(db, false);
