@@ -414,6 +414,25 @@ typedef enum firn_format { FIRN_TEXT = 0, FIRN_JSON = 1 } firn_format;
 FIRN_API int firn_report(firn_db *db, firn_format format, char **text);
 FIRN_API void firn_free(void *memory);
 
+typedef struct firn_dump_options {
+    size_t struct_size; /* set by firn_dump_options_init() */
+    firn_format format; /* default FIRN_TEXT */
+    uint64_t page;      /* of a table: only this page, in full; default FIRN_DUMP_ALL_PAGES */
+    bool keys;          /* of a table: the keys of every page, too; default false */
+} firn_dump_options;
+
+#define FIRN_DUMP_ALL_PAGES UINT64_MAX
+
+FIRN_API void firn_dump_options_init(firn_dump_options *dump);
+
+/* Explains one file of a database, open or not: a table, log, manifest or CURRENT. Damaged files are
+ * told as far as they go, and where they are damaged. write is called with piece after piece of the
+ * text; a result other than 0 ends it with FIRN_CANCELLED. options (its env and allocator) and dump
+ * may be NULL. FIRN_CORRUPT when damage was told; FIRN_INVALID: not a file of firn, or no such page.
+ */
+FIRN_API int firn_dump(const char *path, const firn_options *options, const firn_dump_options *dump,
+                       int (*write)(void *context, const char *text, size_t size), void *context);
+
 /* ---- Environments --------------------------------------------------------------------------- */
 
 /* Files kept in memory, lost at destroy. Databases in it can be closed and opened again meanwhile.

@@ -5,7 +5,7 @@ _firn() {
     local options="--option --memory-budget --help"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "load put get delete scan count stats compact verify destroy help \
+        COMPREPLY=($(compgen -W "load put get delete scan count stats compact verify dump destroy help \
             --version" -- "$word"))
         return
     fi
@@ -15,10 +15,10 @@ _firn() {
         COMPREPLY=($(compgen -S = -W "$(firn help options 2>/dev/null |
             awk '/^  / { print $1 }')" -- "$word"))
         return ;;
-    --from | --to | --prefix | --limit | --memory-budget | --ack-fd)
+    --from | --to | --prefix | --limit | --memory-budget | --ack-fd | --page)
         return ;;
     help)
-        COMPREPLY=($(compgen -W "load put get delete scan count stats compact verify destroy \
+        COMPREPLY=($(compgen -W "load put get delete scan count stats compact verify dump destroy \
             options" -- "$word"))
         return ;;
     esac
@@ -28,6 +28,7 @@ _firn() {
     scan) options+=" $forms $range --reverse --limit --keys-only --values-hex --null" ;;
     count) options+=" $forms $range --estimate" ;;
     stats) options+=" --json --warm" ;;
+    dump) options+=" --page --keys --json" ;;
     esac
     case $word in
     -*) COMPREPLY=($(compgen -W "$options" -- "$word")) ;;

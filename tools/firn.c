@@ -10,8 +10,9 @@
 #include "tools/out.h"
 
 static const struct command *const commands[] = {
-    &command_load,  &command_put,   &command_get,     &command_delete, &command_scan,
-    &command_count, &command_stats, &command_compact, &command_verify, &command_destroy,
+    &command_load,   &command_put,   &command_get,     &command_delete,
+    &command_scan,   &command_count, &command_stats,   &command_compact,
+    &command_verify, &command_dump,  &command_destroy,
 };
 
 static const size_t command_count_all = sizeof(commands) / sizeof(commands[0]);
