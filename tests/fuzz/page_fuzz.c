@@ -1,0 +1,68 @@
+/* Parses a page of any bytes, of whole units as in a table, and reads all its entries and values.
+ */
+#include "sst/page.h"
+#include "tests/fuzz/fuzz_input.h"
+
+#define UNITS_MAX 4
+#define ENTRIES_MAX 3000
+
+static unsigned touch(firn_slice bytes) {
+    unsigned sum = 0;
+    for (size_t i = 0; i < bytes.size; i++) {
+        sum += slice_bytes(bytes)[i];
+    }
+    return sum;
+}
+
+static void read_value(const struct page *p, size_t put) {
+    firn_slice bytes;
+    struct value_ref ref;
+    int rc = value_area_at(&p->values, put, value_area_offset(&p->values, put), &bytes);
+    FUZZ_CHECK(rc == FIRN_OK || rc == FIRN_CORRUPT);
+    if (rc == FIRN_OK && p->values.apart != NULL && packed_bit(p->values.apart, put)) {
+        rc = value_ref_decode(bytes, &ref);
+        FUZZ_CHECK(rc == FIRN_OK || rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED);
+    } else if (rc == FIRN_OK) {
+        (void)touch(bytes);
+    }
+}
+
+static void read_entries(const struct page *p) {
+    size_t first = 0, puts = 0;
+    for (size_t e = 0; e < p->entries && e < ENTRIES_MAX; e++) {
+        first += page_entry_is_first(p, e);
+        FUZZ_CHECK(first == 0 || !page_entry_is_first(p, e) || page_first_entry(p, first - 1) == e);
+        FUZZ_CHECK(page_puts_before(p, e) == puts);
+        puts += page_entry_is_put(p, e);
+        (void)page_entry_seq(p, e);
+    }
+    for (size_t put = 0; put < p->puts && put < ENTRIES_MAX; put++) {
+        read_value(p, put);
+    }
+    FUZZ_CHECK(page_first_entry(p, p->keys) <= p->entries);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    size_t units = size / FORMAT_UNIT_BYTES + 1;
+    if (units > UNITS_MAX) {
+        return 0;
+    }
+    size_t page_bytes = units * FORMAT_UNIT_BYTES;
+    uint8_t *page = calloc(1, page_bytes);
+    FUZZ_CHECK(page != NULL);
+    if (size > 0) {
+        memcpy(page, data, size);
+    }
+    struct page p;
+    int rc = page_parse(page, page_bytes, &p);
+    FUZZ_CHECK(rc == FIRN_OK || rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED);
+    if (rc == FIRN_OK) {
+        FUZZ_CHECK(p.header_bytes + p.automaton.size + p.entries_bytes + p.values_bytes +
+                       p.padding_bytes ==
+                   page_bytes);
+        (void)touch(p.automaton);
+        read_entries(&p);
+    }
+    free(page);
+    return 0;
+}

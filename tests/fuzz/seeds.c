@@ -1,0 +1,200 @@
+/* Writes those inputs of the corpus that are made of real structures, so that they can be made anew
+ * when a format changes:  fuzz_seeds tests/fuzz/corpus
+ *
+ * Inputs made by hand or found by a fuzzer have other names and are not touched.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "bloom/bloom.h"
+#include "lsm/current.h"
+#include "sst/format.h"
+#include "tests/support/file_bytes.h"
+#include "tests/support/key_shapes.h"
+#include "tests/support/page_set.h"
+#include "tests/support/table_scene.h"
+
+#define CHECK(condition)                                                                           \
+    ((condition) ? (void)0                                                                         \
+                 : (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition), exit(1)))
+
+static const char *corpus;
+
+static void write_seed(const char *target, const char *name, firn_slice first, firn_slice rest) {
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%s/%s/seed-%s", corpus, target, name);
+    FILE *file = fopen(path, "wb");
+    CHECK(file != NULL);
+    CHECK(first.size == 0 || fwrite(first.data, 1, first.size, file) == first.size);
+    CHECK(rest.size == 0 || fwrite(rest.data, 1, rest.size, file) == rest.size);
+    CHECK(fclose(file) == 0);
+}
+
+/* ---- Tables, and the pages, footers and indexes in them ---- */
+
+static firn_slice footer_of(const uint8_t *file, size_t size) {
+    size_t footer = get_u32(file + size - FORMAT_TRAILER_BYTES);
+    return firn_slice_make(file + size - footer, footer);
+}
+
+static void write_parts(const char *name, const uint8_t *file, size_t size) {
+    struct alloc alloc = {.total = 0};
+    struct footer f;
+    firn_slice bytes = footer_of(file, size);
+    footer_init(&f, &alloc);
+    CHECK(footer_decode(bytes, size, &f) == FIRN_OK);
+    uint8_t lead[5] = {1};
+    put_u32(lead + 1, (uint32_t)(size - bytes.size));
+    write_seed("format", name, firn_slice_make(lead, sizeof lead), bytes);
+    for (size_t i = 0; i < f.section_count; i++) {
+        const struct section *s = &f.sections[i];
+        const uint8_t *body = file + s->offset;
+        if (s->kind == SECTION_PAGES) {
+            /* Padding is left out: the target adds it. */
+            size_t used = FORMAT_UNIT_BYTES - FORMAT_CHECKSUM_BYTES;
+            while (used > 0 && body[used - 1] == 0) {
+                used--;
+            }
+            write_seed("page", name, firn_slice_make(NULL, 0), firn_slice_make(body, used));
+        } else if (s->kind == SECTION_INDEX) {
+            write_seed("page_index", name, firn_slice_make(NULL, 0),
+                       firn_slice_make(body, (size_t)s->size));
+        }
+    }
+    footer_deinit(&f);
+}
+
+static void write_table(const struct scene_shape *shape, uint8_t flags, enum sst_effort effort) {
+    struct alloc alloc = {.total = 0};
+    struct sst_builder_options options;
+    struct table_meta meta;
+    struct scene scene;
+    struct rand r;
+    firn_env *env;
+    size_t size;
+    rand_init(&r, shape->keys);
+    scene_make(&scene, shape, &r);
+    scene_options(&options);
+    options.effort = effort;
+    options.value_inline_max = shape->apart_bytes_min > 0 ? shape->apart_bytes_min : 512;
+    CHECK(env_mem_create(&env) == FIRN_OK);
+    CHECK(scene_build(&scene, &alloc, env, "t", &options, &meta) == FIRN_OK);
+    uint8_t *bytes = file_bytes_get(env, "t", &size);
+    write_seed("table", shape->name, firn_slice_make(&flags, 1), firn_slice_make(bytes, size));
+    write_parts(shape->name, bytes, size);
+    free(bytes);
+    table_meta_deinit(&alloc, &meta);
+    scene_deinit(&scene);
+    env_destroy(env);
+}
+
+static void write_tables(void) {
+    static const struct scene_shape shapes[] = {
+        {"paths", 300, 0, 0, 0, 1, 0, true, 0},       {"versions", 60, 12, 0, 30, 4, 20, false, 0},
+        {"apart", 40, 20, 0, 400, 2, 10, false, 100}, {"fixed", 200, 0, 8, 8, 1, 0, true, 0},
+        {"one", 1, 5, 3, 3, 1, 0, false, 0},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        write_table(&shapes[i], (uint8_t)(1 + 2 * i),
+                    i % 2 == 0 ? SST_EFFORT_FULL : SST_EFFORT_FAST);
+    }
+}
+
+/* ---- Segments ---- */
+
+static void append_part(struct buf *out, firn_slice bytes) {
+    CHECK(bytes.size <= UINT16_MAX && buf_append_u16(out, (uint16_t)bytes.size) == FIRN_OK);
+    CHECK(buf_append_slice(out, bytes) == FIRN_OK);
+}
+
+static void write_segment(enum key_shape shape, size_t count) {
+    struct alloc alloc = {.total = 0};
+    struct page_set_options options = {SST_EFFORT_FULL, 3000, 1, (size_t)1 << 24};
+    struct page_set set;
+    struct key_set keys;
+    struct buf out;
+    struct rand r;
+    rand_init(&r, shape);
+    key_set_make(&keys, shape, count, &r);
+    CHECK(page_set_init(&set, &alloc, keys.keys, keys.count, &options) == FIRN_OK);
+    buf_init(&out, &alloc, MEM_OTHER);
+    append_part(&out, buf_slice(&set.phrases));
+    append_part(&out, buf_slice(&set.shared));
+    append_part(&out, page_set_automaton(&set, 0));
+    for (size_t i = 0; i < 3; i++) {
+        append_part(&out, keys.keys[keys.count * i / 3]);
+    }
+    write_seed("segment", key_shape_name(shape), firn_slice_make(NULL, 0), buf_slice(&out));
+    buf_deinit(&out);
+    page_set_deinit(&set);
+    key_set_free(&keys);
+}
+
+/* ---- Small things ---- */
+
+static void write_filter(void) {
+    struct alloc alloc = {.total = 0};
+    struct buf filter;
+    uint64_t hashes[20];
+    uint8_t lead = 0;
+    for (size_t i = 0; i < 20; i++) {
+        put_u64(&hashes[i], i * UINT64_C(0x9e3779b97f4a7c15));
+    }
+    buf_init(&filter, &alloc, MEM_FILTER);
+    CHECK(bloom_build(hashes, 20, 10, &filter) == FIRN_OK);
+    write_seed("bloom", "filter", firn_slice_make(&lead, 1), buf_slice(&filter));
+    lead = 41;
+    write_seed("bloom", "hashes", firn_slice_make(&lead, 1),
+               firn_slice_make(hashes, sizeof hashes));
+    buf_deinit(&filter);
+}
+
+static void write_current(void) {
+    static const uint8_t id[DATABASE_ID_BYTES] = "0123456789abcde";
+    char text[CURRENT_BYTES_MAX];
+    uint8_t lead = 0, changed[1 + 8 + DATABASE_ID_BYTES + 2] = {1, 12};
+    write_seed("current", "text", firn_slice_make(&lead, 1),
+               firn_slice_make(text, current_encode(12, id, text)));
+    memcpy(changed + 9, id, sizeof id);
+    changed[sizeof changed - 1] = 0x20;
+    write_seed("current", "changed", firn_slice_make(changed, sizeof changed),
+               firn_slice_make(NULL, 0));
+}
+
+/* Operations drawn at random; half of them writes. */
+static void write_operations(uint8_t option_set) {
+    uint8_t bytes[1500];
+    char name[32];
+    struct rand r;
+    rand_init(&r, option_set);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)rand_next(&r);
+    }
+    bytes[0] = option_set;
+    (void)snprintf(name, sizeof name, "options-%u", option_set);
+    write_seed("engine", name, firn_slice_make(NULL, 0), firn_slice_make(bytes, sizeof bytes));
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2) {
+        (void)fprintf(stderr, "usage: fuzz_seeds CORPUS_FOLDER\n");
+        return 1;
+    }
+    corpus = argv[1];
+    write_tables();
+    write_segment(KEYS_PATHS, 400);
+    write_segment(KEYS_FEW_BYTES, 100);
+    write_segment(KEYS_NUMBERS, 200);
+    write_segment(KEYS_UUIDS, 60);
+    write_filter();
+    write_current();
+    for (uint8_t i = 0; i < 6; i++) {
+        write_operations((uint8_t)(i * 2));
+    }
+    return 0;
+}

@@ -1,0 +1,80 @@
+/* Opens shared sections of any bytes and searches an automaton of any bytes with them.
+ *
+ *     input = phrases  shared  automaton  key*      each with a u16 length before it (fuzz_input.h)
+ *
+ * Hostile ones may hold keys in any order, so little can be asked of the answers; but a cursor
+ * counts ranks one by one.
+ */
+#include "sst/automaton.h"
+#include "tests/fuzz/fuzz_input.h"
+
+#define STEPS_MAX 300
+#define KEYS_MAX 8
+#define KEY_BYTES_MAX 1000 /* circles of shared entries are left once keys are long */
+
+static bool answered(int rc) {
+    FUZZ_CHECK(rc == FIRN_OK || rc == FIRN_NOT_FOUND || rc == FIRN_CORRUPT);
+    return rc == FIRN_OK;
+}
+
+static void find(const struct automaton_cursor *c, firn_slice key) {
+    uint32_t rank;
+    (void)answered(automaton_find(c->segment, c->automaton, key, &rank));
+}
+
+static void walk(struct automaton_cursor *c) {
+    bool ok = answered(automaton_cursor_first(c));
+    for (uint32_t i = 0; ok && c->valid && i < STEPS_MAX && c->key.size < KEY_BYTES_MAX; i++) {
+        FUZZ_CHECK(c->rank == i);
+        find(c, buf_slice(&c->key));
+        ok = answered(automaton_cursor_next(c));
+    }
+    ok = answered(automaton_cursor_last(c));
+    uint32_t last = c->rank;
+    for (uint32_t i = 0; ok && c->valid && i < STEPS_MAX && c->key.size < KEY_BYTES_MAX; i++) {
+        FUZZ_CHECK(c->rank == last - i);
+        ok = answered(automaton_cursor_prev(c));
+    }
+}
+
+static void jump(struct automaton_cursor *c, firn_slice key, uint32_t rank) {
+    find(c, key);
+    if (answered(automaton_cursor_seek(c, key)) && c->valid) {
+        (void)answered(automaton_cursor_next(c));
+    }
+    if (answered(automaton_cursor_seek(c, key)) && c->valid) {
+        (void)answered(automaton_cursor_prev(c));
+    }
+    if (answered(automaton_cursor_to_rank(c, rank)) && c->valid) {
+        FUZZ_CHECK(c->rank == rank);
+        (void)answered(automaton_cursor_next(c));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static struct alloc alloc;
+    struct reader r = reader_of(firn_slice_make(data, size));
+    firn_slice part[3];
+    for (int i = 0; i < 3; i++) {
+        firn_slice s = fuzz_take(&r);
+        part[i] = firn_slice_make(fuzz_copy(s), s.size);
+    }
+    struct segment *segment;
+    int rc = segment_open(&alloc, part[0], part[1], &segment);
+    if (answered(rc)) {
+        struct automaton_cursor c;
+        automaton_cursor_init(&c, &alloc);
+        automaton_cursor_open(&c, segment, part[2]);
+        walk(&c);
+        for (uint32_t i = 0; i < KEYS_MAX; i++) {
+            jump(&c, fuzz_take(&r), i * i * i);
+        }
+        automaton_cursor_deinit(&c);
+        segment_close(segment);
+    }
+    for (int i = 0; i < 3; i++) {
+        free((void *)(uintptr_t)part[i].data);
+    }
+    FUZZ_CHECK(atomic_load(&alloc.total) == 0);
+    return 0;
+}
