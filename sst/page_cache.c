@@ -53,7 +53,8 @@ struct page_frame {
 
 struct bucket {
     unsigned depth, count;
-    bool referenced; /* hit since the hand's last visit */
+    bool referenced;             /* hit since the hand's last visit */
+    uint32_t tags[BUCKET_SLOTS]; /* of the hashes of its frames: most misses touch no frame */
     struct page_frame *slots[BUCKET_SLOTS];
 };
 
@@ -134,6 +135,16 @@ static struct shard *shard_of(struct page_cache *c, uint64_t hash) {
     return &c->shards[(hash >> 58) & (c->shard_count - 1)];
 }
 
+/* Bits that neither the shard nor most directories use. */
+static uint32_t tag_of(uint64_t hash) {
+    return (uint32_t)(hash >> 26);
+}
+
+static void put_frame(struct bucket *b, struct page_frame *f) {
+    b->tags[b->count] = tag_of(f->hash);
+    b->slots[b->count++] = f;
+}
+
 static struct bucket *bucket_of(const struct shard *s, uint64_t hash) {
     return s->directory[hash & ((UINT64_C(1) << s->depth) - 1)];
 }
@@ -148,6 +159,9 @@ static struct page_frame *find_locked(struct shard *s, uint64_t table, uint64_t 
     REQUIRES(&s->mu) {
     struct bucket *b = bucket_of(s, hash);
     for (unsigned i = 0; i < b->count; i++) {
+        if (b->tags[i] != tag_of(hash)) {
+            continue;
+        }
         struct page_frame *f = b->slots[i];
         if (f->hash == hash && f->table == table && f->page == page) {
             f->stamp = ++s->clock;
@@ -226,16 +240,11 @@ static bool split_locked(struct page_cache *c, struct shard *s, uint64_t hash) R
     }
     uint64_t bit = UINT64_C(1) << low->depth++;
     high->referenced = low->referenced;
-    unsigned kept = 0;
+    low->count = 0;
     for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
         struct page_frame *f = low->slots[i];
-        if (f->hash & bit) {
-            high->slots[high->count++] = f;
-        } else {
-            low->slots[kept++] = f;
-        }
+        put_frame(f->hash & bit ? high : low, f);
     }
-    low->count = kept;
     size_t entries = (size_t)1 << s->depth;
     for (size_t i = (size_t)((hash & (bit - 1)) | bit); i < entries; i += 2 * bit) {
         s->directory[i] = high;
@@ -274,7 +283,9 @@ static struct page_frame **choose_victim(struct bucket *b) {
 static struct page_frame *take_out_locked(struct shard *s, struct bucket *b,
                                           struct page_frame **slot) REQUIRES(&s->mu) {
     struct page_frame *f = *slot;
-    *slot = b->slots[--b->count];
+    b->count--;
+    b->tags[slot - b->slots] = b->tags[b->count];
+    *slot = b->slots[b->count];
     add_locked(&s->frames, -1);
     add_locked(&s->unproven, f->proven ? 0 : -1);
     return f;
@@ -410,7 +421,7 @@ struct page_frame *page_cache_insert(struct page_cache *c, uint64_t table, uint6
         frame->stamp = ++s->clock;
         frame->cold = cold;
         page_frame_ref(frame);
-        b->slots[b->count++] = frame;
+        put_frame(b, frame);
         add_locked(&s->frames, 1);
         add_locked(&s->unproven, 1);
     }
