@@ -245,7 +245,7 @@ static void nothing_acknowledged_is_lost_at_any_cut(void **state) {
     (void)state;
     struct workload w = reference;
     w.seed = test_seed();
-    check_all_cuts(&w, 40000, 1000);
+    check_all_cuts(&w, 200000, 1000);
 }
 
 static void nothing_is_lost_under_any_policy(void **state) {
@@ -257,7 +257,7 @@ static void nothing_is_lost_under_any_policy(void **state) {
         w.seed = test_seed() + 1 + i;
         w.policy = policies[i];
         w.commits = 300;
-        check_all_cuts(&w, 4000, 300);
+        check_all_cuts(&w, 10000, 300);
     }
 }
 
@@ -269,7 +269,7 @@ static void buffered_writes_are_lost_from_the_end(void **state) {
     w.sync = 20;
     w.commits = 400;
     w.memtable_entries = 25;
-    check_all_cuts(&w, 8000, 300);
+    check_all_cuts(&w, 20000, 300);
 }
 
 /* ---- Cuts during recovery. ---- */

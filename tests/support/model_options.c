@@ -21,7 +21,7 @@ void model_options(unsigned i, firn_options *options) {
         {FIRN_POLICY_LAZY_LEVELED, 2, 1, 3, 50, 0, 1, 0, 4096, true, true, 10},
         {FIRN_POLICY_NONE, 10, 4, 1, 300, 0, 0, 0, 4096, true, true, 10},
         {FIRN_POLICY_LEVELED, 10, 4, 2, 0, 65536, 0, 65536, 16384, true, true, 32},
-        {FIRN_POLICY_LEVELED, 2, 1, 1, 1, 0, 7, 0, 65536, false, false, 10},
+        {FIRN_POLICY_LEVELED, 2, 1, 1, 5, 0, 7, 0, 65536, false, false, 10},
         {FIRN_POLICY_TIERED, 64, 1, 2, 500, 0, 0, 16384, 4096, false, false, 10},
         {FIRN_POLICY_LEVELED, 10, 4, 2, 0, 0, 0, 0, 4096, true, true, 10},
         {FIRN_POLICY_LAZY_LEVELED, 10, 64, 64, 1000, 0, 300, 0, 32768, true, true, 10},
