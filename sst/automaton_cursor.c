@@ -334,8 +334,7 @@ int automaton_cursor_to_rank(struct automaton_cursor *c, uint32_t rank) {
     return rc;
 }
 
-/* How the key's text from `from` to `to` stands to the sought key's there. 0: it is a part of it.
- */
+/* How the key's text in [from, to) stands to the sought key's; 0: it is part of it. */
 static int compare_label(const struct automaton_cursor *c, size_t from, size_t to, firn_slice key) {
     size_t n = to < key.size ? to - from : key.size - from;
     int order = memcmp(c->key.data + from, slice_bytes(key) + from, n);
@@ -348,7 +347,7 @@ static int take_child_first(struct automaton_cursor *c, uint32_t rank) {
     return rc == FIRN_OK && !c->valid ? descend_first(c) : rc;
 }
 
-/* Passes over children whose labels begin below byte; *rank becomes that of the first one left. */
+/* Passes over children whose labels begin below byte; *rank becomes that of the first left. */
 static int pass_below(struct automaton_cursor *c, uint8_t byte, uint32_t *rank) {
     const struct phrase_table *phrases = &c->segment->phrases;
     for (struct frame *f = top(c); f->next < f->children;) {

@@ -19,11 +19,12 @@
  *     header      u8: count of children * 4 + has extent * 2 + final
  *                 or 252 + those flags, u8: count of children - 1    final: a key ends at this node
  *     extent      number: bytes of the children, number: keys in the node
- *                 A small node is passed over child by child; one of NODE_SMALL bytes or more has
- * an extent, unless it is the last child of its parent: nothing is behind it. number      < 224:
- * u8;  < 8160: u8 224 + high, u8 low;  else u8 255, u32 phrase      u8 lead < one-byte codes: that
- * is the code;  else u8 lead, u8 low reference   by its lead byte, as the parameters of the shared
- * section tell, 1, 2 or 3 bytes
+ *     number      < 224: u8;  < 8160: u8 224 + high, u8 low;  else u8 255, u32
+ *     phrase      u8 lead < one-byte codes: that is the code;  else u8 lead, u8 low
+ *     reference   by its lead byte, as the parameters of the shared section tell: 1 to 3 bytes
+ *
+ * A small node is passed over code by code; one of NODE_SMALL bytes or more has an extent, unless
+ * it is the last child of its parent, behind which there is nothing to go to.
  *
  * The lead bytes of phrases are cut into ranges, one for each end mark, so that the lead byte alone
  * tells size and end mark of a code and an edge is passed over without touching the phrase table:

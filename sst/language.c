@@ -5,8 +5,8 @@
 #define ROUNDS 3
 #define REFERENCE_COST (2 * 8) /* eighths of a byte */
 #define EXTENT_COST 12         /* before an inline child; the last has none */
-#define ENTRY_OVERHEAD                                                                             \
-    (4 * 8) /* header, size and key count of a shared entry, its share of memory */
+/* Header, size and key count of a shared entry, and its share of memory. */
+#define ENTRY_OVERHEAD (4 * 8)
 #define SHARED_SIZE_MAX (4096 * 8)
 
 int language_table_init(struct language_table *t, struct alloc *alloc, size_t count_max) {

@@ -11,8 +11,8 @@
 #define TAIL_MAX 4   /* bytes behind a stretch, up to the end of the label, that belong to it */
 #define CANDIDATES_MAX 2048
 #define USES_MIN 64
-#define LETTERS_MIN                                                                                \
-    0.15 /* of the digits are a to f: else they are numbers, which phrases do well */
+/* a to f among the digits of a pattern: else they are numbers, which phrases do well. */
+#define LETTERS_MIN 0.15
 #define PHRASE_COST 0.65 /* bytes that phrases take for a byte of random digits, about */
 
 static bool is_digit(uint8_t c) {

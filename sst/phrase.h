@@ -22,9 +22,8 @@ struct phrase_lead {
     uint8_t pattern; /* 1 + which; 0: the text is that of the phrase */
 };
 
-#define PHRASE_PADDING                                                                             \
-    16 /* readable bytes behind every phrase's text, for copies of fixed size                      \
-        */
+/* Readable bytes behind every phrase's text, for copies of fixed size. */
+#define PHRASE_PADDING 16
 
 struct phrase_table {
     struct phrase_lead leads[256];

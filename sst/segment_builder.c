@@ -39,8 +39,7 @@ static enum end_mark small_mark(const struct spine_frame *node) {
     return node_mark(node->children, node->final, 0);
 }
 
-/* Finds or adds the language of a complete inner node; its children's ids lie at the end of `open`.
- */
+/* Finds or adds the language of a complete inner node, whose children's ids end `open`. */
 static int count_language(struct trainer *t, const struct spine_frame *node, uint32_t *id) {
     uint32_t *children = (uint32_t *)(void *)(t->open.data + node->mark[1]);
     size_t n = (t->open.size - node->mark[1]) / sizeof *children;

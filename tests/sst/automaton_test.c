@@ -291,6 +291,36 @@ static void pages_keep_to_their_room_and_fill_it(void **state) {
     }
 }
 
+static void a_cursor_turns_round_wherever_it_is(void **state) {
+    struct fixture *f = *state;
+    for (int shape = 0; shape < KEY_SHAPES; shape++) {
+        struct key_set keys;
+        struct page_set set;
+        struct automaton_cursor c;
+        key_set_make(&keys, (enum key_shape)shape, 250, &f->rand);
+        assert_int_equal(page_set_init(&set, &f->alloc, keys.keys, keys.count, &usual), FIRN_OK);
+        automaton_cursor_init(&c, &f->alloc);
+        for (size_t page = 0; page < set.page_count; page++) {
+            size_t count = page_set_span(&set, page)->count;
+            automaton_cursor_open(&c, set.segment, page_set_automaton(&set, page));
+            for (int walk = 0; walk < 4; walk++) {
+                size_t at = (size_t)rand_below(&f->rand, count);
+                assert_int_equal(automaton_cursor_to_rank(&c, (uint32_t)at), FIRN_OK);
+                for (int step = 0; step < 200 && at < count; step++) {
+                    bool forward = rand_below(&f->rand, 2) == 0;
+                    assert_int_equal(
+                        forward ? automaton_cursor_next(&c) : automaton_cursor_prev(&c), FIRN_OK);
+                    at += forward ? 1 : (size_t)-1; /* below the first: beyond the last */
+                    assert_at(&c, &set, page, at);
+                }
+            }
+        }
+        automaton_cursor_deinit(&c);
+        page_set_deinit(&set);
+        key_set_free(&keys);
+    }
+}
+
 /* ---- Extreme keys ---- */
 
 static void a_key_that_does_not_fit_gets_a_page_alone(void **state) {
@@ -519,6 +549,7 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(random_sets_of_all_shapes_answer_like_an_array, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_cursor_turns_round_wherever_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_keep_to_their_room_and_fill_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_key_that_does_not_fit_gets_a_page_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(

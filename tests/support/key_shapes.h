@@ -6,14 +6,14 @@
 #include "base/slice.h"
 
 enum key_shape {
-    KEYS_FEW_BYTES,   /* up to 6 bytes of 00, 01, ff: prefixes of each other, the empty key */
-    KEYS_ANY_BYTES,   /* up to 24 random bytes */
-    KEYS_PATHS,       /* components that repeat in many places */
-    KEYS_NUMBERS,     /* user:000123 with gaps */
-    KEYS_UUIDS,       /* random hex with dashes */
-    KEYS_LONG,        /* long shared prefixes, tails up to 700 bytes */
-    KEYS_WIDE,        /* all 256 bytes below many prefixes */
-    KEYS_DEEP,        /* each key a prefix of the next */
+    KEYS_FEW_BYTES, /* up to 6 bytes of 00, 01, ff: prefixes of each other, the empty key */
+    KEYS_ANY_BYTES, /* up to 24 random bytes */
+    KEYS_PATHS,     /* components that repeat in many places */
+    KEYS_NUMBERS,   /* user:000123 with gaps */
+    KEYS_UUIDS,     /* random hex with dashes */
+    KEYS_LONG,      /* long shared prefixes, tails up to 700 bytes */
+    KEYS_WIDE,      /* all 256 bytes below many prefixes */
+    KEYS_DEEP,      /* each key a prefix of the next */
     KEY_SHAPES
 };
 

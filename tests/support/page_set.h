@@ -1,4 +1,5 @@
-/* tests/support/page_set.h: a sorted set of keys, built into the pages of one segment and opened. */
+/* tests/support/page_set.h: a sorted set of keys, built into the pages of one segment and opened.
+ */
 #ifndef FIRN_TESTS_PAGE_SET_H
 #define FIRN_TESTS_PAGE_SET_H
 
