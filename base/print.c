@@ -102,11 +102,12 @@ static void trail(struct print *p) {
     }
 }
 
-static void put_escaped(struct print *p, const uint8_t *bytes, size_t size) {
+/* REQUIRES: in JSON, inside quotes. */
+static void put_escaped(struct print *p, const uint8_t *bytes, size_t size, bool quoted) {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < size; i++) {
         char c = (char)bytes[i];
-        if (bytes[i] < 0x20 || bytes[i] > 0x7e) {
+        if (bytes[i] < 0x20 || bytes[i] > 0x7e || (c == '"' && quoted && !is_json(p))) {
             char escape[] = {'\\', 'x', digits[bytes[i] >> 4], digits[bytes[i] & 15], '\0'};
             put_text(p, is_json(p) ? "\\" : "");
             put_text(p, escape);
@@ -119,10 +120,12 @@ static void put_escaped(struct print *p, const uint8_t *bytes, size_t size) {
     }
 }
 
-static void put_string(struct print *p, const void *bytes, size_t size) {
-    put_text(p, is_json(p) ? "\"" : "");
-    put_escaped(p, bytes, size);
-    put_text(p, is_json(p) ? "\"" : "");
+/* Words stand without quotes in text, as nothing has to tell where they end. */
+static void put_string(struct print *p, const void *bytes, size_t size, bool words) {
+    bool quoted = is_json(p) || !words;
+    put_text(p, quoted ? "\"" : "");
+    put_escaped(p, bytes, size, quoted);
+    put_text(p, quoted ? "\"" : "");
 }
 
 /* ---- The whole ---- */
@@ -223,13 +226,13 @@ void print_text(struct print *p, const char *name, const char *format, ...) {
     va_end(arguments);
     size_t size = length < 0 ? 0 : (size_t)length;
     lead(p, name);
-    put_string(p, text, size < sizeof text ? size : sizeof text - 1);
+    put_string(p, text, size < sizeof text ? size : sizeof text - 1, true);
     trail(p);
 }
 
 void print_bytes(struct print *p, const char *name, firn_slice bytes) {
     lead(p, name);
-    put_string(p, bytes.data, bytes.size);
+    put_string(p, bytes.data, bytes.size, false);
     trail(p);
 }
 
@@ -250,7 +253,6 @@ int print_damage(struct print *p, int rc) {
         return rc;
     }
     p->damages++;
-    const char *message = status_message();
-    print_bytes(p, is_json(p) ? "damage" : "DAMAGE:", firn_slice_make(message, strlen(message)));
+    print_text(p, is_json(p) ? "damage" : "DAMAGE:", "%s", status_message());
     return FIRN_OK;
 }

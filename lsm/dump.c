@@ -100,7 +100,7 @@ static int dump_file(struct alloc *alloc, firn_env *env, const char *path,
         [FILE_LOG] = "log",
         [FILE_TABLE] = "table",
     };
-    print_bytes(out, "path", firn_slice_make(path, strlen(path)));
+    print_text(out, "path", "%s", path);
     print_text(out, "is", "%s", names[kind]);
     const struct table_dump_options table = {dump->page, dump->keys};
     switch (kind) {
