@@ -179,8 +179,10 @@ static size_t find_block(const struct page_index *index, firn_slice key) {
     return low;
 }
 
+/* An empty slice may have no address, and C has no arithmetic on NULL. */
 static firn_slice slice_from(firn_slice s, size_t from) {
-    return firn_slice_make(slice_bytes(s) + from, s.size - from);
+    return s.size == from ? firn_slice_make(NULL, 0)
+                          : firn_slice_make(slice_bytes(s) + from, s.size - from);
 }
 
 size_t page_index_find(const struct page_index *index, firn_slice key) {

@@ -2,8 +2,8 @@
  *
  *     input = phrases  shared  automaton  key*      each with a u16 length before it (fuzz_input.h)
  *
- * Hostile ones may hold keys in any order, so little can be asked of the answers; but a cursor
- * counts ranks one by one.
+ * Hostile ones may hold keys in any order and lie about how many there are in a node, so little can
+ * be asked of the answers.
  */
 #include "sst/automaton.h"
 #include "tests/fuzz/fuzz_input.h"
@@ -30,9 +30,7 @@ static void walk(struct automaton_cursor *c) {
         ok = answered(automaton_cursor_next(c));
     }
     ok = answered(automaton_cursor_last(c));
-    uint32_t last = c->rank;
     for (uint32_t i = 0; ok && c->valid && i < STEPS_MAX && c->key.size < KEY_BYTES_MAX; i++) {
-        FUZZ_CHECK(c->rank == last - i);
         ok = answered(automaton_cursor_prev(c));
     }
 }
