@@ -31,6 +31,7 @@ void record_reader_close(struct record_reader *r) {
 
 /* Makes *bytes point to `size` bytes of the file at offset. REQUIRES: they lie within the file. */
 static int look_at(struct record_reader *r, uint64_t offset, size_t size, const uint8_t **bytes) {
+    *bytes = NULL;
     struct buf *w = &r->window;
     uint64_t end = r->window_offset + w->size;
     if (offset < r->window_offset || offset > end) {

@@ -1,0 +1,208 @@
+/* bench_measure: single figures that bench/figures prints.
+ *
+ *     bench_measure run COMMAND ARGUMENT...   runs it; then: peak memory in MiB, seconds
+ *     bench_measure check DB KEYS             KEYS is sorted. Looks up every key (its value must be
+ * the one value_make() makes), and a million absent ones bench_measure lines KEYS SEED prints the
+ * keys in random order, each with its value bench_measure memory KEYS               a database in
+ * memory of all these keys in random order, with 8-byte values, compacted: bytes an entry
+ *     bench_measure open DB                   opens and closes it 51 times: milliseconds, writes
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench/keys.h"
+#include "bench/machine.h"
+#include "lsm/firn.h"
+
+#define VALUE_BYTES 8
+#define ABSENT_COUNT 1000000
+#define OPENINGS 51
+
+static int fail(const char *what) {
+    fprintf(stderr, "bench_measure: %s: %s\n", what, firn_errmsg());
+    return 1;
+}
+
+static int run(char **command) {
+    uint64_t begun = clock_ns(CLOCK_MONOTONIC);
+    pid_t child = fork();
+    if (child == 0) {
+        execvp(command[0], command);
+        _exit(127);
+    }
+    int status;
+    struct rusage use;
+    if (child < 0 || wait4(child, &status, 0, &use) != child) {
+        return fail(command[0]);
+    }
+    printf("peak memory %ld MiB, %.1f s wall, %.1f s CPU\n", use.ru_maxrss / 1024,
+           (double)(clock_ns(CLOCK_MONOTONIC) - begun) / 1e9,
+           (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+               (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static int lines(const struct keys *keys, uint64_t seed) {
+    uint32_t *order = keys_shuffled(keys->count, seed);
+    if (order == NULL) {
+        return fail("no memory");
+    }
+    for (size_t i = 0; i < keys->count; i++) {
+        firn_slice key = keys_at(keys, order[i]);
+        uint8_t value[VALUE_BYTES];
+        value_make(key, 0, value, sizeof value);
+        printf("%.*s\t", (int)key.size, (const char *)key.data);
+        for (size_t j = 0; j < sizeof value; j++) {
+            printf("%02x", value[j]);
+        }
+        putchar('\n');
+    }
+    free(order);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* A key with one byte changed, which is in no key set. */
+static bool make_absent(const struct keys *keys, size_t i, uint8_t *key, size_t *size) {
+    firn_slice from = keys_at(keys, i);
+    memcpy(key, from.data, from.size);
+    *size = from.size;
+    if (from.size == 0) {
+        return false;
+    }
+    key[i % from.size] ^= 0x55;
+    return !keys_contain(keys, firn_slice_make(key, *size));
+}
+
+static int check_present(firn_db *db, const struct keys *keys) {
+    size_t wrong = 0;
+    for (size_t i = 0; i < keys->count; i++) {
+        firn_slice key = keys_at(keys, i);
+        firn_value value;
+        int rc = firn_get(db, NULL, key, &value);
+        if (rc < 0) {
+            return fail("get");
+        }
+        wrong += rc != FIRN_OK || value.size != VALUE_BYTES ||
+                 !value_is_of(key, firn_slice_make(value.data, value.size));
+        firn_value_release(&value);
+    }
+    printf("%zu keys looked up, %zu wrong or missing\n", keys->count, wrong);
+    return wrong == 0 ? 0 : 1;
+}
+
+static int check_absent(firn_db *db, const struct keys *keys) {
+    uint8_t *key = malloc(keys->longest + 1);
+    size_t asked = 0, found = 0, size;
+    for (size_t i = 0; key != NULL && asked < ABSENT_COUNT && i < 4 * (size_t)ABSENT_COUNT; i++) {
+        if (make_absent(keys, (i * 7919) % keys->count, key, &size)) {
+            int rc = firn_contains(db, NULL, firn_slice_make(key, size));
+            if (rc < 0) {
+                free(key);
+                return fail("contains");
+            }
+            asked++;
+            found += rc == FIRN_OK;
+        }
+    }
+    free(key);
+    printf("%zu absent keys asked for, %zu found\n", asked, found);
+    return asked > 0 && found == 0 ? 0 : 1;
+}
+
+static int check(const char *path, const struct keys *keys) {
+    firn_options options;
+    firn_options_init(&options);
+    options.read_only = true;
+    firn_db *db;
+    if (firn_open(path, &options, &db) != FIRN_OK) {
+        return fail(path);
+    }
+    int rc = check_present(db, keys);
+    rc = check_absent(db, keys) | rc;
+    return firn_close(db) == FIRN_OK ? rc : fail(path);
+}
+
+static int memory(const struct keys *keys) {
+    firn_options options;
+    firn_options_init(&options);
+    options.in_memory = true;
+    firn_db *db;
+    uint32_t *order = keys_shuffled(keys->count, 1);
+    if (order == NULL || firn_open("memory", &options, &db) != FIRN_OK) {
+        return fail("memory");
+    }
+    for (size_t i = 0; i < keys->count; i++) {
+        uint8_t value[VALUE_BYTES];
+        firn_slice key = keys_at(keys, order[i]);
+        value_make(key, 0, value, sizeof value);
+        if (firn_put(db, key, firn_slice_make(value, sizeof value), 0) != FIRN_OK) {
+            return fail("put");
+        }
+    }
+    free(order);
+    if (firn_compact(db, NULL, NULL, NULL) != FIRN_OK) {
+        return fail("compact");
+    }
+    uint64_t count;
+    if (firn_count(db, NULL, NULL, &count) != FIRN_OK || count != keys->count) {
+        return fail("count");
+    }
+    firn_memory m;
+    firn_get_memory(db, &m);
+    printf("%llu entries in memory, %.2f bytes each\n", (unsigned long long)count,
+           (double)m.total / (double)count);
+    return firn_close(db) == FIRN_OK ? 0 : 1;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int open_often(const char *path) {
+    double ms[OPENINGS];
+    unsigned long long tables = 0;
+    for (size_t i = 0; i < OPENINGS; i++) {
+        firn_db *db;
+        uint64_t begun = clock_ns(CLOCK_MONOTONIC);
+        if (firn_open(path, NULL, &db) != FIRN_OK) {
+            return fail(path);
+        }
+        ms[i] = (double)(clock_ns(CLOCK_MONOTONIC) - begun) / 1e6;
+        firn_stats stats;
+        firn_get_stats(db, &stats);
+        tables = stats.tables;
+        if (firn_close(db) != FIRN_OK) {
+            return fail(path);
+        }
+    }
+    qsort(ms, OPENINGS, sizeof ms[0], compare_doubles);
+    printf("%llu tables, opened in %.3f ms (median of %d; least %.3f, most %.3f)\n", tables,
+           ms[OPENINGS / 2], OPENINGS, ms[0], ms[OPENINGS - 1]);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    struct keys keys;
+    if (argc >= 3 && strcmp(argv[1], "run") == 0) {
+        return run(argv + 2);
+    }
+    if (argc == 3 && strcmp(argv[1], "open") == 0) {
+        return open_often(argv[2]);
+    }
+    if (argc == 3 && strcmp(argv[1], "memory") == 0) {
+        return keys_load(argv[2], 0, &keys) ? memory(&keys) : 1;
+    }
+    if (argc == 4 && strcmp(argv[1], "lines") == 0) {
+        return keys_load(argv[2], 0, &keys) ? lines(&keys, strtoull(argv[3], NULL, 10)) : 1;
+    }
+    if (argc == 4 && strcmp(argv[1], "check") == 0) {
+        return keys_load(argv[3], 0, &keys) ? check(argv[2], &keys) : 1;
+    }
+    fprintf(stderr, "usage: bench_measure run|check|lines|memory|open ARGUMENT...\n");
+    return 2;
+}
