@@ -95,7 +95,7 @@ static int dump_key(struct print *out, const struct page *p, size_t rank, firn_s
 }
 
 int page_dump_keys(struct print *out, const struct page *p, struct automaton_cursor *cursor) {
-    print_list(out, "keys");
+    print_list(out, "contents");
     int rc = automaton_cursor_first(cursor);
     size_t rank = 0;
     for (; rc == FIRN_OK && cursor->valid && rank < p->keys; rank++) {
