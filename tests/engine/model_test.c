@@ -14,7 +14,7 @@
 /* Long keys cost a hundred times as much as others. */
 static uint64_t operations(unsigned keys, uint64_t count) {
     const char *text = getenv("FIRN_TEST_OPS");
-    count = keys == MODEL_KEYS_LONG ? count / 6 : count;
+    count = keys == MODEL_KEYS_LONG ? count / 20 : count;
     return text != NULL ? strtoull(text, NULL, 0) : test_scaled(count, count / 20);
 }
 
