@@ -37,6 +37,12 @@ static int append_counts(struct page_index_builder *b, uint64_t units, uint64_t 
     return rc == FIRN_OK ? append_number(&b->entries, entries) : rc;
 }
 
+/* An empty slice may have no address, and C has no arithmetic on NULL. */
+static firn_slice slice_from(firn_slice s, size_t from) {
+    return s.size == from ? firn_slice_make(NULL, 0)
+                          : firn_slice_make(slice_bytes(s) + from, s.size - from);
+}
+
 static int append_separator(struct page_index_builder *b, firn_slice separator) {
     size_t shared = 0;
     int rc = FIRN_OK;
@@ -46,8 +52,7 @@ static int append_separator(struct page_index_builder *b, firn_slice separator) 
         shared = slice_common_prefix(buf_slice(&b->separator), separator);
         rc = buf_append_varint(&b->blocks, shared);
     }
-    firn_slice rest = firn_slice_make(slice_bytes(separator) + shared, separator.size - shared);
-    return rc == FIRN_OK ? buf_append_prefixed(&b->blocks, rest) : rc;
+    return rc == FIRN_OK ? buf_append_prefixed(&b->blocks, slice_from(separator, shared)) : rc;
 }
 
 int page_index_builder_add(struct page_index_builder *b, firn_slice separator, uint64_t units,
@@ -177,12 +182,6 @@ static size_t find_block(const struct page_index *index, firn_slice key) {
         }
     }
     return low;
-}
-
-/* An empty slice may have no address, and C has no arithmetic on NULL. */
-static firn_slice slice_from(firn_slice s, size_t from) {
-    return s.size == from ? firn_slice_make(NULL, 0)
-                          : firn_slice_make(slice_bytes(s) + from, s.size - from);
 }
 
 size_t page_index_find(const struct page_index *index, firn_slice key) {
