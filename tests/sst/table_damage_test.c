@@ -22,7 +22,7 @@ struct fixture {
     struct scene scene;
     struct table_meta meta;
     uint8_t *bytes; /* of the intact file */
-    size_t size;
+    size_t size, footer_size;
     uint8_t *value; /* room for the largest */
 };
 
@@ -44,6 +44,7 @@ static void set_up(struct fixture *f) {
     options.value_inline_max = 100;
     assert_int_equal(scene_build(&f->scene, &f->alloc, f->env, PATH, &options, &f->meta), FIRN_OK);
     f->bytes = file_bytes_get(f->env, PATH, &f->size);
+    f->footer_size = get_u32(f->bytes + f->size - FORMAT_TRAILER_BYTES);
     f->value = malloc(VALUE_BYTES_MAX);
     assert_non_null(f->value);
 }
@@ -207,12 +208,10 @@ static void another_table_under_this_name_is_refused(void **state) {
 
 /* Puts right every checksum that covers the byte at `at`. */
 static void seal_again(struct fixture *f, size_t at) {
-    size_t size;
     struct footer footer;
     footer_init(&footer, &f->alloc);
     uint8_t *trailer = f->bytes + f->size - FORMAT_TRAILER_BYTES;
-    size = get_u32(trailer);
-    size_t offset = f->size - size;
+    size_t size = f->footer_size, offset = f->size - size;
     if (at >= offset) {
         put_u64(trailer + 8, format_checksum(f->meta.id, offset, f->bytes + offset, size - 16));
         f->meta.digest = get_u64(trailer + 8);
