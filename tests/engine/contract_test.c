@@ -532,12 +532,6 @@ static int use_parents_handle(struct fixture *f) {
            (firn_close(f->db) == FIRN_INVALID ? 0 : 32);
 }
 
-static int open_in_child(struct fixture *f) {
-    firn_db *db;
-    int rc = firn_open(FOLDER, &f->options, &db);
-    return rc == FIRN_BUSY ? 0 : 1;
-}
-
 static void after_fork_the_child_cannot_use_the_handle(void **state) {
     (void)state;
     struct fixture f = setup_files();
@@ -548,10 +542,27 @@ static void after_fork_the_child_cannot_use_the_handle(void **state) {
     teardown(&f);
 }
 
+/* The other process is made first, while this one has no threads. */
 static void another_process_finds_it_busy(void **state) {
     (void)state;
+    int go[2], status;
+    char byte = 0;
+    (void)firn_destroy(FOLDER, NULL);
+    assert_int_equal(pipe(go), 0);
+    (void)fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        firn_db *db;
+        _exit(read(go[0], &byte, 1) == 1 && firn_open(FOLDER, NULL, &db) == FIRN_BUSY ? 0 : 1);
+    }
     struct fixture f = setup_files();
-    assert_int_equal(in_child(open_in_child, &f), 0);
+    assert_int_equal(write(go[1], &byte, 1), 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    (void)close(go[0]);
+    (void)close(go[1]);
     firn_db *second; /* and the child's end has not freed the lock */
     assert_int_equal(firn_open(FOLDER, &f.options, &second), FIRN_BUSY);
     teardown(&f);
