@@ -78,7 +78,7 @@ static inline const uint8_t *skip_child(const struct segment *s, const uint8_t *
             if (p == NULL) {
                 return NULL;
             }
-            leaves += s->shared.keys[entry];
+            leaves += shared_table_keys(&s->shared, entry);
         } else if (lead->end == END_NODE) {
             uint32_t children = 0, flags = 0, bytes, inside;
             p = take_header(p, end, &children, &flags);

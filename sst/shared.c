@@ -189,6 +189,46 @@ void shared_table_deinit(struct shared_table *t) {
     memset(t, 0, sizeof *t);
 }
 
+uint32_t shared_table_many_keys(const struct shared_table *t, uint32_t entry) {
+    uint32_t low = 0, high = t->many_count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (t->many[2 * middle] <= entry) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return t->many[2 * low + 1];
+}
+
+/* Walks the entries' sizes and key counts; fills the table in, once it has its memory. *total:
+ * bytes of all entries; *many: how many have many keys. Returns the byte behind, NULL: damaged. */
+static const uint8_t *read_counts(struct shared_table *t, const uint8_t *p, const uint8_t *end,
+                                  uint64_t *total, uint32_t *many) {
+    *total = 0;
+    *many = 0;
+    for (uint32_t i = 0; i < t->count; i++) {
+        uint32_t size = 0, keys = 0;
+        p = take_number(p, end, &size);
+        p = p == NULL ? NULL : take_number(p, end, &keys);
+        if (p == NULL || *total + size > (size_t)(end - p)) {
+            return NULL;
+        }
+        if (t->offsets != NULL) {
+            t->offsets[i] = (uint32_t)*total;
+            t->keys[i] = (uint8_t)(keys < SHARED_KEYS_MANY ? keys : SHARED_KEYS_MANY);
+            if (keys >= SHARED_KEYS_MANY) {
+                t->many[2 * *many] = i;
+                t->many[2 * *many + 1] = keys;
+            }
+        }
+        *many += keys >= SHARED_KEYS_MANY;
+        *total += size;
+    }
+    return *total == (uint64_t)(end - p) ? p : NULL;
+}
+
 int shared_table_init(struct shared_table *t, struct alloc *alloc, firn_slice section) {
     memset(t, 0, sizeof *t);
     t->alloc = alloc;
@@ -201,36 +241,27 @@ int shared_table_init(struct shared_table *t, struct alloc *alloc, firn_slice se
         return FAIL(FIRN_CORRUPT, "shared section: impossible size %zu", section.size);
     }
     const uint8_t *p = t->bytes, *end = p + section.size;
+    uint64_t total;
+    uint32_t many;
     t->count = get_u32(p);
     t->code = (struct reference_code){p[4], p[5]};
     if (t->count > (section.size - SHARED_SECTION_HEADER) / 2 || p[4] + p[5] > 256) {
         return FAIL(FIRN_CORRUPT, "shared section: %u entries, %u + %u lead bytes in %zu bytes",
                     t->count, p[4], p[5], section.size);
     }
-    t->offsets = alloc_get(alloc, MEM_SHARED, (2 * (size_t)t->count + 1) * sizeof *t->offsets);
+    if (read_counts(t, p + SHARED_SECTION_HEADER, end, &total, &many) == NULL) {
+        return FAIL(FIRN_CORRUPT, "shared section: %u entries do not fill %zu bytes", t->count,
+                    section.size);
+    }
+    size_t words = (size_t)t->count + 1 + 2 * (size_t)many;
+    t->offsets = alloc_get(alloc, MEM_SHARED, words * sizeof *t->offsets + t->count);
     if (t->offsets == NULL) {
         return FAIL(FIRN_NOMEM, "no memory for %u shared sub-automata", t->count);
     }
-    t->keys = t->offsets + t->count + 1;
-    p += SHARED_SECTION_HEADER;
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < t->count; i++) {
-        uint32_t size = 0;
-        t->offsets[i] = (uint32_t)total;
-        p = take_number(p, end, &size);
-        p = p == NULL ? NULL : take_number(p, end, &t->keys[i]);
-        total += size;
-        if (p == NULL || total > section.size) {
-            shared_table_deinit(t);
-            return FAIL(FIRN_CORRUPT, "shared section: entry %u passes its end", i);
-        }
-    }
-    if (total != (uint64_t)(end - p)) {
-        shared_table_deinit(t);
-        return FAIL(FIRN_CORRUPT, "shared section: %llu bytes of entries, %llu expected",
-                    (unsigned long long)(end - p), (unsigned long long)total);
-    }
+    t->many_count = many;
+    t->many = t->offsets + t->count + 1;
+    t->keys = (uint8_t *)(t->offsets + words);
+    t->bytes = read_counts(t, p + SHARED_SECTION_HEADER, end, &total, &many);
     t->offsets[t->count] = (uint32_t)total;
-    t->bytes = p;
     return FIRN_OK;
 }

@@ -45,10 +45,14 @@ int shared_model_write(const struct shared_model *m, struct buf *out);
 
 /* ---- Reading ---- */
 
+#define SHARED_KEYS_MANY 255
+
 struct shared_table {
     const uint8_t *bytes; /* of the entries, one after another */
     uint32_t *offsets;    /* by entry; one more for the end */
-    uint32_t *keys;       /* by entry */
+    uint8_t *keys;        /* by entry; SHARED_KEYS_MANY: `many` tells */
+    uint32_t *many;       /* pairs of entry and keys, by entry, of those with many keys */
+    uint32_t many_count;
     uint32_t count;
     struct reference_code code;
     struct alloc *alloc;
@@ -59,7 +63,17 @@ int shared_table_init(struct shared_table *t, struct alloc *alloc, firn_slice se
 void shared_table_deinit(struct shared_table *t);
 
 static inline size_t shared_table_memory(const struct shared_table *t) {
-    return t->offsets == NULL ? 0 : (2 * (size_t)t->count + 1) * sizeof *t->offsets;
+    return t->offsets == NULL ? 0
+                              : ((size_t)t->count + 1 + 2 * (size_t)t->many_count) * 4 + t->count;
+}
+
+/* For shared_table_keys(). */
+uint32_t shared_table_many_keys(const struct shared_table *t, uint32_t entry);
+
+/* How many keys an entry has. REQUIRES: entry < t->count. */
+static inline uint32_t shared_table_keys(const struct shared_table *t, uint32_t entry) {
+    uint32_t keys = t->keys[entry];
+    return keys != SHARED_KEYS_MANY ? keys : shared_table_many_keys(t, entry);
 }
 
 #endif
