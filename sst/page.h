@@ -28,7 +28,6 @@
 enum page_form { PAGE_AUTOMATON = 1 };
 enum page_flag { PAGE_VERSIONS = 1, PAGE_TOMBSTONES = 2, PAGE_SEQUENCES = 4, PAGE_VALUES = 8 };
 #define PAGE_FLAGS_KNOWN 15
-#define PAGE_HEADER_BYTES_MAX (2 + 5 * VARINT_BYTES_MAX + 1)
 
 struct page {
     firn_slice automaton;

@@ -208,12 +208,11 @@ static int verify_filter(struct verify *v, size_t page, firn_slice key) {
     return rc;
 }
 
-static int verify_key(struct verify *v, const struct table_segment *s, const struct page *p,
-                      size_t page, size_t rank) {
+static int verify_key(struct verify *v, struct table_segment *s, const struct page *p, size_t page,
+                      size_t rank) {
     firn_slice key = buf_slice(&v->cursor.key);
     uint32_t found_rank = 0;
-    int rc = automaton_find(table_segment_opened((struct table_segment *)(uintptr_t)s),
-                            p->automaton, key, &found_rank);
+    int rc = automaton_find(table_segment_opened(s), p->automaton, key, &found_rank);
     if (rc == FIRN_NOT_FOUND || (rc == FIRN_OK && found_rank != rank) || v->cursor.rank != rank) {
         return FAIL(FIRN_CORRUPT, "key %zu of page %zu has ranks %u and %u", rank, page, found_rank,
                     v->cursor.rank);
