@@ -196,8 +196,11 @@ static int by_gain(const void *a, const void *b) {
 int pattern_set_train(struct pattern_set *set, struct alloc *alloc,
                       const struct label_sample *sample) {
     size_t bytes = CANDIDATES_MAX * sizeof(struct candidate);
-    struct candidate *all = alloc_get_zeroed(alloc, MEM_BUILDER, bytes);
     set->count = 0;
+    if (sample->bytes.size < USES_MIN * DIGITS_MIN) {
+        return FIRN_OK; /* too little for any: a small table is written fast */
+    }
+    struct candidate *all = alloc_get_zeroed(alloc, MEM_BUILDER, bytes);
     if (all == NULL) {
         return FAIL(FIRN_NOMEM, "no memory to look for patterns");
     }

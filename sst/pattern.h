@@ -35,7 +35,7 @@ struct pattern_set {
     uint32_t count;
 };
 
-/* Finds the patterns worth a lead byte each. Takes about 400 KiB meanwhile. FIRN_NOMEM. */
+/* Finds the patterns worth a lead byte each. Takes about 250 KiB meanwhile. FIRN_NOMEM. */
 int pattern_set_train(struct pattern_set *set, struct alloc *alloc,
                       const struct label_sample *sample);
 
