@@ -12,8 +12,8 @@
 
 #include "base/env_mem.h"
 #include "base/rand.h"
-#include "lsm/firn.h"
 #include "lsm/wal.h"
+#include "sst/format.h"
 #include "tests/support/fault_env.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/seed.h"
@@ -379,6 +379,35 @@ static void any_flipped_bit_and_any_length_is_told(void **state) {
     try_damages(golden("current-v1.txt", "db/CURRENT"));
 }
 
+/* Makes the checksum of golden table bytes [begin, end) right, which stands at `end`. */
+static void seal(struct file *f, size_t begin, size_t end) {
+    put_u64(f->bytes + end, format_checksum(f->bytes + 16, begin, f->bytes + begin, end - begin));
+}
+
+/* Checksums that hold do not make bytes true: each byte in turn takes a few other values, and is
+ * sealed, in the page, the phrases and the index. */
+static void bytes_that_lie_are_told(void **state) {
+    (void)state;
+    struct file f = golden("table-v1.sst", "db/000001.sst");
+    const struct { size_t begin, end; } sealed[] = {{4096, 8184}, {8192, 8257}, {8401, 8431}};
+    static const uint8_t lies[] = {0x01, 0x80, 0xff};
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t at = sealed[i].begin; at < sealed[i].end && at < 4096 + 200 + i * 8192; at++) {
+            for (size_t k = 0; k < sizeof lies; k++) {
+                f.bytes[at] ^= lies[k];
+                seal(&f, sealed[i].begin, sealed[i].end);
+                file_bytes_set(memory, f.path, f.bytes, f.size);
+                check_damaged(&f, "with a lie", at, true);
+                f.bytes[at] ^= lies[k];
+            }
+        }
+        seal(&f, sealed[i].begin, sealed[i].end);
+    }
+    file_bytes_set(memory, f.path, f.bytes, f.size);
+    assert_int_equal(dump_plainly(f.path), FIRN_OK);
+    free(f.bytes);
+}
+
 static void random_bytes_are_told(void **state) {
     (void)state;
     struct rand r;
@@ -498,6 +527,7 @@ int main(void) {
         cmocka_unit_test(files_are_known_under_other_names),
         cmocka_unit_test(what_is_not_ours_is_refused_without_a_word),
         cmocka_unit_test(any_flipped_bit_and_any_length_is_told),
+        cmocka_unit_test(bytes_that_lie_are_told),
         cmocka_unit_test(random_bytes_are_told),
         cmocka_unit_test(a_receiver_ends_a_dump),
         cmocka_unit_test(failed_reads_are_failures),

@@ -3,7 +3,7 @@
 # docs/examples, built with the flags that pkg-config tells and with find_package() of CMake, each with
 # libfirn.so and with libfirn.a; and from Python, which loads it. What a machine lacks is said, and the
 # test then counts as skipped, though all else was tried.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/../tools/lib.sh"
 build=${FIRN_BUILD:?the build folder}
 examples=${FIRN_SOURCE:?the folder of the sources}/docs/examples
 cc=${CC:-cc}
