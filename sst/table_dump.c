@@ -224,6 +224,18 @@ static int load_segment(struct dump *d, const struct section *pages) {
                          : rc;
 }
 
+/* Members that tell what the pages of a segment share. */
+static int dump_shared(struct dump *d, const struct section *pages) {
+    int rc = load_segment(d, pages);
+    if (rc == FIRN_OK) {
+        print_number(d->out, "phrases", d->segment->phrases.count);
+        print_number(d->out, "patterns", d->segment->phrases.pattern_count);
+        print_number(d->out, "shared_automata", d->segment->shared.count);
+        print_number(d->out, "resident_bytes", segment_memory(d->segment));
+    }
+    return print_damage(d->out, rc);
+}
+
 /* ---- Pages ---- */
 
 /* The page in d->page, which stands at offset. */
@@ -303,7 +315,7 @@ static void dump_gap(struct dump *d, uint64_t begin, uint64_t end) {
 static int search_pages(struct dump *d, uint64_t begin, uint64_t end) {
     int rc = FIRN_OK;
     uint64_t gap = begin;
-    while (rc == FIRN_OK && end - begin >= FORMAT_UNIT_BYTES) {
+    while (rc == FIRN_OK && d->out->rc == FIRN_OK && end - begin >= FORMAT_UNIT_BYTES) {
         rc = find_page(d, begin, end);
         if (rc == FIRN_NOT_FOUND) {
             begin += FORMAT_UNIT_BYTES;
@@ -326,9 +338,10 @@ static int dump_pages(struct dump *d, const struct section *pages, uint64_t page
     print_list(d->out, "pages");
     int rc = FIRN_OK;
     if (d->has_index) {
-        for (uint64_t page = pages->first_page; rc == FIRN_OK && page < page_end; page++) {
+        /* out->rc: nobody listens any more. */
+        for (uint64_t page = pages->first_page;
+             rc == FIRN_OK && d->out->rc == FIRN_OK && page < page_end; page++) {
             rc = dump_page(d, pages, page);
-            rc = rc == FIRN_OK ? d->out->rc : rc; /* nobody listens any more */
         }
     } else {
         rc = search_pages(d, pages->offset, pages->offset + pages->size);
@@ -359,14 +372,7 @@ static int dump_segment(struct dump *d, const struct section *pages, uint64_t pa
     print_row(d->out, "segment");
     print_number(d->out, "first_page", pages->first_page);
     print_number(d->out, "page_count", page_end - pages->first_page);
-    int rc = load_segment(d, pages);
-    if (rc == FIRN_OK) {
-        print_number(d->out, "phrases", d->segment->phrases.count);
-        print_number(d->out, "patterns", d->segment->phrases.pattern_count);
-        print_number(d->out, "shared_automata", d->segment->shared.count);
-        print_number(d->out, "resident_bytes", segment_memory(d->segment));
-    }
-    rc = print_damage(d->out, rc);
+    int rc = dump_shared(d, pages);
     rc = rc == FIRN_OK ? dump_pages(d, pages, page_end) : rc;
     print_end(d->out);
     return rc;
@@ -394,14 +400,21 @@ static int dump_one_page(struct dump *d) {
     while ((next = next_pages(d, s, &page_end)) != NULL && page >= page_end) {
         s = next;
     }
+    print_block(d->out, "segment");
+    int rc = dump_shared(d, s);
+    print_end(d->out);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
     print_block(d->out, "page");
     print_number(d->out, "number", page);
-    int rc = print_damage(d->out, load_segment(d, s));
-    if (rc == FIRN_OK && d->has_index) {
+    if (d->has_index) {
         rc = read_page(d, s, page, &offset);
         print_number(d->out, "offset", offset);
         rc = rc == FIRN_OK ? dump_page_bytes(d, offset, true) : rc;
         rc = print_damage(d->out, rc);
+    } else {
+        print_text(d->out, "note", "the index is damaged: nothing tells where this page is");
     }
     print_end(d->out);
     return rc;
