@@ -265,6 +265,7 @@ static int verify_keys(struct verify *v, struct table_segment *s, const struct p
 
 /* ---- Pages ---- */
 
+/* Keys first: without versions nothing else bounds how many entries a page may claim to have. */
 static int verify_page(struct verify *v, struct table_segment *s, size_t page) {
     uint64_t offset;
     size_t size;
@@ -278,8 +279,8 @@ static int verify_page(struct verify *v, struct table_segment *s, size_t page) {
         (rc = check_zeros(offset + size - FORMAT_CHECKSUM_BYTES - p.padding_bytes,
                           bytes + size - FORMAT_CHECKSUM_BYTES - p.padding_bytes,
                           p.padding_bytes)) != FIRN_OK ||
-        (rc = verify_entries(v, s, &p)) != FIRN_OK ||
-        (rc = verify_keys(v, s, &p, page)) != FIRN_OK) {
+        (rc = verify_keys(v, s, &p, page)) != FIRN_OK ||
+        (rc = verify_entries(v, s, &p)) != FIRN_OK) {
         return rc;
     }
     v->sum.parts += get_u64(bytes + size - FORMAT_CHECKSUM_BYTES);

@@ -11,7 +11,7 @@
 #include "tests/support/oracle.h"
 
 #define OPERATIONS_MAX 500
-#define SLOW_MAX 24 /* flushes, compactions, reopenings */
+#define SLOW_MAX 12 /* flushes, compactions, reopenings */
 #define BATCH_MAX 8
 #define WALK_MAX 20
 #define KEY_BYTES_MAX 400

@@ -168,7 +168,7 @@ static void write_current(void) {
 
 /* Operations drawn at random; half of them writes. */
 static void write_operations(uint8_t option_set) {
-    uint8_t bytes[1500];
+    uint8_t bytes[600];
     char name[32];
     struct rand r;
     rand_init(&r, option_set);
