@@ -67,6 +67,10 @@ struct engine {
     firn_slice (*key)(struct engine_iter *iter);
     firn_slice (*value)(struct engine_iter *iter);
 
+    /* Writes what only memory and the log hold to a table; NULL: opening has done that already, or
+     * there is no such thing. */
+    int (*flush)(struct engine_db *db);
+
     /* Waits for background work that is due, as far as the engine can tell; NULL: it cannot. The
      * driver waits until the process is idle in any case. */
     int (*wait)(struct engine_db *db);

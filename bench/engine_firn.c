@@ -197,6 +197,10 @@ static int firn_wait(struct engine_db *db) {
     return firn_wait_idle(db->db) == FIRN_OK ? 0 : failed("firn_wait_idle");
 }
 
+static int firn_engine_flush(struct engine_db *db) {
+    return firn_flush(db->db) == FIRN_OK ? 0 : failed("firn_flush");
+}
+
 static int firn_engine_compact(struct engine_db *db) {
     return firn_compact(db->db, NULL, NULL, NULL) == FIRN_OK ? 0 : failed("firn_compact");
 }
@@ -225,6 +229,7 @@ const struct engine engine = {
     .prev = firn_engine_prev,
     .key = firn_engine_key,
     .value = firn_engine_value,
+    .flush = firn_engine_flush,
     .wait = firn_wait,
     .compact = firn_engine_compact,
 };

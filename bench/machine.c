@@ -85,12 +85,11 @@ bool machine_drop_cached(const char *dir) {
 }
 
 #define IDLE_STEP_US 10000
-#define IDLE_STEPS 15      /* in a row */
 #define IDLE_CPU_NS 300000 /* of a step: 3 % */
 
-uint64_t machine_wait_idle(void) {
+uint64_t machine_wait_idle(int steps) {
     uint64_t active = clock_ns(CLOCK_MONOTONIC), cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-    for (int quiet = 0; quiet < IDLE_STEPS; quiet++) {
+    for (int quiet = 0; quiet < steps; quiet++) {
         usleep(IDLE_STEP_US);
         uint64_t now = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
         if (now - cpu > IDLE_CPU_NS) {

@@ -33,7 +33,8 @@ uint64_t machine_disk_bytes(const char *dir);
  * mapped. */
 bool machine_drop_cached(const char *dir);
 
-/* Waits until the process hardly uses CPU any more. Returns the time at which it last did. */
-uint64_t machine_wait_idle(void);
+/* Waits until the process has hardly used CPU for so many steps of 10 ms. Returns the time at which
+ * it last did. */
+uint64_t machine_wait_idle(int steps);
 
 #endif

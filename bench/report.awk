@@ -1,5 +1,6 @@
 # bench/report.awk: medians of results.tsv as Markdown tables. Files: about, results.tsv.
-# Variable: against, an engine (or ENGINE/SETTING) to which ratios are given.
+# Variables: against, an engine (or ENGINE/SETTING) to which ratios are given; data, a folder for
+# tables to be plotted; base_name, what the plots' names begin with.
 
 function fields(    i, at) {
     delete f
@@ -84,6 +85,9 @@ BEGIN { FS = "\t" }
     } else if (w !~ /^(fill|compact|open)/) {
         w = w phase[f["set"], f["round"], engine]
     }
+    if (w ~ /\+settle/ && w !~ /^(fill|overwrite|delete)/) {
+        next
+    }
     set = f["set"]
     remember("sets", 0, set)
     remember("engines" set, 0, engine)
@@ -148,6 +152,9 @@ function table(set, title, what, how,    i, j, w, m, line, b, cell, any) {
     for (j = 1; j <= counts["work" set]; j++) {
         w = names["work" set, j]
         b = base(set, w, what)
+        if (w ~ /^(open|compact$)/) {
+            continue
+        }
         line = "| " w " |"
         any = 0
         for (i = 1; i <= counts["engines" set]; i++) {
@@ -230,7 +237,78 @@ function other(set,    mib) {
     print ""
 }
 
+# What a reader wants to know first.
+function in_short(set) {
+    print head(set, set_text[set])
+    row(set, "puts a second", "fillrandom", "ops", "%.0f k", 1000)
+    row(set, "puts a second, until background work is done", "fillrandom+settle", "ops", "%.0f k", 1000)
+    row(set, "gets a second, warm", "readrandom", "ops", "%.0f k", 1000)
+    row(set, "gets a second, warm, compacted", "readrandom compacted", "ops", "%.0f k", 1000)
+    row(set, "gets of absent keys a second", "readmissing compacted", "ops", "%.0f k", 1000)
+    row(set, "keys a second in a full scan, compacted", "readseq compacted", "ops", "%.2f M", 1000000)
+    row(set, "CPU µs a put, background work included", "fillrandom+settle", "process", "%.2f", 1)
+    row(set, "CPU µs a get, compacted", "readrandom compacted", "process", "%.2f", 1)
+    row(set, "bytes an entry on disk, compacted", "compact", "disk", "%.1f", 1)
+    row(set, "memory of reading, MiB", "readrandom compacted", "rss", "%.0f", 1048576)
+    print ""
+}
+
+# Ratios of CPU a operation as a file for plot.gp.
+function plot_cost(set,    i, j, w, file, b, m, line, any) {
+    file = data "/" set ".dat"
+    print "# CPU per operation as a multiple of that of " against ": " set_text[set] >file
+    line = "workload"
+    for (i = 1; i <= counts["engines" set]; i++) {
+        line = line " " names["engines" set, i]
+    }
+    print line >file
+    for (j = 1; j <= counts["work" set]; j++) {
+        w = names["work" set, j]
+        b = base(set, w, "process")
+        if (b == "" || b + 0 == 0 || w ~ /^(open|compact$)/) {
+            continue
+        }
+        line = w
+        gsub(/ /, "_", line)
+        for (i = 1; i <= counts["engines" set]; i++) {
+            m = median(set SUBSEP names["engines" set, i] SUBSEP w SUBSEP "process")
+            line = line " " (m == "" || m <= 0 ? "?" : m / b)
+        }
+        print line >file
+    }
+    close(file)
+    print "![" set ": CPU per operation](" prefix "-" set ".svg)\n"
+}
+
+# Engines of the first set; one row for each set.
+function plot_space(    i, s, file, m, line) {
+    file = data "/space.dat"
+    print "# bytes per entry on disk, compacted" >file
+    line = "set"
+    for (i = 1; i <= counts["engines" names["sets", 1]]; i++) {
+        line = line " " names["engines" names["sets", 1], i]
+    }
+    print line >file
+    for (s = 1; s <= counts["sets"]; s++) {
+        line = names["sets", s]
+        for (i = 1; i <= counts["engines" names["sets", 1]]; i++) {
+            m = median(names["sets", s] SUBSEP names["engines" names["sets", 1], i] SUBSEP "compact" SUBSEP "disk")
+            line = line " " (m == "" ? "?" : m)
+        }
+        print line >file
+    }
+    close(file)
+    print "![bytes per entry on disk](" prefix "-space.svg)\n"
+}
+
 END {
+    prefix = base_name
+    print "## In short\n"
+    for (s = 1; s <= counts["sets"]; s++) {
+        in_short(names["sets", s])
+    }
+    plot_space()
+    print "## All of it\n"
     print "### Machine and settings\n"
     for (i = 1; i <= counts["about"]; i++) {
         print "- " names["about", i] ": " (names["about", i] == "command" ? "`" about["command"] "`" : about[names["about", i]])
@@ -245,6 +323,7 @@ END {
         table(set, "operations a second", "ops", "rate")
         print "CPU of the whole process, background work included, and the ratio to " against ".\n"
         table(set, "CPU µs per operation", "process", "cost")
+        plot_cost(set)
         percentiles(set)
         other(set)
         for (i = 1; i <= counts["engines" set]; i++) {
