@@ -80,11 +80,12 @@ static void lead(struct print *p, const char *name) {
         put_text(p, name);
         put_text(p, "\": ");
     } else if (in_row(p)) {
-        if (!p->line_open) { /* a list was in between */
+        if (p->line_open) {
+            put_text(p, "  ");
+        } else { /* a list was in between */
             p->line_open = true;
             indent(p);
         }
-        put_text(p, "  ");
         put_name(p, name, 0);
         put_text(p, " ");
     } else {
