@@ -95,7 +95,8 @@ int log_begin(firn_db *db) {
     return rc;
 }
 
-/* A log from before this session: its bytes may still be in the system's cache only. */
+/* A log from before this session: its bytes, and its name, may still be in the system's cache only.
+ */
 static int sync_recovered(firn_db *db, const struct old_log *log) {
     char path[PATH_BYTES_MAX];
     file_path(db->path, FILE_LOG, log->number, path);
@@ -105,6 +106,7 @@ static int sync_recovered(firn_db *db, const struct old_log *log) {
         return rc;
     }
     rc = env_sync(file);
+    rc = rc != FIRN_OK ? rc : env_sync_dir(db->env, db->path);
     int closed = env_close(file);
     return rc != FIRN_OK ? rc : closed;
 }
@@ -210,17 +212,8 @@ int log_settle(firn_db *db, void *context) {
     return log_prepare_sync(db);
 }
 
-/* Whether this session wrote to logs that are not all durable. */
-static bool has_unsynced(const firn_db *db) {
-    bool any = db->wal != NULL && wal_writer_bytes(db->wal) > 0;
-    for (size_t i = 0; i < db->old_log_count; i++) {
-        any = any || (db->old_logs[i].writer != NULL && !db->old_logs[i].durable);
-    }
-    return any;
-}
-
 int log_close(firn_db *db) {
-    int rc = has_unsynced(db) ? sync_old(db) : FIRN_OK;
+    int rc = sync_old(db);
     if (db->wal != NULL && wal_writer_bytes(db->wal) > 0) {
         rc = rc != FIRN_OK ? rc : log_sync(db);
         rc = rc != FIRN_OK ? rc : wal_writer_mark(db->wal);

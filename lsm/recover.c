@@ -20,7 +20,9 @@
 struct live_log {
     struct wal_reader *reader; /* NULL: a listed log that is missing or void */
     uint64_t number;
-    uint64_t listed; /* bytes that count; UINT64_MAX: all */
+    uint64_t listed;   /* bytes that count; UINT64_MAX: all */
+    bool ends_durable; /* its last record is a mark over all before it */
+    bool proves_sync;  /* a mark in it proves that it and what its header lists were durable */
 };
 
 struct recovery {
@@ -226,10 +228,12 @@ static int replay_batch(struct recovery *r, const struct live_log *log,
     return rc == FIRN_NOT_FOUND ? FIRN_OK : rc;
 }
 
-static int replay_log(struct recovery *r, const struct live_log *log) {
+static int replay_log(struct recovery *r, struct live_log *log) {
     struct record record;
     int rc;
     while ((rc = wal_reader_next(log->reader, &record)) == FIRN_OK) {
+        log->ends_durable = record.kind == RECORD_MARK && record.durable == record.offset;
+        log->proves_sync = log->proves_sync || record.durable > 0;
         if (record.kind == RECORD_BATCH) {
             rc = replay_batch(r, log, &record);
         } else if (record.kind != RECORD_MARK && record.kind != RECORD_LOG_HEADER) {
@@ -282,8 +286,11 @@ static int replay_logs(struct recovery *r) {
                 return rc;
             }
             offset = wal_reader_offset(log->reader);
-            db->old_logs[db->old_log_count++] =
-                (struct old_log){.number = log->number, .bytes = offset};
+            db->old_logs[db->old_log_count++] = (struct old_log){
+                .number = log->number, .bytes = offset, .durable = log->ends_durable};
+            for (size_t j = 0; log->proves_sync && j + 1 < db->old_log_count; j++) {
+                db->old_logs[j].durable = true;
+            }
             db->live_logs[db->live_log_count++] = log->number;
         }
         if (i + 1 < r->log_count && offset < log->listed) {
