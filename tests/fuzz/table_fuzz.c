@@ -158,12 +158,22 @@ static void search(struct table_run *run, struct iter *it, const struct sample *
     }
 }
 
+/* Every byte of a sound table is in exactly one section. */
+static void add_sizes(struct table_run *run) {
+    firn_sizes s = {.struct_size = sizeof s};
+    FUZZ_CHECK(sst_table_add_sizes(run->table, &s) == FIRN_OK);
+    uint64_t sum = s.headers + s.automata + s.entries + s.values + s.value_pages + s.page_padding +
+                   s.phrases + s.shared_automata + s.filters + s.index + s.footers;
+    FUZZ_CHECK(!run->sound || sum == s.file_bytes);
+}
+
 static void exercise(struct table_run *run, bool cold) {
     struct sst_iter_options options = {.cold = cold};
     struct iter *it;
     if (sst_table_meta(run->table)->entries <= ENTRIES_MAX) {
         run->sound = !refused(sst_table_verify(run->table, NULL, NULL));
     }
+    add_sizes(run);
     if (refused(sst_table_iter_create(run->table, &options, &it))) {
         FUZZ_CHECK(!run->sound);
         return;
@@ -239,6 +249,10 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t size_max, unsi
     rand_init(&r, seed);
     if (size < 2 || rand_below(&r, 16) == 0) {
         return LLVMFuzzerMutate(data, size, size_max);
+    }
+    if (rand_below(&r, 32) == 0) {
+        data[0] = (uint8_t)rand_below(&r, 16);
+        return size;
     }
     size_t near_end = size < 400 ? size : 400;
     size_t at = rand_below(&r, 3) == 0 ? size - 1 - (size_t)rand_below(&r, near_end)
