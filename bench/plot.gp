@@ -1,6 +1,6 @@
 # bench/plot.gp: one table of report.awk as clustered bars. Variables: data, svg, title_text.
 # The first row names the engines, the first column what the bars are about; "?" is missing.
-set terminal svg size 1000, 420 font "sans-serif,12" background "white"
+set terminal svg size 1000, 460 font "sans-serif,12" background "white"
 set output svg
 set title title_text noenhanced
 set datafile missing "?"
@@ -10,7 +10,8 @@ set style fill solid 0.85 border -1
 set boxwidth 0.9
 set grid ytics
 set key outside right noenhanced
-set xtics rotate by -30 noenhanced
+set xtics rotate by 60 right noenhanced
+set bmargin 10
 if (title_text[1:5] ne "bytes") { set logscale y; set arrow from graph 0, first 1 to graph 1, first 1 nohead lw 2 }
 set yrange [*:*]
 stats data using 2 skip 1 nooutput
