@@ -380,6 +380,57 @@ static void a_while_without_memory_loses_nothing(void **state) {
     fail_every_allocation(40);
 }
 
+/* ---- Cases that were wrong once. ---- */
+
+static firn_db *open_simulated(firn_env *env) {
+    firn_options options;
+    firn_db *db;
+    firn_options_init(&options);
+    options.env = env;
+    assert_int_equal(firn_open(HISTORY_FOLDER, &options, &db), FIRN_OK);
+    return db;
+}
+
+static void resuming_with_an_empty_memtable_takes_writes_again(void **state) {
+    (void)state;
+    for (uint64_t nth = 1; nth < 8; nth++) { /* one of them is the sync of the new log */
+        firn_env *env;
+        assert_int_equal(env_sim_create(nth, &env), FIRN_OK);
+        history_watch(env, "resuming with an empty memtable");
+        firn_db *db = open_simulated(env);
+        sim_set_fault(env, sim_call_count(env) + nth, SIM_FAULT_EIO, false);
+        int rc = firn_put(db, FIRN_STR("a"), FIRN_STR("1"), FIRN_SYNC);
+        sim_set_fault(env, 0, SIM_FAULT_EIO, false);
+        if (rc != FIRN_OK) {
+            assert_int_equal(firn_resume(db), FIRN_OK);
+        }
+        assert_int_equal(firn_put(db, FIRN_STR("b"), FIRN_STR("2"), FIRN_SYNC), FIRN_OK);
+        assert_int_equal(firn_close(db), FIRN_OK);
+        env_destroy(env);
+    }
+}
+
+static void closing_makes_durable_what_an_earlier_session_could_not(void **state) {
+    (void)state;
+    firn_env *env, *image;
+    assert_int_equal(env_sim_create(1, &env), FIRN_OK);
+    firn_db *db = open_simulated(env);
+    assert_int_equal(firn_put(db, FIRN_STR("a"), FIRN_STR("1"), 0), FIRN_OK);
+    sim_set_fault(env, sim_call_count(env) + 1, SIM_FAULT_EIO, true);
+    assert_int_not_equal(firn_close(db), FIRN_OK);
+    sim_set_fault(env, 0, SIM_FAULT_EIO, false);
+    db = open_simulated(env);
+    assert_int_equal(firn_contains(db, NULL, FIRN_STR("a")), FIRN_OK);
+    assert_int_equal(firn_close(db), FIRN_OK);
+    struct sim_cut cut = {.change = sim_change_count(env) + 1, .tail = SIM_TAIL_SYNCED};
+    assert_int_equal(sim_disk_at(env, &cut, &image), FIRN_OK);
+    db = open_simulated(image);
+    assert_int_equal(firn_contains(db, NULL, FIRN_STR("a")), FIRN_OK);
+    assert_int_equal(firn_close(db), FIRN_OK);
+    env_destroy(image);
+    env_destroy(env);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_input_output_error_loses_nothing),
@@ -393,6 +444,8 @@ int main(void) {
         cmocka_unit_test(a_quota_stops_writes_and_lifting_it_brings_them_back),
         cmocka_unit_test(one_failed_allocation_loses_nothing),
         cmocka_unit_test(a_while_without_memory_loses_nothing),
+        cmocka_unit_test(resuming_with_an_empty_memtable_takes_writes_again),
+        cmocka_unit_test(closing_makes_durable_what_an_earlier_session_could_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
