@@ -10,7 +10,7 @@ function fields(    i, at) {
     }
 }
 
-function remember(list, count, name) { # in order of appearance
+function remember(list, unused, name) { # in order of appearance
     if (!((list, name) in known)) {
         known[list, name] = 1
         names[list, ++counts[list]] = name
@@ -90,6 +90,7 @@ BEGIN { FS = "\t" }
     }
     set = f["set"]
     remember("sets", 0, set)
+    remember("everyone", 0, engine)
     remember("engines" set, 0, engine)
     remember("work" set, 0, w)
     set_text[set] = f["keys"] ", " f["count"] " keys of " sprintf("%.1f", f["key_bytes"] / f["count"]) \
@@ -280,19 +281,19 @@ function plot_cost(set,    i, j, w, file, b, m, line, any) {
     print "![" set ": CPU per operation](" prefix "-" set ".svg)\n"
 }
 
-# Engines of the first set; one row for each set.
+# One row for each set.
 function plot_space(    i, s, file, m, line) {
     file = data "/space.dat"
     print "# bytes per entry on disk, compacted" >file
     line = "set"
-    for (i = 1; i <= counts["engines" names["sets", 1]]; i++) {
-        line = line " " names["engines" names["sets", 1], i]
+    for (i = 1; i <= counts["everyone"]; i++) {
+        line = line " " names["everyone", i]
     }
     print line >file
     for (s = 1; s <= counts["sets"]; s++) {
         line = names["sets", s]
-        for (i = 1; i <= counts["engines" names["sets", 1]]; i++) {
-            m = median(names["sets", s] SUBSEP names["engines" names["sets", 1], i] SUBSEP "compact" SUBSEP "disk")
+        for (i = 1; i <= counts["everyone"]; i++) {
+            m = median(names["sets", s] SUBSEP names["everyone", i] SUBSEP "compact" SUBSEP "disk")
             line = line " " (m == "" ? "?" : m)
         }
         print line >file
