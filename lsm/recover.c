@@ -20,9 +20,9 @@
 struct live_log {
     struct wal_reader *reader; /* NULL: a listed log that is missing or void */
     uint64_t number;
-    uint64_t listed;   /* bytes that count; UINT64_MAX: all */
-    bool ends_durable; /* its last record is a mark over all before it */
-    bool proves_sync;  /* a mark in it proves that it and what its header lists were durable */
+    uint64_t listed;  /* bytes that count; UINT64_MAX: all */
+    uint64_t durable; /* where its last record, a mark over all before it, begins; 0: another */
+    bool proves_sync; /* a mark in it proves that it and what its header lists were durable */
 };
 
 struct recovery {
@@ -232,7 +232,8 @@ static int replay_log(struct recovery *r, struct live_log *log) {
     struct record record;
     int rc;
     while ((rc = wal_reader_next(log->reader, &record)) == FIRN_OK) {
-        log->ends_durable = record.kind == RECORD_MARK && record.durable == record.offset;
+        bool covered = record.kind == RECORD_MARK && record.durable == record.offset;
+        log->durable = covered ? record.offset : 0;
         log->proves_sync = log->proves_sync || record.durable > 0;
         if (record.kind == RECORD_BATCH) {
             rc = replay_batch(r, log, &record);
@@ -286,8 +287,12 @@ static int replay_logs(struct recovery *r) {
                 return rc;
             }
             offset = wal_reader_offset(log->reader);
-            db->old_logs[db->old_log_count++] = (struct old_log){
-                .number = log->number, .bytes = offset, .durable = log->ends_durable};
+            /* A last mark proves what is before it, but may itself not be durable: it does not
+             * count. */
+            db->old_logs[db->old_log_count++] =
+                (struct old_log){.number = log->number,
+                                 .bytes = log->durable > 0 ? log->durable : offset,
+                                 .durable = log->durable > 0};
             for (size_t j = 0; log->proves_sync && j + 1 < db->old_log_count; j++) {
                 db->old_logs[j].durable = true;
             }
