@@ -36,8 +36,8 @@ for setting in $("$driver" --list | sed -n 's/^setting //p'); do
     done
     run readrandom "$keys" --setting "$setting" --value-bytes 100 --cold
     run readrandom "$keys" --setting "$setting" --value-bytes 100 --resident
-    if "$driver" --dir "$work/db" --keys "$keys" --workload kill --setting "$setting" \
-        --value-bytes 100 --reads 2000 >/dev/null 2>&1; then
+    if ("$driver" --dir "$work/db" --keys "$keys" --workload kill --setting "$setting" \
+        --value-bytes 100 --reads 2000 || exit 1) >/dev/null 2>&1; then
         echo "kill: is alive" >&2
         exit 1
     fi

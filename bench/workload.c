@@ -356,13 +356,12 @@ static int do_step(struct worker *w, enum step step, size_t i, size_t entries) {
  * read: blocks are short. */
 static bool mixed(struct worker *w, const struct mix *mix) {
     enum step steps[BLOCK_OPS];
-    size_t entries[BLOCK_OPS], starts[BLOCK_OPS], total = 0, most;
+    size_t entries[BLOCK_OPS], starts[BLOCK_OPS], most;
     most = mix->percent[STEP_SCAN] > 0 ? COPIES_MAX / 100 : BLOCK_OPS;
     worker_clear(w);
     for (size_t i = 0; w->next < w->end && i < most; i++, w->next++) {
         steps[i] = draw_step(w, mix);
         entries[i] = steps[i] == STEP_SCAN ? 1 + (size_t)rand_below(&w->rand, 100) : 1;
-        total += entries[i];
         if (steps[i] == STEP_INSERT) {
             add_inserted(w, w->inserted++, 0);
         } else if (mix->latest) {
