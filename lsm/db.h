@@ -76,6 +76,7 @@ struct firn_db {
     /* Serializes version changes; held over the manifest's I/O. */
     struct mutex manifest_mutex;
     struct manifest *manifest; /* guarded by manifest_mutex */
+    bool manifest_durable;     /* likewise: what was recovered of it is synced */
 
     struct mutex mutex;
     /* Guarded by mutex. */

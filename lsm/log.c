@@ -68,15 +68,40 @@ static int log_begin_locked(firn_db *db, struct wal_header *header) REQUIRES(&db
     return FIRN_OK;
 }
 
+/* The manifest that was recovered, and CURRENT's name for it, may be known to the system's cache
+ * only when an earlier session ended badly. The header of a log says how many edits there were, so
+ * they must not vanish while it stays. A manifest of this session is durable already. */
+static int sync_recovered_manifest(firn_db *db) {
+    char path[PATH_BYTES_MAX];
+    struct env_file *file = NULL;
+    int rc = FIRN_OK;
+    mutex_lock(&db->manifest_mutex);
+    if (!db->manifest_durable && manifest_bytes(db->manifest) == 0) {
+        file_path(db->path, FILE_MANIFEST, manifest_get_state(db->manifest)->manifest_number, path);
+        rc = env_open(db->env, path, ENV_SEQUENTIAL, &file);
+        rc = rc != FIRN_OK ? rc : env_sync(file);
+        rc = rc != FIRN_OK ? rc : env_sync_dir(db->env, db->path);
+        int closed = env_close(file);
+        rc = rc != FIRN_OK ? rc : closed;
+    }
+    db->manifest_durable = rc == FIRN_OK;
+    mutex_unlock(&db->manifest_mutex);
+    return rc;
+}
+
 int log_begin(firn_db *db) {
     if (db->wal != NULL && !wal_writer_poisoned(db->wal)) {
         return FIRN_OK;
+    }
+    int rc = sync_recovered_manifest(db);
+    if (rc != FIRN_OK) {
+        return rc;
     }
     struct wal_header header = {0};
     memcpy(header.database_id, db->id, sizeof header.database_id);
     header.edit_number = atomic_load_explicit(&db->edit_number, memory_order_acquire);
     mutex_lock(&db->mutex);
-    int rc = log_begin_locked(db, &header);
+    rc = log_begin_locked(db, &header);
     mutex_unlock(&db->mutex);
     if (rc != FIRN_OK) {
         return rc;
