@@ -18,7 +18,7 @@
 #include "tests/support/seed.h"
 
 #define STEPS_UNDER_FAULT 8
-#define CUTS_AT_END 6
+#define CUTS 6           /* at the end, and as many from the fault on */
 #define COMPLAINTS_MAX 2 /* of one trial */
 
 static const char *const kind_names[] = {"EIO", "ENOSPC", "EMFILE", "short", "done, but EIO"};
@@ -82,7 +82,8 @@ struct trial {
     struct history history;
     struct stingy memory;
     firn_allocator allocator;
-    char name[128]; /* what is failing, for messages */
+    char name[128];           /* what is failing, for messages */
+    uint64_t change_at_fault; /* changes when the fault was met; 0: there is no such moment */
     unsigned complaints;
 };
 
@@ -133,6 +134,8 @@ static void check_reading(struct trial *t) {
     }
 }
 
+static const firn_slice probe_key = {"afterwards", 10}, probe_value = {"fine", 4};
+
 /* Back to normal work: a synced write must succeed, if need be after resuming or reopening. */
 static void check_recovers(struct trial *t) {
     struct history *h = &t->history;
@@ -142,8 +145,8 @@ static void check_recovers(struct trial *t) {
             complain(t, "reopening failed: %s", firn_errmsg());
             return;
         }
-        rc = firn_put(h->db, FIRN_STR("afterwards"), FIRN_STR("fine"), FIRN_SYNC);
-        rc = rc != FIRN_OK ? rc : firn_delete(h->db, FIRN_STR("afterwards"), FIRN_SYNC);
+        rc = firn_put(h->db, probe_key, probe_value, FIRN_SYNC);
+        rc = rc != FIRN_OK ? rc : firn_delete(h->db, probe_key, FIRN_SYNC);
         rc = rc != FIRN_OK ? rc : firn_flush(h->db);
         if (rc == FIRN_OK) {
             return;
@@ -168,8 +171,9 @@ static void check_leaks(struct trial *t) {
     }
 }
 
-/* Opens what is on `env` and looks for a state after `least` commits or more. */
-static void check_content(struct trial *t, firn_env *env, size_t least, const char *when) {
+/* Opens what is on `env` and looks for a state after at least and at most so many commits. */
+static void check_content(struct trial *t, firn_env *env, size_t least, size_t most,
+                          const char *when) {
     struct history *h = &t->history;
     firn_options options = h->options;
     options.env = env;
@@ -181,12 +185,16 @@ static void check_content(struct trial *t, firn_env *env, size_t least, const ch
         return;
     }
     rc = history_scan(db, &hash, &count);
+    /* A cut may fall between the two halves of check_recovers(). */
+    uint64_t probe = firn_contains(db, NULL, probe_key) == FIRN_OK
+                         ? oracle_pair_hash(probe_key, probe_value)
+                         : 0;
     if (rc != FIRN_OK) {
         complain(t, "%s: cannot be scanned: %s", when, firn_errmsg());
-    } else if (history_explain(h, hash, least, h->commit_count) == SIZE_MAX) {
+    } else if (history_explain(h, hash - probe, least, most) == SIZE_MAX) {
         size_t other = history_explain(h, hash, 0, h->commit_count);
         complain(t, "%s: %llu keys: after %zd commits, not %zu to %zu", when,
-                 (unsigned long long)count, (ssize_t)other, least, h->commit_count);
+                 (unsigned long long)count, (ssize_t)other, least, most);
     }
     rc = firn_verify(db, NULL, NULL);
     if (rc != FIRN_OK) {
@@ -195,24 +203,34 @@ static void check_content(struct trial *t, firn_env *env, size_t least, const ch
     assert_int_equal(firn_close(db), FIRN_OK);
 }
 
-/* After the last commit and before anything is closed in order: power cuts; then the orderly way.
- */
+static void check_cut(struct trial *t, uint64_t change, uint64_t mask, enum sim_tail tail) {
+    struct history *h = &t->history;
+    struct sim_cut cut = {.change = change, .dir_mask = mask, .tail = tail, .seed = mask};
+    char when[64];
+    firn_env *image;
+    (void)snprintf(when, sizeof when, "after a power cut before change %llu of %llu",
+                   (unsigned long long)change, (unsigned long long)sim_change_count(t->env));
+    assert_int_equal(sim_disk_at(t->env, &cut, &image), FIRN_OK);
+    check_content(t, image, history_required(h, change), history_possible(h, change), when);
+    env_destroy(image);
+}
+
+/* Power cuts while the fault was there and a little later, and after the last commit, before
+ * anything is closed in order; then the orderly way. */
 static void check_end(struct trial *t) {
     struct history *h = &t->history;
-    static const enum sim_tail tails[CUTS_AT_END] = {SIM_TAIL_SYNCED, SIM_TAIL_ALL, SIM_TAIL_MIXED,
-                                                     SIM_TAIL_SYNCED, SIM_TAIL_ALL, SIM_TAIL_MIXED};
-    for (unsigned i = 0; i < CUTS_AT_END; i++) {
-        struct sim_cut cut = {.change = sim_change_count(t->env) + 1, .tail = tails[i], .seed = i};
-        cut.dir_mask = i == 0 ? 0 : i == 1 ? ~UINT64_C(0) : i * UINT64_C(0x9e3779b97f4a7c15);
-        firn_env *image;
-        assert_int_equal(sim_disk_at(t->env, &cut, &image), FIRN_OK);
-        check_content(t, image, history_required(h, cut.change), "after a power cut");
-        env_destroy(image);
+    static const enum sim_tail tails[] = {SIM_TAIL_SYNCED, SIM_TAIL_ALL, SIM_TAIL_MIXED};
+    uint64_t end = sim_change_count(t->env) + 1;
+    for (uint64_t i = 0; i < CUTS; i++) {
+        uint64_t mask = i == 0 ? 0 : i == 1 ? ~UINT64_C(0) : i * UINT64_C(0x9e3779b97f4a7c15);
+        check_cut(t, end, mask, tails[i % 3]);
+        uint64_t change = t->change_at_fault + i * 4;
+        check_cut(t, change < end ? change + 1 : end, mask >> 7, tails[i % 3]);
     }
     check_recovers(t);
     history_close(h);
     check_leaks(t);
-    check_content(t, t->env, h->commit_count, "after closing");
+    check_content(t, t->env, h->commit_count, h->commit_count, "after closing");
 }
 
 static uint64_t first_call(void) {
@@ -233,8 +251,10 @@ static bool run_fault(const struct workload *w, uint64_t call, enum sim_fault_ki
     sim_set_fault(t.env, call, kind, persistent);
     unsigned under_fault = 0;
     for (unsigned i = 0; i < w->commits; i++) {
+        uint64_t changes = sim_change_count(t.env);
         history_steps(h, w, 1);
         if (sim_fault_hit(t.env)) {
+            t.change_at_fault = t.change_at_fault == 0 ? changes : t.change_at_fault;
             if (under_fault % 4 == 0) {
                 check_reading(&t);
             }
