@@ -13,7 +13,6 @@ void alloc_init(struct alloc *a, const firn_allocator *host) {
 }
 
 bool alloc_must_fail(struct alloc *a) {
-    atomic_fetch_add_explicit(&a->allocation_count, 1, memory_order_relaxed);
     uint64_t left = atomic_load_explicit(&a->fail_after, memory_order_relaxed);
     if (left == 0) {
         return false;

@@ -33,7 +33,6 @@ struct alloc {
     _Atomic size_t total, peak;      /* held now, and the most ever held */
     _Atomic uint64_t fail_after;     /* tests: allocations until one fails; 0: never */
     _Atomic bool fail_persistent;    /* tests: all after it fail, too */
-    _Atomic uint64_t allocation_count;
 };
 
 /* host may be NULL. */
@@ -59,7 +58,7 @@ void alloc_count(struct alloc *a, enum mem_part part, ptrdiff_t bytes);
 char *alloc_plain_text(const void *data, size_t size);
 void alloc_plain_free(void *memory);
 
-/* Tests: true when this allocation is the one that must fail. Counts it. */
+/* Tests: true when this allocation is the one that must fail. */
 bool alloc_must_fail(struct alloc *a);
 
 #endif

@@ -1,5 +1,7 @@
 #include "base/buf.h"
 
+#define CAPACITY_MIN 256 /* most keys fit: an iterator allocates once, not three times */
+
 void buf_init(struct buf *b, struct alloc *alloc, enum mem_part part) {
     b->data = NULL;
     b->size = 0;
@@ -29,7 +31,7 @@ int buf_reserve(struct buf *b, size_t extra) {
     size_t want = b->size + extra;
     size_t capacity = b->capacity + b->capacity / 2;
     if (capacity < want) {
-        capacity = want < 64 ? 64 : want;
+        capacity = want < CAPACITY_MIN ? CAPACITY_MIN : want;
     }
     uint8_t *data = alloc_resize(b->alloc, b->part, b->data, b->capacity, capacity);
     if (data == NULL) {

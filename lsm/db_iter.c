@@ -327,7 +327,11 @@ void firn_iter_seek_for_prev(firn_iter *it, firn_slice key) {
 
 void firn_iter_next(firn_iter *it) {
     struct iter *s = it->source.iter;
-    if (it->position == ON_SOURCE) {
+    if (it->position == ON_SOURCE && s->entry.seq == 0) {
+        it->passed = false; /* nothing older lies anywhere: no version to be skipped */
+        iter_next(s);
+        find_forward(it);
+    } else if (it->position == ON_SOURCE) {
         pass_key(it, it->key);
         if (it->passed) {
             iter_next(s);

@@ -15,8 +15,8 @@ static int open_children(firn_db *db, const struct view *view, bool keys_only,
                          struct iter **children, size_t *n) {
     int rc = FIRN_OK;
     for (size_t i = 0; i < view->memtable_count && rc == FIRN_OK; i++) {
-        if (memtable_count(view->memtables[i]) == 0 && i > 0) {
-            continue; /* sealed and empty: stays so */
+        if (memtable_count(view->memtables[i]) == 0) {
+            continue; /* what is written from now on is newer than what the iterator sees */
         }
         rc = memtable_iter_create(view->memtables[i], &db->alloc, &children[*n]);
         *n += rc == FIRN_OK;
