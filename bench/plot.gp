@@ -12,8 +12,11 @@ set grid ytics
 set key outside right noenhanced
 set xtics rotate by 60 right noenhanced
 set bmargin 10
-if (title_text[1:5] ne "bytes") { set logscale y; set arrow from graph 0, first 1 to graph 1, first 1 nohead lw 2 }
-set yrange [*:*]
-stats data using 2 skip 1 nooutput
+if (title_text[1:5] eq "bytes") {
+    set yrange [0:*]
+} else {
+    set logscale y
+    set arrow from graph 0, first 1 to graph 1, first 1 nohead lw 2
+}
 columns = int(system("awk '!/^#/ { print NF; exit }' '".data."'"))
 plot for [i = 2:columns] data using i:xtic(1) title columnheader(i)

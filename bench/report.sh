@@ -21,5 +21,5 @@ for data in "$out"/*.dat; do
     name=${data##*/} name=${name%.dat}
     title=$(sed -n 's/^# //p' "$data")
     gnuplot -e "data='$data'; svg='$plots/$base-$name.svg'; title_text='$title'" \
-        "$bench/plot.gp" || echo "no plot of $name" >&2
+        "$bench/plot.gp" 2>>"$out/log" || echo "no plot of $name" >&2
 done
