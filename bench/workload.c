@@ -153,17 +153,17 @@ static bool read_hot(struct worker *w) {
     return get_all(w, true);
 }
 
-/* Neighbours of present keys: one byte in the middle differs by one bit. */
+/* Neighbours of present keys: one byte in the third quarter differs by one bit. */
 static bool read_missing(struct worker *w) {
     worker_clear(w);
     for (uint64_t count = block_size(w, BLOCK_OPS); count > 0; count--, w->next++) {
         firn_slice key = keys_at(w->bench->keys, random_index(w));
         uint8_t *bytes = worker_add(w, key, key.size == 0 ? "\1" : "", 0);
         if (key.size > 0) {
-            bytes[key.size / 2] ^= 1;
+            bytes[key.size * 3 / 4] ^= 1;
         }
         if (keys_contain(w->bench->keys, w->keys[w->count - 1])) {
-            bytes[key.size / 2] ^= 0x81; /* in place of bit 0 */
+            bytes[key.size * 3 / 4] ^= 0x81; /* in place of bit 0 */
         }
     }
     return get_all(w, false);
