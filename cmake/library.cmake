@@ -12,7 +12,7 @@ set_target_properties(firn_shared PROPERTIES
   VERSION ${PROJECT_VERSION} SOVERSION ${FIRN_SOVERSION}
   LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/firn.map)
 target_link_libraries(firn_shared
-  PRIVATE $<BUILD_INTERFACE:firn_flags> Threads::Threads m)
+  PRIVATE $<BUILD_INTERFACE:firn_flags> PkgConfig::ZSTD Threads::Threads m)
 target_link_options(firn_shared PRIVATE
   -Wl,--version-script=${CMAKE_CURRENT_LIST_DIR}/firn.map -Wl,--as-needed)
 if(NOT FIRN_ASAN AND NOT FIRN_TSAN AND NOT FIRN_FUZZ)
@@ -31,7 +31,8 @@ set_source_files_properties(${relocatable} PROPERTIES EXTERNAL_OBJECT ON GENERAT
 add_library(firn_static STATIC ${relocatable})
 set_target_properties(firn_static PROPERTIES
   OUTPUT_NAME firn EXPORT_NAME firn_static LINKER_LANGUAGE C)
-target_link_libraries(firn_static INTERFACE $<BUILD_INTERFACE:firn_flags> Threads::Threads m)
+target_link_libraries(firn_static INTERFACE $<BUILD_INTERFACE:firn_flags>
+  $<BUILD_INTERFACE:PkgConfig::ZSTD> $<INSTALL_INTERFACE:zstd> Threads::Threads m)
 
 foreach(library firn_shared firn_static)
   target_include_directories(${library} INTERFACE

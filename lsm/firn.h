@@ -193,6 +193,8 @@ typedef struct firn_options {
     bool filter;                /* default true */
     double filter_bits_per_key; /* default 10, 1 to 32; more: fewer reads for absent keys */
 
+    bool value_compression; /* values in tables take fewer bytes where they can; default true */
+
     firn_policy compaction_policy; /* default FIRN_POLICY_LEVELED */
     uint32_t size_ratio;           /* T, how much larger each level is; default 10, 2 to 64 */
     uint32_t level0_runs;          /* flushed runs that start a compaction; default 4, 1 to 64 */
@@ -401,7 +403,7 @@ typedef struct firn_sizes {
     size_t struct_size;
     uint64_t file_bytes;
     uint64_t headers, automata, entries, values, value_pages, page_padding; /* pages */
-    uint64_t phrases, shared_automata;                                      /* resident */
+    uint64_t phrases, shared_automata, value_dictionaries;                  /* resident */
     uint64_t filters, index, footers;
     uint64_t keys, entry_count, raw_key_bytes, raw_value_bytes;
 } firn_sizes;

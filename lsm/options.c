@@ -43,6 +43,7 @@ static const struct option options_table[] = {
     {"filter", OPTION_BOOL, offsetof(firn_options, filter), 0, 1, false},
     {"filter_bits_per_key", OPTION_DOUBLE, offsetof(firn_options, filter_bits_per_key), 1, 32,
      false},
+    {"value_compression", OPTION_BOOL, offsetof(firn_options, value_compression), 0, 1, false},
     {"compaction_policy", OPTION_POLICY, offsetof(firn_options, compaction_policy), 0, 3, false},
     {"size_ratio", OPTION_U32, offsetof(firn_options, size_ratio), 2, 64, false},
     {"level0_runs", OPTION_U32, offsetof(firn_options, level0_runs), 1, 64, false},
@@ -63,6 +64,7 @@ void firn_options_init(firn_options *options) {
     options->page_cache = true;
     options->filter = true;
     options->filter_bits_per_key = 10;
+    options->value_compression = true;
     options->compaction_policy = FIRN_POLICY_LEVELED;
     options->size_ratio = 10;
     options->level0_runs = 4;

@@ -149,6 +149,7 @@ static void report_sizes(struct report *r, firn_db *db) {
     number(r, "page_padding", s.page_padding);
     number(r, "phrases", s.phrases);
     number(r, "shared_automata", s.shared_automata);
+    number(r, "value_dictionaries", s.value_dictionaries);
     number(r, "filters", s.filters);
     number(r, "index", s.index);
     number(r, "footers", s.footers);

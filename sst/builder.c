@@ -19,6 +19,9 @@
 #define SEGMENT_KEYS_MAX ((size_t)1 << 20)
 #define FILTER_KEYS_MAX ((size_t)1 << 16)
 #define TRAINING_BYTES_MIN ((size_t)1 << 20)
+/* A builder of less memory has none to spare for contexts of zstd, or for training them. */
+#define ZSTD_MEMORY_MIN ((size_t)8 << 20)
+#define DICTIONARY_MEMORY_MIN ((size_t)16 << 20)
 
 /* Estimated bytes of an automaton for each byte of front-coded keys, before a segment was encoded.
  */
@@ -33,8 +36,8 @@ struct sst_builder {
     struct output out;
     struct footer footer; /* its meta counts what was added */
     struct page_index_builder index;
-    uint64_t units;   /* that pages took so far */
-    double key_ratio; /* of the segment written last */
+    uint64_t units;                /* that pages took so far */
+    double key_ratio, value_ratio; /* of the segment written last */
 
     /* The segment that is being gathered. */
     struct key_buffer keys;
@@ -46,11 +49,12 @@ struct sst_builder {
 
     /* The segment that is being written. */
     struct page_builder page;
-    struct buf page_last;   /* the last key of the page before */
-    struct buf hashes;      /* u64s: of the keys of the filter being gathered */
-    struct buf filters;     /* finished ones of this segment */
-    struct buf filter_ends; /* u64 pairs: first page, end in `filters` */
-    uint64_t filter_page;   /* the first of the filter being gathered */
+    struct value_zstd *zstd; /* NULL: values are not put under zstd */
+    struct buf page_last;    /* the last key of the page before */
+    struct buf hashes;       /* u64s: of the keys of the filter being gathered */
+    struct buf filters;      /* finished ones of this segment */
+    struct buf filter_ends;  /* u64 pairs: first page, end in `filters` */
+    uint64_t filter_page;    /* the first of the filter being gathered */
     struct buf smallest, largest;
 };
 
@@ -63,6 +67,7 @@ static void builder_destroy(struct sst_builder *b) {
         buf_deinit(bufs[i]);
     }
     page_builder_deinit(&b->page);
+    value_zstd_destroy(b->zstd);
     entry_buffer_deinit(&b->entries);
     key_buffer_deinit(&b->keys);
     page_index_builder_deinit(&b->index);
@@ -84,6 +89,7 @@ static void builder_init(struct sst_builder *b, struct alloc *alloc) {
     footer_init(&b->footer, alloc);
     output_init(&b->out, alloc, b->options.id);
     b->key_ratio = FIRST_KEY_RATIO;
+    b->value_ratio = 1;
 }
 
 static int check_options(const struct sst_builder_options *o) {
@@ -229,6 +235,7 @@ static int write_page(struct sst_builder *b) {
     f->entries_bytes += sizes->entries;
     f->values_bytes += sizes->values;
     f->padding_bytes += sizes->padding;
+    f->incompatible |= b->page.features;
     b->units += (b->page.page.size + FORMAT_CHECKSUM_BYTES) / FORMAT_UNIT_BYTES;
     return rc;
 }
@@ -242,7 +249,7 @@ static int write_pages(struct sst_builder *b, struct segment_model *model) {
     struct key_cursor cursor;
     key_cursor_init(&cursor, &b->keys);
     rc = key_cursor_to(&cursor, 0);
-    page_builder_begin(&b->page, &b->entries);
+    page_builder_begin(&b->page, &b->entries, b->options.value_compression, b->zstd);
     uint64_t keys_before = b->footer.meta.keys - b->keys.count;
     uint64_t entries_before = b->footer.meta.entries - b->entries.count;
     for (size_t key = 0; rc == FIRN_OK && key < b->keys.count; key += b->page.plan.keys) {
@@ -275,6 +282,37 @@ static int write_model(struct sst_builder *b, const struct segment_model *model,
     return rc;
 }
 
+/* Looks at the values of the segment, and puts them under zstd from now on if that is worth it. */
+static int begin_zstd(struct sst_builder *b) {
+    const struct sst_builder_options *o = &b->options;
+    if (!o->value_compression || o->in_place || o->memory_max < ZSTD_MEMORY_MIN ||
+        b->entries.values.size == 0) {
+        return FIRN_OK;
+    }
+    int rc = value_zstd_create(b->alloc, &b->zstd);
+    bool train = o->effort == SST_EFFORT_FULL && o->memory_max >= DICTIONARY_MEMORY_MIN;
+    if (rc == FIRN_OK) {
+        rc = value_zstd_begin(b->zstd, buf_slice(&b->entries.values), o->page_bytes, train);
+    }
+    if (rc != FIRN_OK || !value_zstd_is_worth_it(b->zstd)) {
+        value_zstd_destroy(b->zstd);
+        b->zstd = NULL;
+    }
+    return rc;
+}
+
+/* What the segment's values shared follows its pages. */
+static int end_zstd(struct sst_builder *b, uint64_t first_page) {
+    int rc = FIRN_OK;
+    if (b->zstd != NULL && value_zstd_dictionary(b->zstd).size > 0) {
+        rc = output_section(&b->out, &b->footer, SECTION_DICTIONARY, first_page,
+                            value_zstd_dictionary(b->zstd));
+    }
+    value_zstd_destroy(b->zstd);
+    b->zstd = NULL;
+    return rc;
+}
+
 static size_t memory_left_to_train(const struct sst_builder *b) {
     size_t held = key_buffer_memory(&b->keys) + b->entries.records.capacity +
                   b->entries.values.capacity + b->out.pending.capacity;
@@ -296,20 +334,25 @@ static int write_segment(struct sst_builder *b) {
     if (rc == FIRN_OK) {
         rc = segment_train(b->alloc, &b->keys, b->options.effort, memory_left_to_train(b), &model);
     }
+    rc = rc == FIRN_OK ? begin_zstd(b) : rc;
     rc = rc == FIRN_OK ? write_pages(b, model) : rc;
     if (rc == FIRN_OK) {
         rc = footer_add_section(f, SECTION_PAGES, first_page, offset, b->out.offset - offset);
     }
     rc = rc == FIRN_OK ? write_model(b, model, first_page) : rc;
+    rc = rc == FIRN_OK ? end_zstd(b, first_page) : rc;
     segment_model_destroy(model);
     return rc == FIRN_OK ? write_filters(b) : rc;
 }
 
 static int end_segment(struct sst_builder *b) {
-    uint64_t automata = b->footer.automaton_bytes;
+    uint64_t automata = b->footer.automaton_bytes, values = b->footer.values_bytes;
     int rc = write_segment(b);
     rc = rc == FIRN_OK ? buf_assign(&b->largest, buf_slice(&b->keys.last)) : rc;
     b->key_ratio = (double)(b->footer.automaton_bytes - automata) / (double)b->keys.bytes.size;
+    if (b->entries.values.size > 0) {
+        b->value_ratio = (double)(b->footer.values_bytes - values) / (double)b->entries.values.size;
+    }
     key_buffer_reset(&b->keys);
     entry_buffer_reset(&b->entries);
     b->has_values = false;
@@ -410,8 +453,9 @@ int sst_builder_add(struct sst_builder *b, struct iter *it, uint64_t seq, uint64
 
 uint64_t sst_builder_bytes(const struct sst_builder *b) {
     double filter = (double)b->keys.count * b->options.filter_bits_per_key / 8;
-    return b->out.offset + b->entries.values.size + b->index.blocks.size +
-           (uint64_t)(b->key_ratio * (double)b->keys.bytes.size + filter);
+    double values = (double)b->entries.values.size * b->value_ratio;
+    return b->out.offset + b->index.blocks.size +
+           (uint64_t)(b->key_ratio * (double)b->keys.bytes.size + values + filter);
 }
 
 uint64_t sst_builder_entries(const struct sst_builder *b) {

@@ -9,14 +9,16 @@
 
 struct sst_builder_options {
     firn_table_form form;
-    uint32_t page_bytes;        /* a power of two from 4096 */
+    uint32_t page_bytes; /* a power of two from 4096 */
     enum sst_effort effort;
     double filter_bits_per_key; /* 0: no filter */
     size_t memory_max;          /* bytes the builder may hold: a segment ends before */
     uint32_t keyspace;
-    uint64_t value_inline_max;  /* larger values go to value pages; 512 */
+    uint64_t value_inline_max; /* larger values go to value pages; 512 */
+    bool value_compression;    /* values as integers or under zstd where that is smaller */
+    bool in_place;             /* the file will be searched in memory: no zstd */
     uint64_t created_ns;
-    bool fixed_id;              /* use `id` instead of a random one, for reproducible files */
+    bool fixed_id; /* use `id` instead of a random one, for reproducible files */
     uint8_t id[TABLE_ID_BYTES];
 };
 
@@ -35,8 +37,8 @@ int sst_builder_add(struct sst_builder *b, struct iter *it, uint64_t seq, uint64
 uint64_t sst_builder_bytes(const struct sst_builder *b);
 uint64_t sst_builder_entries(const struct sst_builder *b);
 
-/* Writes what remains, syncs and closes the file and frees the builder, whatever it returns. *meta is
- * the caller's to deinit. The folder is the caller's to sync. REQUIRES: an entry was added. */
+/* Writes what remains, syncs and closes the file and frees the builder, whatever it returns. *meta
+ * is the caller's to deinit. The folder is the caller's to sync. REQUIRES: an entry was added. */
 int sst_builder_finish(struct sst_builder *b, struct table_meta *meta);
 
 /* Closes and frees; the file stays for the caller to unlink. NULL is allowed. */

@@ -14,7 +14,7 @@ uint64_t format_checksum(const uint8_t id[TABLE_ID_BYTES], uint64_t offset, cons
 
 const char *section_name(uint64_t kind) {
     static const char *const names[] = {"unknown", "values", "pages", "phrases",
-                                        "shared",  "filter", "index"};
+                                        "shared",  "filter", "index", "dictionary"};
     return names[kind <= SECTION_KIND_MAX ? kind : 0];
 }
 
@@ -64,7 +64,9 @@ void header_encode(const struct footer *f, uint8_t to[FORMAT_HEADER_BYTES]) {
 
 int header_check(const uint8_t from[FORMAT_HEADER_BYTES], const struct footer *f) {
     uint8_t expected[FORMAT_HEADER_BYTES];
-    header_encode(f, expected);
+    struct footer begun = *f;
+    begun.incompatible &= get_u64(from + 48); /* the builder may have learnt of others later */
+    header_encode(&begun, expected);
     for (size_t i = 0; i < sizeof expected; i++) {
         if (from[i] != expected[i]) {
             return FAIL(FIRN_CORRUPT, "the header's byte %zu is %02x, but %02x by the footer", i,
@@ -182,7 +184,8 @@ int footer_size(const uint8_t *trailer, uint64_t file_bytes, size_t *size) {
 /* Sections come in the order of the drawing: `before` is the one before, NULL at the start. */
 static bool kind_may_follow(uint64_t kind, const struct section *before) {
     uint64_t last = before == NULL ? 0 : before->kind;
-    bool segment_ended = last == SECTION_SHARED || last == SECTION_FILTER;
+    bool segment_ended =
+        last == SECTION_SHARED || last == SECTION_DICTIONARY || last == SECTION_FILTER;
     switch (kind) {
     case SECTION_VALUES:
         return before == NULL || segment_ended;
@@ -192,6 +195,8 @@ static bool kind_may_follow(uint64_t kind, const struct section *before) {
         return last == SECTION_PAGES;
     case SECTION_SHARED:
         return last == SECTION_PHRASES;
+    case SECTION_DICTIONARY:
+        return last == SECTION_SHARED;
     default:
         return segment_ended; /* filter, index */
     }

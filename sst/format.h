@@ -3,15 +3,18 @@
  * page.h, values.h, packed.h or page_index.h is a feature bit or raises FORMAT_VERSION.
  *
  *     table   = header  segment+  index  footer
- *     segment = [values]  zeros to a multiple of 4096  pages  phrases  shared  filter*
+ *     segment = [values]  zeros to a multiple of 4096  pages  phrases  shared  [dictionary]
+ *               filter*
  *
  *     header  = magic:u64  version:u32  keyspace:u32  id:16  features:u64 x 3  xxh3:u64  (64 bytes)
  *     values  = records of values too large for a page (values.h), in the order of their entries
  *     pages   = pages of one or more units of 4096 bytes (page.h), each with a checksum of its own
  *     phrases, shared = what the pages of the segment have in common (segment.h)
+ *     dictionary = what its pages' values have in common, for zstd (value_zstd.h)
  *     filter  = a Bloom filter over the keys of some whole pages (bloom.h): 65,536 keys at most,
- * but for a page that alone has more index   = separators -> page, and what lies before each page
- * (page_index.h) footer  = id:16  features:v x 3 (compatible, read-only compatible, incompatible)
+ *               but for a page that alone has more
+ *     index   = separators -> page, and what lies before each page (page_index.h)
+ *     footer  = id:16  features:v x 3 (compatible, read-only compatible, incompatible)
  *               keyspace:v effort:v page_bytes:v  pages:v keys:v entries:v tombstones:v
  *               raw_key_bytes:v raw_value_bytes:v  seq_min:v seq_max:v  created_ns:v
  *               bytes of all pages' automata:v entries:v values:v padding:v
@@ -20,9 +23,12 @@
  *               trailer (last 24 bytes of the file) = footer size, trailer included:u32
  *               version:u32  xxh3:u64 over all of the footer before it  magic:u64
  *
- * A section's size is that of its body; phrases, shared, filter and index are followed by a u64
- * xxh3 for every 64 KiB chunk of the body, behind it, so that a body may be used where it lies.
- * Sections are listed in file order and, with less than 4096 zeros before pages, tile the file.
+ * The features of the header are those known when the file was begun: some of the footer's.
+ *
+ * A section's size is that of its body; phrases, shared, dictionary, filter and index are followed
+ * by a u64 xxh3 for every 64 KiB chunk of the body, behind it, so that a body may be used where it
+ * lies. Sections are listed in file order and, with less than 4096 zeros before pages, tile the
+ * file.
  *
  * Every checksum is seeded with the table's random id and the offset of what it covers, so that a
  * stale or misplaced block fails. `parts` is the sum of all of them but the header's and footer's;
@@ -53,7 +59,11 @@
 /* Features this code knows; others are an error when they are incompatible. */
 #define FORMAT_FEATURES_COMPATIBLE UINT64_C(0)
 #define FORMAT_FEATURES_READ_COMPATIBLE UINT64_C(0)
-#define FORMAT_FEATURES_INCOMPATIBLE UINT64_C(0)
+#define FORMAT_FEATURES_INCOMPATIBLE (FORMAT_FEATURE_INTEGERS | FORMAT_FEATURE_ZSTD)
+
+/* Incompatible ones: values of some page are integers, or under zstd (values.h). */
+#define FORMAT_FEATURE_INTEGERS UINT64_C(1)
+#define FORMAT_FEATURE_ZSTD UINT64_C(2)
 
 /* Stored: append only. */
 enum section_kind {
@@ -62,9 +72,10 @@ enum section_kind {
     SECTION_PHRASES = 3,
     SECTION_SHARED = 4,
     SECTION_FILTER = 5,
-    SECTION_INDEX = 6
+    SECTION_INDEX = 6,
+    SECTION_DICTIONARY = 7
 };
-#define SECTION_KIND_MAX 6
+#define SECTION_KIND_MAX 7
 
 struct section {
     uint64_t kind;       /* enum section_kind */

@@ -57,6 +57,7 @@ int page_parse(const uint8_t *bytes, size_t size, struct page *p) {
     }
     const uint8_t *values = r.at;
     p->entries_bytes = (size_t)(values - entries);
+    p->values_offset = (size_t)(values - bytes);
     if (flags & PAGE_VALUES) {
         rc = value_area_parse(&r, p->puts, &p->values);
     } else {
@@ -65,5 +66,25 @@ int page_parse(const uint8_t *bytes, size_t size, struct page *p) {
     }
     p->values_bytes = (size_t)(r.at - values);
     p->padding_bytes = reader_left(&r);
+    return rc;
+}
+
+size_t page_decoded_bytes(const struct page *p) {
+    return p->values_offset + p->values.decoded_bytes + FORMAT_CHECKSUM_BYTES;
+}
+
+int page_decode(const struct page *p, const uint8_t *bytes, struct alloc *alloc,
+                const struct value_dictionary *dictionary, uint8_t *to) {
+    struct page decoded;
+    const struct value_area *values = &p->values;
+    uint8_t *area = to + p->values_offset;
+    memcpy(to, bytes, p->values_offset);
+    memset(area + values->decoded_bytes, 0, FORMAT_CHECKSUM_BYTES);
+    int rc = value_zstd_decode(alloc, dictionary, values->encoded, area, values->decoded_bytes);
+    rc = rc == FIRN_OK ? page_parse(to, page_decoded_bytes(p), &decoded) : rc;
+    if (rc == FIRN_OK && (page_is_encoded(&decoded) || decoded.padding_bytes > 0)) {
+        rc = FAIL(FIRN_CORRUPT, "values compressed to %zu bytes do not end where they should",
+                  values->encoded.size);
+    }
     return rc;
 }

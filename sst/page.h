@@ -3,6 +3,7 @@
  *
  *     page   = header  automaton  entries  value area (values.h)  zeros  xxh3:u64
  *              in whole units of 4096 bytes; the checksum ends the page
+ *              (in the cache, a page whose values are under zstd has them decoded)
  *     header = form:u8 (1: automaton)  flags:u8  keys:v  automaton size:v
  *              [entries:v]  [tombstones:v]  [seq_base:v  seq_width:u8]
  *     flags  = 1 versions: some key has several    2 tombstones
@@ -36,6 +37,7 @@ struct page {
     uint64_t seq_base;
     unsigned seq_width;
     struct value_area values;
+    size_t values_offset;                                            /* in the page */
     size_t header_bytes, entries_bytes, values_bytes, padding_bytes; /* checksum in header_bytes */
 };
 
@@ -45,6 +47,20 @@ int page_check(const uint8_t id[TABLE_ID_BYTES], uint64_t offset, const uint8_t 
 
 /* Borrows bytes. FIRN_CORRUPT, FIRN_UNSUPPORTED. */
 int page_parse(const uint8_t *bytes, size_t size, struct page *p);
+
+/* Whether the values of a parsed page are under zstd: then none can be read before it is decoded.
+ */
+static inline bool page_is_encoded(const struct page *p) {
+    return p->values.encoded.size > 0;
+}
+
+/* Bytes the page takes with its values decoded. REQUIRES: page_is_encoded(). */
+size_t page_decoded_bytes(const struct page *p);
+
+/* Writes the page that `bytes` hold with its values decoded, to be parsed by page_parse(), which
+ * finds it all like a page of that size. It has no checksum. FIRN_CORRUPT, FIRN_NOMEM. */
+int page_decode(const struct page *p, const uint8_t *bytes, struct alloc *alloc,
+                const struct value_dictionary *dictionary, uint8_t *to);
 
 /* The newest version of the key with this rank; p->entries when there is none. */
 static inline size_t page_first_entry(const struct page *p, size_t rank) {

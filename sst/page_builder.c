@@ -1,24 +1,54 @@
 /* The automaton builder decides how many keys a page takes and asks, for each count it considers,
  * what the rest of the page would take. A plan answers that: it extends from count to greater count
  * in time proportional to the difference, and starts over when a smaller one is asked for.
+ *
+ * What values take in their smallest form is known only when they are encoded, so a plan assumes
+ * that they shrink as those of the page before did. The page is encoded, and where the guess turns
+ * out to be wrong, encoded again with more or fewer keys: rarely, since neighbours are alike.
  */
 #include "sst/page_builder.h"
 
+#define TRIES 5
+#define UNITS_MAX 4
+/* Parts of a page that may be left empty: at once, and on average before pages become longer. */
+#define SLACK (1.0 / 32)
+#define PADDING (1.0 / 16)
+/* Values decoded for one page, at most: what a read of any of them has to decode. */
+#define EXPANSION_MAX 32
+
+static void all_bufs(struct page_builder *b, struct buf *list[6]) {
+    struct buf *bufs[6] = {&b->page,    &b->automaton,      &b->area,
+                           &b->scratch, &b->best_automaton, &b->best_area};
+    memcpy(list, bufs, sizeof bufs);
+}
+
 void page_builder_init(struct page_builder *b, struct alloc *alloc, size_t page_bytes) {
+    struct buf *list[6];
     memset(b, 0, sizeof *b);
-    buf_init(&b->page, alloc, MEM_BUILDER);
-    buf_init(&b->automaton, alloc, MEM_BUILDER);
+    all_bufs(b, list);
+    for (size_t i = 0; i < 6; i++) {
+        buf_init(list[i], alloc, MEM_BUILDER);
+    }
     b->page_bytes = page_bytes;
 }
 
 void page_builder_deinit(struct page_builder *b) {
-    buf_deinit(&b->page);
-    buf_deinit(&b->automaton);
+    struct buf *list[6];
+    all_bufs(b, list);
+    for (size_t i = 0; i < 6; i++) {
+        buf_deinit(list[i]);
+    }
 }
 
-void page_builder_begin(struct page_builder *b, const struct entry_buffer *entries) {
+void page_builder_begin(struct page_builder *b, const struct entry_buffer *entries, bool compact,
+                        struct value_zstd *zstd) {
     memset(&b->plan, 0, sizeof b->plan);
     b->plan.end.entries = entries;
+    b->compact = compact;
+    b->zstd = zstd;
+    b->ratio = 1;
+    b->padding = 0;
+    b->units = zstd == NULL ? 1 : value_zstd_page_factor(zstd);
 }
 
 /* ---- The plan ---- */
@@ -70,22 +100,28 @@ static size_t plan_entries_bytes(const struct page_plan *plan) {
            (plan->seq_max > 0 ? (size_t)packed_bytes(plan->entries, plan_seq_width(plan)) : 0);
 }
 
-/* All of a page but its automaton and padding. */
+/* All of a page but its automaton, values and padding. */
 static size_t plan_bytes(const struct page_plan *plan, size_t automaton_bytes) {
     return plan_header_bytes(plan, automaton_bytes) + plan_entries_bytes(plan) +
-           (size_t)value_plan_area_bytes(&plan->values) + FORMAT_CHECKSUM_BYTES;
+           FORMAT_CHECKSUM_BYTES;
 }
 
 struct room {
     struct page_plan *plan;
     size_t bytes;
+    double ratio;       /* that values are assumed to have */
+    uint64_t plain_max; /* bytes that they may take plain, if they are to be smaller */
 };
 
 static size_t payload(void *context, size_t first, size_t count) {
     struct room *room = context;
     (void)first;
     plan_extend(room->plan, count);
-    return plan_bytes(room->plan, room->bytes);
+    uint64_t area = value_plan_area_bytes(&room->plan->values);
+    if (room->ratio < 1) {
+        area = area > room->plain_max ? area : (uint64_t)((double)area * room->ratio) + 1;
+    }
+    return plan_bytes(room->plan, room->bytes) + (size_t)area;
 }
 
 /* ---- Encoding ---- */
@@ -114,10 +150,6 @@ static void encode_entries(const struct page_plan *plan, uint8_t *to) {
     uint8_t *tombstones = plan->tombstones > 0 ? to : NULL;
     to += tombstones != NULL ? bitmap : 0;
     unsigned seq_width = plan->seq_max > 0 ? plan_seq_width(plan) : 0;
-    uint8_t *seqs = to;
-    to += packed_bytes(plan->entries, seq_width);
-    struct value_writer values;
-    value_writer_begin(&values, &plan->values, to);
 
     struct entry_cursor cursor = plan->start;
     struct entry_record record;
@@ -129,25 +161,60 @@ static void encode_entries(const struct page_plan *plan, uint8_t *to) {
             packed_put(tombstones, e, 1, !record.is_put);
         }
         if (seq_width > 0) {
-            packed_put(seqs, e, seq_width, record.seq - plan->seq_min);
+            packed_put(to, e, seq_width, record.seq - plan->seq_min);
         }
+    }
+}
+
+/* The value area of the plan, plain, into b->area. */
+static int encode_plain_values(struct page_builder *b) {
+    const struct page_plan *plan = &b->plan;
+    size_t bytes = (size_t)value_plan_area_bytes(&plan->values);
+    buf_reset(&b->area);
+    int rc = buf_reserve(&b->area, bytes);
+    if (rc != FIRN_OK || bytes == 0) {
+        return rc;
+    }
+    memset(b->area.data, 0, bytes);
+    b->area.size = bytes;
+    struct value_writer values;
+    value_writer_begin(&values, &plan->values, b->area.data);
+    struct entry_cursor cursor = plan->start;
+    struct entry_record record;
+    for (size_t e = 0; e < plan->entries && entry_cursor_next(&cursor, &record); e++) {
         if (record.is_put) {
             value_writer_add(&values, record.value, record.is_apart);
         }
     }
+    return FIRN_OK;
+}
+
+static int encode_values(struct page_builder *b, const struct room *room) {
+    int rc = encode_plain_values(b);
+    if (rc == FIRN_OK && b->compact) {
+        struct value_zstd *zstd = b->area.size <= room->plain_max ? b->zstd : NULL;
+        rc = value_area_compact(&b->plan.values, zstd, &b->area, &b->scratch);
+    }
+    return rc;
 }
 
 static size_t whole_units(size_t bytes) {
     return (bytes + FORMAT_UNIT_BYTES - 1) / FORMAT_UNIT_BYTES * FORMAT_UNIT_BYTES;
 }
 
+/* Puts the best page together. */
 static int encode_page(struct page_builder *b) {
-    size_t bytes = b->automaton.size + plan_bytes(&b->plan, b->automaton.size);
+    struct page_plan *plan = &b->plan;
+    const struct buf *automaton = &b->best_automaton, *area = &b->best_area;
+    plan_extend(plan, b->best_keys);
+    size_t entries = plan_entries_bytes(plan);
+    size_t bytes = automaton->size + plan_bytes(plan, automaton->size) + area->size;
     size_t size = whole_units(bytes);
-    b->sizes.automaton = b->automaton.size;
-    b->sizes.entries = plan_entries_bytes(&b->plan);
-    b->sizes.values = (size_t)value_plan_area_bytes(&b->plan.values);
+    b->sizes.automaton = automaton->size;
+    b->sizes.entries = entries;
+    b->sizes.values = area->size;
     b->sizes.padding = size - bytes;
+    b->padding += ((double)(size - bytes) / (double)size - b->padding) / 8;
     buf_reset(&b->page);
     int rc = buf_reserve(&b->page, size);
     if (rc != FIRN_OK) {
@@ -155,29 +222,121 @@ static int encode_page(struct page_builder *b) {
     }
     memset(b->page.data, 0, size);
     b->page.size = size - FORMAT_CHECKSUM_BYTES;
-    uint8_t *to = encode_header(&b->plan, b->automaton.size, b->page.data);
-    memcpy(to, b->automaton.data, b->automaton.size);
-    encode_entries(&b->plan, to + b->automaton.size);
+    uint8_t *to = encode_header(plan, automaton->size, b->page.data);
+    memcpy(to, automaton->data, automaton->size);
+    to += automaton->size;
+    encode_entries(plan, to);
+    if (area->size > 0) {
+        memcpy(to + entries, area->data, area->size);
+        b->features |= value_area_features(area->data[0]);
+    }
     return FIRN_OK;
+}
+
+/* ---- Cutting ---- */
+
+static void swap(struct buf *a, struct buf *b) {
+    struct buf t = *a;
+    *a = *b;
+    *b = t;
+}
+
+/* Encodes as many keys as the room takes by what its ratio promises. *bytes: what they do take. */
+static int try_page(struct page_builder *b, struct automaton_builder *automata, size_t first,
+                    struct room *room, size_t *bytes) {
+    size_t count;
+    buf_reset(&b->automaton);
+    int rc = automaton_build(automata, first, room->bytes, payload, room, &b->automaton, &count);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    plan_extend(&b->plan, count);
+    rc = encode_values(b, room);
+    *bytes = b->automaton.size + plan_bytes(&b->plan, b->automaton.size) + b->area.size;
+    return rc;
+}
+
+/* What the values just encoded have shrunk to. */
+static double ratio_now(const struct page_builder *b) {
+    uint64_t plain = value_plan_area_bytes(&b->plan.values);
+    return b->compact && plain > 0 ? (double)b->area.size / (double)plain : 1;
+}
+
+static void keep_best(struct page_builder *b) {
+    if (b->plan.keys > b->best_keys) {
+        b->best_keys = b->plan.keys;
+        swap(&b->automaton, &b->best_automaton);
+        swap(&b->area, &b->best_area);
+    }
+}
+
+static bool plan_is_last(const struct page_plan *plan) {
+    return plan->end.record_at == plan->end.entries->records.size;
+}
+
+/* The ratios between which a page is cut right: more keys than by `fits` are wanted, fewer than by
+ * `exceeds`. */
+struct bounds {
+    double fits, exceeds;
+};
+
+/* What to assume next, when a page cut by room->ratio had this one. */
+static void guess_again(struct room *room, double ratio, bool fits, struct bounds *bounds) {
+    double guess = ratio * 1.003;
+    if (fits) {
+        bounds->fits = room->ratio;
+    } else {
+        bounds->exceeds = room->ratio;
+        guess = guess > room->ratio ? guess : room->ratio * 1.02;
+    }
+    if (guess >= bounds->fits || guess <= bounds->exceeds) {
+        guess = (bounds->fits + bounds->exceeds) / 2;
+    }
+    room->ratio = guess < 1 ? guess : 1;
+}
+
+/* Leaves the best of a few tries in b. */
+static int cut_page(struct page_builder *b, struct automaton_builder *automata, size_t first,
+                    struct room *room) {
+    struct bounds bounds = {2, 0};
+    b->best_keys = 0;
+    for (unsigned tries = 1;; tries++) {
+        size_t bytes;
+        int rc = try_page(b, automata, first, room, &bytes);
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+        double ratio = ratio_now(b), left = (double)room->bytes - (double)bytes;
+        b->ratio = ratio < 1 ? ratio * 1.003 : 1;
+        if (left >= 0) {
+            keep_best(b);
+            if (left < SLACK * (double)room->bytes || ratio > 0.99 * room->ratio ||
+                plan_is_last(&b->plan)) {
+                return FIRN_OK;
+            }
+        }
+        if (b->best_keys > 0 && tries >= TRIES) {
+            return FIRN_OK;
+        }
+        if (left < 0 && (b->plan.keys == 1 || room->ratio >= 1)) {
+            /* One key alone needs more: then others may share the units it takes. */
+            room->bytes = whole_units(bytes);
+            bounds.exceeds = 0;
+        } else {
+            guess_again(room, ratio, left >= 0, &bounds);
+        }
+    }
 }
 
 int page_builder_next(struct page_builder *b, struct automaton_builder *automata, size_t first) {
     plan_restart(&b->plan, b->plan.end);
-    struct room room = {&b->plan, b->page_bytes};
-    for (;;) {
-        size_t count;
-        buf_reset(&b->automaton);
-        int rc =
-            automaton_build(automata, first, room.bytes, payload, &room, &b->automaton, &count);
-        if (rc != FIRN_OK) {
-            return rc;
-        }
-        plan_extend(&b->plan, count);
-        size_t bytes = whole_units(b->automaton.size + plan_bytes(&b->plan, b->automaton.size));
-        if (bytes <= room.bytes) {
-            return encode_page(b);
-        }
-        /* One key alone needs more: then others may share the units it takes. */
-        room.bytes = bytes;
+    size_t plain_max = b->page_bytes * EXPANSION_MAX;
+    plain_max = plain_max < VALUE_DECODED_BYTES_MAX ? plain_max : VALUE_DECODED_BYTES_MAX;
+    if (b->compact && b->padding > PADDING && b->units < UNITS_MAX) {
+        b->units++;
+        b->padding = 0;
     }
+    struct room room = {&b->plan, b->page_bytes * b->units, b->ratio, plain_max};
+    int rc = cut_page(b, automata, first, &room);
+    return rc == FIRN_OK ? encode_page(b) : rc;
 }

@@ -22,15 +22,29 @@ struct page_builder {
     struct page_plan plan;   /* of the page encoded last */
     struct buf page;         /* that page without its checksum */
     struct page_sizes sizes; /* of that page's areas */
-    struct buf automaton;
+    uint64_t features;       /* that pages needed so far (format.h) */
     size_t page_bytes;
+
+    /* Values. */
+    bool compact;            /* areas take their smallest form */
+    struct value_zstd *zstd; /* NULL: not among them */
+    double ratio;            /* of an area's bytes to those it takes plain, as the last one had */
+    double padding;          /* part of the last pages that was padding, fading */
+    size_t units;            /* a page is to take so many times page_bytes */
+
+    /* The page being tried, and the best of those that were. */
+    struct buf automaton, area, scratch;
+    struct buf best_automaton, best_area;
+    size_t best_keys;
 };
 
 void page_builder_init(struct page_builder *b, struct alloc *alloc, size_t page_bytes);
 void page_builder_deinit(struct page_builder *b);
 
-/* The next page will hold the first keys of this segment. */
-void page_builder_begin(struct page_builder *b, const struct entry_buffer *entries);
+/* The next page will hold the first keys of this segment. compact: values may take any form of
+ * values.h; zstd, which has begun this segment: that of zstd, too, unless NULL. */
+void page_builder_begin(struct page_builder *b, const struct entry_buffer *entries, bool compact,
+                        struct value_zstd *zstd);
 
 /* Encodes the keys from number `first` on, as many as fit in a page, into b->page. REQUIRES: pages
  * are encoded in order, from the first key to the last. */

@@ -33,8 +33,14 @@ void page_dump_encoding(struct print *out, const struct page *p) {
         print_text(out, "sequences", "%u bits each above %llu", p->seq_width,
                    (unsigned long long)p->seq_base);
     }
-    if (values->size == 0) {
+    if (values->encoded.size > 0) {
+        print_text(out, "values", "%zu bytes under zstd", values->decoded_bytes);
+    } else if (values->size == 0) {
         print_text(out, "values", "all empty");
+    } else if (values->is_integers) {
+        print_text(out, "values", "%s-endian integers of %zu bytes: %u bits each above %s",
+                   values->integers.big_endian ? "big" : "little", values->size_min,
+                   values->integers.width, values->integers.slope > 0 ? "a line" : "a base");
     } else if (values->varied) {
         print_text(out, "values", "lengths of %u bits above %zu, samples of %u bits%s",
                    values->length_width, values->size_min, values->sample_width,
@@ -56,7 +62,8 @@ static int dump_value(struct print *out, const struct page *p, size_t e) {
         return FAIL(FIRN_CORRUPT, "entry %zu is put number %zu of %zu", e, put, a->puts);
     }
     firn_slice bytes;
-    int rc = value_area_at(a, put, value_area_offset(a, put), &bytes);
+    uint8_t integer[VALUE_INTEGER_BYTES_MAX];
+    int rc = value_area_at(a, put, value_area_offset(a, put), integer, &bytes);
     if (rc != FIRN_OK || a->apart == NULL || !packed_bit(a->apart, put)) {
         print_number(out, "value_bytes", value_area_size(a, put));
         return rc;

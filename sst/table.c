@@ -14,6 +14,8 @@ static void close_table(struct sst_table *t) {
     for (size_t i = 0; t->segments != NULL && i < t->segment_count; i++) {
         struct table_segment *s = &t->segments[i];
         segment_close(table_segment_opened(s));
+        value_dictionary_close(s->value_dictionary);
+        table_unload_section(t, s->dictionary, MEM_SHARED, &s->dictionary_loaded);
         table_unload_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded);
         table_unload_section(t, s->shared, MEM_SHARED, &s->shared_loaded);
     }
@@ -144,6 +146,9 @@ static void sort_sections(struct sst_table *t) {
         case SECTION_SHARED:
             s->shared = at;
             break;
+        case SECTION_DICTIONARY:
+            s->dictionary = at;
+            break;
         case SECTION_FILTER:
             filter->first_page = at->first_page;
             filter->section = at;
@@ -248,6 +253,7 @@ int sst_table_add_sizes(struct sst_table *t, firn_sizes *sizes) {
         sizes->value_pages += s->kind == SECTION_VALUES ? stored : 0;
         sizes->phrases += s->kind == SECTION_PHRASES ? stored : 0;
         sizes->shared_automata += s->kind == SECTION_SHARED ? stored : 0;
+        sizes->value_dictionaries += s->kind == SECTION_DICTIONARY ? stored : 0;
         sizes->filters += s->kind == SECTION_FILTER ? stored : 0;
         sizes->index += s->kind == SECTION_INDEX ? stored : 0;
     }

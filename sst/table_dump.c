@@ -25,10 +25,11 @@ struct dump {
     struct page_index index;
 
     /* Of the segment whose pages are being told. */
-    struct buf phrases, shared;
-    struct segment *segment; /* NULL: its sections are damaged */
+    struct buf phrases, shared, dictionary;
+    struct segment *segment;         /* NULL: its sections are damaged */
+    struct value_dictionary *values; /* NULL: there is none, or it is damaged */
 
-    struct buf page;
+    struct buf page, decoded;
     struct automaton_cursor cursor;
 };
 
@@ -165,6 +166,7 @@ static const char *section_holds(uint64_t kind) {
         "sub-automata that many pages refer to",
         "a Bloom filter over the keys of pages from this one on",
         "separators: which page may hold a key, and what lies before it",
+        "what values have in common, for zstd",
     };
     return holds[kind <= SECTION_KIND_MAX ? kind : 0];
 }
@@ -217,11 +219,20 @@ static int load_segment(struct dump *d, const struct section *pages) {
     const struct section *phrases = pages + 1, *shared = pages + 2;
     segment_close(d->segment);
     d->segment = NULL;
+    value_dictionary_close(d->values);
+    d->values = NULL;
     int rc = load_section(d, phrases, &d->phrases);
     rc = rc == FIRN_OK ? load_section(d, shared, &d->shared) : rc;
-    return rc == FIRN_OK ? segment_open(d->alloc, section_body(phrases, &d->phrases),
-                                        section_body(shared, &d->shared), &d->segment)
-                         : rc;
+    rc = rc == FIRN_OK ? segment_open(d->alloc, section_body(phrases, &d->phrases),
+                                      section_body(shared, &d->shared), &d->segment)
+                       : rc;
+    if (rc == FIRN_OK && shared[1].kind == SECTION_DICTIONARY) { /* an index follows in any case */
+        rc = load_section(d, shared + 1, &d->dictionary);
+        rc = rc == FIRN_OK ? value_dictionary_open(
+                                 d->alloc, section_body(shared + 1, &d->dictionary), &d->values)
+                           : rc;
+    }
+    return rc;
 }
 
 /* Members that tell what the pages of a segment share. */
@@ -237,6 +248,18 @@ static int dump_shared(struct dump *d, const struct section *pages) {
 }
 
 /* ---- Pages ---- */
+
+/* Parses the page in d->page anew with its values decoded, where they are under zstd. */
+static int decode_page(struct dump *d, struct page *p) {
+    if (!page_is_encoded(p)) {
+        return FIRN_OK;
+    }
+    size_t size = page_decoded_bytes(p);
+    buf_reset(&d->decoded);
+    int rc = buf_reserve(&d->decoded, size);
+    rc = rc == FIRN_OK ? page_decode(p, d->page.data, d->alloc, d->values, d->decoded.data) : rc;
+    return rc == FIRN_OK ? page_parse(d->decoded.data, size, p) : rc;
+}
 
 /* The page in d->page, which stands at offset. */
 static int dump_page_bytes(struct dump *d, uint64_t offset, bool in_full) {
@@ -255,8 +278,11 @@ static int dump_page_bytes(struct dump *d, uint64_t offset, bool in_full) {
     }
     automaton_cursor_open(&d->cursor, d->segment, p.automaton);
     rc = page_dump_first_key(d->out, &d->cursor);
-    return rc == FIRN_OK && (in_full || d->options->keys) ? page_dump_keys(d->out, &p, &d->cursor)
-                                                          : rc;
+    if (rc == FIRN_OK && (in_full || d->options->keys)) {
+        rc = decode_page(d, &p);
+        rc = rc == FIRN_OK ? page_dump_keys(d->out, &p, &d->cursor) : rc;
+    }
+    return rc;
 }
 
 /* Where the index says the page is. */
@@ -448,7 +474,8 @@ int table_dump(struct alloc *alloc, firn_env *env, const char *path,
     if (rc != FIRN_OK) {
         return rc;
     }
-    struct buf *bufs[] = {&d.footer_bytes, &d.index_bytes, &d.phrases, &d.shared, &d.page};
+    struct buf *bufs[] = {&d.footer_bytes, &d.index_bytes, &d.phrases, &d.shared,
+                          &d.dictionary,   &d.page,        &d.decoded};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
         buf_init(bufs[i], alloc, MEM_OTHER);
     }
@@ -461,6 +488,7 @@ int table_dump(struct alloc *alloc, firn_env *env, const char *path,
     }
     automaton_cursor_deinit(&d.cursor);
     segment_close(d.segment);
+    value_dictionary_close(d.values);
     footer_deinit(&d.footer);
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
         buf_deinit(bufs[i]);

@@ -49,13 +49,14 @@ static int page_in_memory(struct sst_table *t, size_t page, uint64_t offset, siz
     return rc;
 }
 
-/* The page's frame in the cache, pinned, or NULL. */
+/* The page's frame in the cache, pinned, or NULL. size: of the page in the file. */
 static struct page_frame *find_frame(struct sst_table *t, size_t page, size_t size) {
     if (t->cache == NULL) {
         return NULL;
     }
     struct page_frame *frame = page_cache_find(t->cache, t->cache_number, page);
-    if (frame != NULL && page_frame_size(frame) != size) {
+    bool decoded = (t->footer.incompatible & FORMAT_FEATURE_ZSTD) != 0;
+    if (frame != NULL && page_frame_size(frame) != size && !decoded) {
         page_frame_release(frame); /* another table's, of the same number by chance */
         frame = NULL;
     }
@@ -65,8 +66,31 @@ static struct page_frame *find_frame(struct sst_table *t, size_t page, size_t si
     return frame;
 }
 
-static int page_in_frame(struct sst_table *t, size_t page, uint64_t offset, size_t size, bool cold,
-                         struct page_frame **frame) {
+int table_page_decode(struct sst_table *t, const struct table_segment *s, const uint8_t *bytes,
+                      size_t size, bool cached, struct page_frame **frame) {
+    struct page p;
+    *frame = NULL;
+    if ((t->footer.incompatible & FORMAT_FEATURE_ZSTD) == 0) {
+        return FIRN_OK;
+    }
+    int rc = page_parse(bytes, size, &p);
+    if (rc != FIRN_OK || !page_is_encoded(&p)) {
+        return rc;
+    }
+    rc = page_frame_create(cached ? t->cache : NULL, t->alloc, page_decoded_bytes(&p), frame);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    rc = page_decode(&p, bytes, t->alloc, s->value_dictionary, page_frame_data(*frame));
+    if (rc != FIRN_OK) {
+        page_frame_release(*frame);
+        *frame = NULL;
+    }
+    return rc;
+}
+
+static int page_in_frame(struct sst_table *t, const struct table_segment *s, size_t page,
+                         uint64_t offset, size_t size, bool cold, struct page_frame **frame) {
     *frame = find_frame(t, page, size);
     if (*frame != NULL) {
         return FIRN_OK;
@@ -78,6 +102,14 @@ static int page_in_frame(struct sst_table *t, size_t page, uint64_t offset, size
     COUNT(t, page_reads);
     rc = table_read(t, offset, page_frame_data(*frame), size);
     rc = rc == FIRN_OK ? page_check(t->meta.id, offset, page_frame_data(*frame), size) : rc;
+    struct page_frame *decoded = NULL;
+    if (rc == FIRN_OK) {
+        rc = table_page_decode(t, s, page_frame_data(*frame), size, true, &decoded);
+    }
+    if (decoded != NULL) {
+        page_frame_release(*frame);
+        *frame = decoded;
+    }
     if (rc != FIRN_OK) {
         page_frame_release(*frame);
         *frame = NULL;
@@ -94,7 +126,10 @@ bool table_page_cached(struct sst_table *t, size_t page, struct table_page *out)
         return false; /* told when the page is read */
     }
     out->frame = find_frame(t, page, out->size);
-    out->bytes = out->frame == NULL ? NULL : page_frame_data(out->frame);
+    if (out->frame != NULL) {
+        out->bytes = page_frame_data(out->frame);
+        out->size = page_frame_size(out->frame);
+    }
     return out->frame != NULL;
 }
 
@@ -114,12 +149,15 @@ int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_pag
     if (rc != FIRN_OK) {
         return rc;
     }
-    if (t->memory != NULL) {
+    if (table_is_in_place(t)) {
         out->bytes = t->memory + offset;
         return page_in_memory(t, page, offset, out->size);
     }
-    rc = page_in_frame(t, page, offset, out->size, cold, &out->frame);
-    out->bytes = rc == FIRN_OK ? page_frame_data(out->frame) : NULL;
+    rc = page_in_frame(t, out->segment, page, offset, out->size, cold, &out->frame);
+    if (rc == FIRN_OK) {
+        out->bytes = page_frame_data(out->frame);
+        out->size = page_frame_size(out->frame);
+    }
     return rc;
 }
 
@@ -294,6 +332,16 @@ static int find_entry(const struct page *p, const struct segment *segment, firn_
     return FIRN_OK;
 }
 
+/* An integer lies nowhere in its page as bytes: it gets a few of its own. */
+static int get_integer(struct sst_table *t, firn_slice bytes, struct sst_value *value) {
+    int rc = page_frame_create(NULL, t->alloc, bytes.size, &value->frame);
+    if (rc == FIRN_OK) {
+        memcpy(page_frame_data(value->frame), bytes.data, bytes.size);
+        value->bytes = firn_slice_make(page_frame_data(value->frame), bytes.size);
+    }
+    return rc;
+}
+
 /* Hands the pin on p over to the value. */
 static int get_value(struct sst_table *t, const struct page *p, size_t entry,
                      struct table_page *page, struct sst_value *value) {
@@ -302,9 +350,10 @@ static int get_value(struct sst_table *t, const struct page *p, size_t entry,
         return FAIL(FIRN_CORRUPT, "put %zu of %zu in a page", put, p->puts);
     }
     firn_slice bytes;
-    int rc = value_area_at(&p->values, put, value_area_offset(&p->values, put), &bytes);
-    if (rc != FIRN_OK) {
-        return rc;
+    uint8_t integer[VALUE_INTEGER_BYTES_MAX];
+    int rc = value_area_at(&p->values, put, value_area_offset(&p->values, put), integer, &bytes);
+    if (rc != FIRN_OK || p->values.is_integers) {
+        return rc == FIRN_OK ? get_integer(t, bytes, value) : rc;
     }
     if (p->values.apart != NULL && packed_bit(p->values.apart, put)) {
         rc = get_value_apart(t, page->segment, bytes, value);

@@ -24,10 +24,12 @@ struct table_segment {
     /* Constant after open. */
     uint64_t first_page, page_end, first_unit;
     const struct section *pages, *phrases, *shared;
-    const struct section *values; /* NULL: none of its values is apart */
+    const struct section *values;     /* NULL: none of its values is apart */
+    const struct section *dictionary; /* NULL: its values are compressed without one */
 
     /* Guarded by mu while it is loaded, then constant. */
-    struct loaded phrases_loaded, shared_loaded;
+    struct loaded phrases_loaded, shared_loaded, dictionary_loaded;
+    struct value_dictionary *value_dictionary;
     _Atomic(struct segment *) segment; /* NULL: not loaded yet */
 };
 
@@ -100,6 +102,11 @@ static inline struct segment *table_segment_opened(struct table_segment *s) {
     return atomic_load_explicit(&s->segment, memory_order_acquire);
 }
 
+/* Whether pages are searched in the file's memory: not those that must be decoded. */
+static inline bool table_is_in_place(const struct sst_table *t) {
+    return t->memory != NULL && (t->footer.incompatible & FORMAT_FEATURE_ZSTD) == 0;
+}
+
 /* Counts memory that the table holds from now on; wraps for what it gives back. */
 void table_add_resident(struct sst_table *t, size_t bytes);
 size_t table_resident(const struct sst_table *t);
@@ -112,7 +119,8 @@ void table_count_resident_in(struct sst_table *t, _Atomic size_t *total);
 int table_page_place(struct sst_table *t, const struct table_segment *s, size_t page,
                      uint64_t *offset, size_t *size);
 
-/* A page in memory; pinned by its frame, or by the table where the file lies in memory. */
+/* A page in memory, its values decoded; pinned by its frame, or by the table where the file lies in
+ * memory. */
 struct table_page {
     const uint8_t *bytes;
     size_t size;
@@ -125,6 +133,10 @@ void table_page_release(struct table_page *p);
 /* For iterators that read ahead: the page if it is in the cache, and a copy of a checked one into
  * it (unless there is no memory). */
 bool table_page_cached(struct sst_table *t, size_t page, struct table_page *out);
+/* A page that was read and checked, in a frame of its own with its values decoded, where they must
+ * be; *frame NULL: they need not. cached: the frame is to be put into the cache. */
+int table_page_decode(struct sst_table *t, const struct table_segment *s, const uint8_t *bytes,
+                      size_t size, bool cached, struct page_frame **frame);
 void table_page_keep(struct sst_table *t, size_t page, const uint8_t *bytes, size_t size);
 void table_count_page_read(struct sst_table *t);
 

@@ -31,6 +31,7 @@ struct table_iter {
         value_at; /* its number among puts and its value's place; for a tombstone, the next's */
     struct value_ref ref; /* of a value apart */
     struct value_chunk chunk;
+    uint8_t integer[VALUE_INTEGER_BYTES_MAX];
 
     /* Pages read ahead: bytes [window_offset, + window.size) of the file. */
     struct buf window;
@@ -82,6 +83,30 @@ static int read_window(struct table_iter *t, size_t number, uint64_t offset) {
     return rc;
 }
 
+/* The page, which lies in the window, comes to lie in a frame when its values must be decoded. */
+static int decode_or_keep(struct table_iter *t, size_t number) {
+    struct sst_table *table = t->table;
+    struct table_page *page = &t->page;
+    bool keep = !t->options.cold && table->cache != NULL;
+    int rc = table_page_decode(table, page->segment, page->bytes, page->size, keep, &page->frame);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    if (page->frame == NULL) {
+        if (keep) {
+            table_page_keep(table, number, page->bytes, page->size);
+        }
+        return FIRN_OK;
+    }
+    if (keep) {
+        page->frame =
+            page_cache_insert(table->cache, table->cache_number, number, page->frame, false);
+    }
+    page->bytes = page_frame_data(page->frame);
+    page->size = page_frame_size(page->frame);
+    return FIRN_OK;
+}
+
 static int page_in_window(struct table_iter *t, size_t number) {
     struct sst_table *table = t->table;
     uint64_t offset;
@@ -97,20 +122,17 @@ static int page_in_window(struct table_iter *t, size_t number) {
     }
     t->page.bytes = t->window.data + (offset - t->window_offset);
     rc = page_check(table->meta.id, offset, t->page.bytes, t->page.size);
-    if (rc == FIRN_OK && !t->options.cold) {
-        table_page_keep(table, number, t->page.bytes, t->page.size);
-    }
-    return rc;
+    return rc == FIRN_OK ? decode_or_keep(t, number) : rc;
 }
 
 static int find_page(struct table_iter *t, size_t number) {
     struct sst_table *table = t->table;
     bool straight = number == t->number + 1 && t->run > 0;
     t->run = straight ? t->run + 1 : 1;
-    if (table->memory == NULL && t->options.cold) {
+    if (!table_is_in_place(table) && t->options.cold) {
         return page_in_window(t, number);
     }
-    if (table->memory == NULL && t->run > RUN_PAGES_MIN) {
+    if (!table_is_in_place(table) && t->run > RUN_PAGES_MIN) {
         return table_page_cached(table, number, &t->page) ? FIRN_OK : page_in_window(t, number);
     }
     return table_page_get(table, number, t->options.cold, &t->page);
@@ -141,7 +163,7 @@ static int fill_value(struct table_iter *t) {
     if (t->put >= t->view.puts) {
         return FAIL(FIRN_CORRUPT, "put %zu of %zu in a page", t->put, t->view.puts);
     }
-    int rc = value_area_at(values, t->put, t->value_at, &entry->value);
+    int rc = value_area_at(values, t->put, t->value_at, t->integer, &entry->value);
     if (rc == FIRN_OK && values->apart != NULL && packed_bit(values->apart, t->put)) {
         rc = value_ref_decode(entry->value, &t->ref);
         rc = rc == FIRN_OK ? table_value_check(t->page.segment, &t->ref) : rc;

@@ -96,7 +96,7 @@ static int load_index_locked(struct sst_table *t) REQUIRES(&t->mu) {
     rc = rc == FIRN_OK ? load_section(t, table_index_section(t), MEM_INDEX, &t->index_loaded) : rc;
     rc = rc == FIRN_OK ? page_index_open(t->index_loaded.body, &t->index) : rc;
     rc = rc == FIRN_OK ? check_index(t, &t->index) : rc;
-    if (rc == FIRN_OK && t->memory != NULL) {
+    if (rc == FIRN_OK && table_is_in_place(t)) {
         size_t bytes = (size_t)packed_bytes(t->index.pages, 1);
         t->checked = alloc_get_zeroed(t->alloc, MEM_INDEX, bytes);
         rc = t->checked == NULL ? FAIL(FIRN_NOMEM, "no memory for a bit per page") : FIRN_OK;
@@ -123,15 +123,24 @@ static int load_segment_locked(struct sst_table *t, struct table_segment *s) REQ
     struct segment *opened = NULL;
     int rc = load_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded);
     rc = rc == FIRN_OK ? load_section(t, s->shared, MEM_SHARED, &s->shared_loaded) : rc;
+    if (rc == FIRN_OK && s->dictionary != NULL) {
+        rc = load_section(t, s->dictionary, MEM_SHARED, &s->dictionary_loaded);
+        rc = rc == FIRN_OK
+                 ? value_dictionary_open(t->alloc, s->dictionary_loaded.body, &s->value_dictionary)
+                 : rc;
+    }
     if (rc == FIRN_OK) {
         rc = segment_open(t->alloc, s->phrases_loaded.body, s->shared_loaded.body, &opened);
     }
     if (rc != FIRN_OK) {
         table_unload_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded);
         table_unload_section(t, s->shared, MEM_SHARED, &s->shared_loaded);
+        value_dictionary_close(s->value_dictionary);
+        s->value_dictionary = NULL;
+        table_unload_section(t, s->dictionary, MEM_SHARED, &s->dictionary_loaded);
         return rc;
     }
-    table_add_resident(t, segment_memory(opened));
+    table_add_resident(t, segment_memory(opened) + value_dictionary_memory(s->value_dictionary));
     atomic_store_explicit(&s->segment, opened, memory_order_release);
     return FIRN_OK;
 }

@@ -18,6 +18,7 @@ struct verify {
 
     const struct page_index *index;
     struct buf bytes;    /* the page or section being checked */
+    struct buf decoded;  /* that page with its values decoded */
     struct buf key_last; /* of the page before */
     struct buf separator;
     struct value_chunk chunk;
@@ -140,7 +141,8 @@ static int verify_value_apart(struct verify *v, struct table_segment *s, firn_sl
 static int verify_value(struct verify *v, struct table_segment *s, const struct page *p, size_t put,
                         size_t *offset) {
     firn_slice bytes;
-    int rc = value_area_at(&p->values, put, *offset, &bytes);
+    uint8_t integer[VALUE_INTEGER_BYTES_MAX];
+    int rc = value_area_at(&p->values, put, *offset, integer, &bytes);
     if (rc == FIRN_OK && *offset != value_area_offset(&p->values, put)) {
         rc = FAIL(FIRN_CORRUPT, "value %zu of a page begins at %zu and at %zu", put, *offset,
                   value_area_offset(&p->values, put));
@@ -266,11 +268,30 @@ static int verify_keys(struct verify *v, struct table_segment *s, const struct p
 /* ---- Pages ---- */
 
 /* Keys first: without versions nothing else bounds how many entries a page may claim to have. */
+/* The page with its values decoded; p itself when they are not under zstd. */
+static int decode_page(struct verify *v, const struct table_segment *s, const uint8_t *bytes,
+                       const struct page *p, struct page *decoded) {
+    *decoded = *p;
+    if (!page_is_encoded(p)) {
+        return FIRN_OK;
+    }
+    if ((v->table->footer.incompatible & FORMAT_FEATURE_ZSTD) == 0) {
+        return FAIL(FIRN_CORRUPT, "a page has compressed values, its table none by the footer");
+    }
+    size_t size = page_decoded_bytes(p);
+    buf_reset(&v->decoded);
+    int rc = buf_reserve(&v->decoded, size);
+    rc = rc == FIRN_OK
+             ? page_decode(p, bytes, v->table->alloc, s->value_dictionary, v->decoded.data)
+             : rc;
+    return rc == FIRN_OK ? page_parse(v->decoded.data, size, decoded) : rc;
+}
+
 static int verify_page(struct verify *v, struct table_segment *s, size_t page) {
     uint64_t offset;
     size_t size;
     const uint8_t *bytes;
-    struct page p;
+    struct page p, decoded;
     int rc;
     if ((rc = table_page_place(v->table, s, page, &offset, &size)) != FIRN_OK ||
         (rc = read_bytes(v, offset, size, &bytes)) != FIRN_OK ||
@@ -280,7 +301,8 @@ static int verify_page(struct verify *v, struct table_segment *s, size_t page) {
                           bytes + size - FORMAT_CHECKSUM_BYTES - p.padding_bytes,
                           p.padding_bytes)) != FIRN_OK ||
         (rc = verify_keys(v, s, &p, page)) != FIRN_OK ||
-        (rc = verify_entries(v, s, &p)) != FIRN_OK) {
+        (rc = decode_page(v, s, bytes, &p, &decoded)) != FIRN_OK ||
+        (rc = verify_entries(v, s, &decoded)) != FIRN_OK) {
         return rc;
     }
     v->sum.parts += get_u64(bytes + size - FORMAT_CHECKSUM_BYTES);
@@ -373,7 +395,7 @@ static int verify(struct verify *v) {
 int sst_table_verify(struct sst_table *t, void (*damage)(void *context, const char *message),
                      void *context) {
     struct verify v = {.table = t, .damage = damage, .context = context};
-    struct buf *bufs[] = {&v.bytes, &v.key_last, &v.separator, &v.chunk.bytes};
+    struct buf *bufs[] = {&v.bytes, &v.decoded, &v.key_last, &v.separator, &v.chunk.bytes};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
         buf_init(bufs[i], t->alloc, MEM_OTHER);
     }

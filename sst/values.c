@@ -4,7 +4,13 @@
  */
 #include "sst/values.h"
 
-enum area_form { AREA_FIXED = 1, AREA_VARIED = 2, AREA_APART = 128 };
+enum area_form {
+    AREA_FIXED = 1,
+    AREA_VARIED = 2,
+    AREA_INTEGERS = 3,
+    AREA_ZSTD = 4,
+    AREA_APART = 128
+};
 enum ref_tag { REF_RECORD = 1 };
 
 /* ---- Value areas: writing ---- */
@@ -84,14 +90,97 @@ void value_writer_add(struct value_writer *w, firn_slice bytes, bool apart) {
     w->put++;
 }
 
+/* Appends the area as integers to `to`, if that is smaller than bytes_max. */
+static int append_integers(const struct value_plan *plan, const struct buf *area, size_t bytes_max,
+                           struct buf *to) {
+    if (plan->apart > 0 || plan_is_varied(plan) || plan->size_min > VALUE_INTEGER_BYTES_MAX) {
+        return FIRN_OK;
+    }
+    const uint8_t *values = area->data + area->size - plan->bytes;
+    size_t start = to->size;
+    int rc = buf_append_u8(to, AREA_INTEGERS);
+    if (rc == FIRN_OK) {
+        rc = value_integers_append(to, values, (size_t)plan->puts, (unsigned)plan->size_min,
+                                   bytes_max - 1);
+    }
+    to->size = rc == FIRN_OK && to->size == start + 1 ? start : to->size;
+    return rc;
+}
+
+static int append_zstd(struct value_zstd *zstd, const struct buf *area, size_t bytes_max,
+                       struct buf *to) {
+    size_t start = to->size;
+    int rc = buf_append_u8(to, AREA_ZSTD);
+    rc = rc == FIRN_OK ? value_zstd_append(zstd, buf_slice(area), bytes_max - 1, to) : rc;
+    to->size = rc == FIRN_OK && to->size == start + 1 ? start : to->size;
+    return rc;
+}
+
+int value_area_compact(const struct value_plan *plan, struct value_zstd *zstd, struct buf *area,
+                       struct buf *scratch) {
+    buf_reset(scratch);
+    if (area->size == 0) {
+        return FIRN_OK;
+    }
+    int rc = append_integers(plan, area, area->size, scratch);
+    size_t integers = scratch->size, best = integers > 0 ? integers : area->size;
+    if (rc == FIRN_OK && zstd != NULL) {
+        rc = append_zstd(zstd, area, best, scratch);
+    }
+    if (rc != FIRN_OK || scratch->size == 0) {
+        return rc;
+    }
+    bool compressed = scratch->size > integers;
+    if (compressed && integers > 0) {
+        memmove(scratch->data, scratch->data + integers, scratch->size - integers);
+        scratch->size -= integers;
+    }
+    struct buf plain = *area;
+    *area = *scratch;
+    *scratch = plain;
+    return FIRN_OK;
+}
+
+uint64_t value_area_features(uint8_t form) {
+    return form == AREA_ZSTD       ? FORMAT_FEATURE_ZSTD
+           : form == AREA_INTEGERS ? FORMAT_FEATURE_INTEGERS
+                                   : 0;
+}
+
 /* ---- Value areas: reading ---- */
+
+static int parse_integers(struct reader *r, struct value_area *area) {
+    int rc = value_integers_parse(r, area->puts, &area->integers);
+    area->is_integers = true;
+    area->size_min = area->integers.size;
+    area->size = area->size_min * area->puts;
+    area->bytes = area->integers.residuals;
+    return rc;
+}
+
+static int parse_zstd(struct reader *r, struct value_area *area) {
+    uint64_t decoded = reader_varint(r), encoded = reader_varint(r);
+    area->bytes = r->at;
+    area->encoded = reader_take(r, encoded);
+    if (r->failed || encoded == 0 || decoded == 0 || decoded > VALUE_DECODED_BYTES_MAX) {
+        return FAIL(FIRN_CORRUPT, "values of %llu bytes compressed to %llu in %zu bytes of a page",
+                    (unsigned long long)decoded, (unsigned long long)encoded, reader_left(r));
+    }
+    area->decoded_bytes = (size_t)decoded;
+    return FIRN_OK;
+}
 
 int value_area_parse(struct reader *r, size_t puts, struct value_area *area) {
     uint8_t form = reader_u8(r);
+    memset(area, 0, sizeof *area);
     area->puts = puts;
+    if (form == AREA_INTEGERS) {
+        return parse_integers(r, area);
+    }
+    if (form == AREA_ZSTD) {
+        return parse_zstd(r, area);
+    }
     area->varied = (form & ~AREA_APART) == AREA_VARIED;
-    area->lengths = area->samples = area->apart = NULL;
-    area->length_width = area->sample_width = 0;
     if (!area->varied && (form & ~AREA_APART) != AREA_FIXED) {
         return FAIL(FIRN_UNSUPPORTED, "a value area of unknown form %u", form);
     }

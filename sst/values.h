@@ -1,6 +1,9 @@
 /* sst/values.h: the values of a page, and those too large for one.
  *
- *     value area = form:u8 (1 fixed, 2 varied; +128: some values are apart)
+ *     value area = form:u8 (1 fixed, 2 varied, 3 integers, 4 zstd; +128: some values are apart)
+ *                  integers: those of value_integers.h, and nothing else
+ *                  zstd:   decoded size:v  encoded size:v  an area of form 1 or 2, compressed
+ *                          (value_zstd.h), and nothing else
  *                  fixed:  size:v
  *                  varied: size_min:v length_width:u8 sample_width:u8 size:v
  *                          packed lengths above size_min,
@@ -13,6 +16,10 @@
  *     reference    = tag:u8 (1: a record of this file; others are reserved)  offset:v  size:v
  *     value record = {up to 65536 bytes of the value, xxh3:u64 of them}*     (in a values section)
  *
+ * An area takes the form that makes it smallest; forms 3 and 4 need a feature bit (format.h). Areas
+ * under zstd are decoded when their page enters the cache (page_decode()), all others are read
+ * where they lie.
+ *
  * Arrays are those of packed.h. All counts are bounded when an area is parsed; where a value lies
  * is bounded at each access.
  */
@@ -22,7 +29,8 @@
 #include "base/iter.h"
 #include "sst/format.h"
 #include "sst/output.h"
-#include "sst/packed.h"
+#include "sst/value_integers.h"
+#include "sst/value_zstd.h"
 
 #define VALUE_SAMPLE 16
 #define VALUE_REF_BYTES_MAX (1 + 2 * VARINT_BYTES_MAX)
@@ -49,12 +57,22 @@ struct value_writer {
 void value_writer_begin(struct value_writer *w, const struct value_plan *plan, uint8_t *to);
 void value_writer_add(struct value_writer *w, firn_slice bytes, bool apart);
 
+/* Replaces a finished area of the planned values by the smallest form of it. zstd NULL: not that
+ * one. */
+int value_area_compact(const struct value_plan *plan, struct value_zstd *zstd, struct buf *area,
+                       struct buf *scratch);
+/* What a reader must know (format.h) of an area that begins with this byte. */
+uint64_t value_area_features(uint8_t form);
+
 /* ---- Value areas: reading ---- */
 
 struct value_area {
     size_t puts, size_min, size; /* size: of all values together; 0: there is no area */
     unsigned length_width, sample_width;
-    bool varied;
+    bool varied, is_integers;
+    struct value_integers integers;
+    firn_slice encoded; /* not empty: under zstd; then there are no values here */
+    size_t decoded_bytes;
     const uint8_t *lengths, *samples, *apart, *bytes; /* apart: NULL when none is */
 };
 
@@ -68,13 +86,19 @@ static inline size_t value_area_size(const struct value_area *a, size_t put) {
 /* Where the bytes of value `put` begin. REQUIRES: put < puts. */
 size_t value_area_offset(const struct value_area *a, size_t put);
 
-/* The value's bytes at an offset that value_area_offset() gave. FIRN_CORRUPT. */
+/* The value's bytes at an offset that value_area_offset() gave; an integer is put into `integer`.
+ * FIRN_CORRUPT. REQUIRES: put < puts. */
 static inline int value_area_at(const struct value_area *a, size_t put, size_t offset,
-                                firn_slice *bytes) {
+                                uint8_t integer[VALUE_INTEGER_BYTES_MAX], firn_slice *bytes) {
     size_t size = value_area_size(a, put);
     if (offset > a->size || size > a->size - offset) {
         return FAIL(FIRN_CORRUPT, "value %zu of a page lies at %zu + %zu in %zu bytes", put, offset,
                     size, a->size);
+    }
+    if (a->is_integers) {
+        value_integers_get(&a->integers, put, integer);
+        *bytes = firn_slice_make(integer, size);
+        return FIRN_OK;
     }
     *bytes = firn_slice_make(a->bytes + offset, size);
     return FIRN_OK;

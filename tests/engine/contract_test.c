@@ -665,8 +665,8 @@ static void sizes_add_up_and_memory_is_told(void **state) {
     firn_sizes s = {.struct_size = sizeof s};
     assert_int_equal(firn_get_sizes(f.db, &s), FIRN_OK);
     assert_int_equal(s.file_bytes, s.headers + s.automata + s.entries + s.values + s.value_pages +
-                                       s.page_padding + s.phrases + s.shared_automata + s.filters +
-                                       s.index + s.footers);
+                                       s.value_dictionaries + s.page_padding + s.phrases +
+                                       s.shared_automata + s.filters + s.index + s.footers);
     assert_int_equal(s.keys, 3000);
     firn_memory m = {.struct_size = sizeof m};
     firn_get_memory(f.db, &m);

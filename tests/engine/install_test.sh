@@ -33,7 +33,7 @@ shared() {
 }
 static() {
     echo "$(pkg-config --define-variable=prefix="$folder/usr" --cflags firn)" \
-        "$folder/$libraries/libfirn.a -pthread -lm"
+        "$folder/$libraries/libfirn.a -lzstd -pthread -lm"
 }
 
 awk '/^```c$/ { inside = 1; next } /^```/ { inside = 0 } inside' "$source_folder/README.md" >readme.c

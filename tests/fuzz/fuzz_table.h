@@ -46,13 +46,15 @@ static inline void fuzz_seal_value(struct fuzz_table *t, firn_slice bytes) {
 static inline void fuzz_seal_page(struct fuzz_table *t, uint64_t offset, size_t size) {
     struct page p;
     firn_slice value;
+    uint8_t integer[VALUE_INTEGER_BYTES_MAX];
     fuzz_seal_bytes(t, offset, size - FORMAT_CHECKSUM_BYTES);
     if (page_parse(t->bytes + offset, size, &p) != FIRN_OK || p.values.apart == NULL) {
         return;
     }
     for (size_t put = 0; put < p.puts && put < SEAL_VALUES_MAX; put++) {
         if (packed_bit(p.values.apart, put) &&
-            value_area_at(&p.values, put, value_area_offset(&p.values, put), &value) == FIRN_OK) {
+            value_area_at(&p.values, put, value_area_offset(&p.values, put), integer, &value) ==
+                FIRN_OK) {
             fuzz_seal_value(t, value);
         }
     }

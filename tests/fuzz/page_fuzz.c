@@ -16,8 +16,9 @@ static unsigned touch(firn_slice bytes) {
 
 static void read_value(const struct page *p, size_t put) {
     firn_slice bytes;
+    uint8_t integer[VALUE_INTEGER_BYTES_MAX];
     struct value_ref ref;
-    int rc = value_area_at(&p->values, put, value_area_offset(&p->values, put), &bytes);
+    int rc = value_area_at(&p->values, put, value_area_offset(&p->values, put), integer, &bytes);
     FUZZ_CHECK(rc == FIRN_OK || rc == FIRN_CORRUPT);
     if (rc == FIRN_OK && p->values.apart != NULL && packed_bit(p->values.apart, put)) {
         rc = value_ref_decode(bytes, &ref);

@@ -4,6 +4,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -28,6 +29,14 @@ struct fixture {
 
 #define VALUE_BYTES_MAX 70000
 
+static void set_up_table(struct fixture *f, const struct sst_builder_options *options) {
+    assert_int_equal(scene_build(&f->scene, &f->alloc, f->env, PATH, options, &f->meta), FIRN_OK);
+    f->bytes = file_bytes_get(f->env, PATH, &f->size);
+    f->footer_size = get_u32(f->bytes + f->size - FORMAT_TRAILER_BYTES);
+    f->value = malloc(VALUE_BYTES_MAX);
+    assert_non_null(f->value);
+}
+
 static void set_up(struct fixture *f) {
     struct sst_builder_options options;
     memset(f, 0, sizeof *f);
@@ -42,11 +51,40 @@ static void set_up(struct fixture *f) {
     scene_add(&f->scene, FIRN_STR("bananas"), 2000, ENTRY_PUT, 5);
     scene_options(&options);
     options.value_inline_max = 100;
-    assert_int_equal(scene_build(&f->scene, &f->alloc, f->env, PATH, &options, &f->meta), FIRN_OK);
-    f->bytes = file_bytes_get(f->env, PATH, &f->size);
-    f->footer_size = get_u32(f->bytes + f->size - FORMAT_TRAILER_BYTES);
-    f->value = malloc(VALUE_BYTES_MAX);
-    assert_non_null(f->value);
+    set_up_table(f, &options);
+}
+
+/* A table whose values are under zstd with a dictionary, or integers; a page of either is one unit.
+ */
+static void set_up_compact(struct fixture *f, bool zstd) {
+    static const char words[] = "{\"snow\": 10, \"ice\": 3} ";
+    static uint8_t phrases[8][64];
+    struct sst_builder_options options;
+    struct rand r;
+    memset(f, 0, sizeof *f);
+    alloc_init(&f->alloc, NULL);
+    rand_init(&r, 1);
+    for (size_t k = 0; k < sizeof phrases; k++) {
+        phrases[k / 64][k % 64] = (uint8_t)rand_next(&r);
+    }
+    assert_int_equal(env_mem_create(&f->env), FIRN_OK);
+    for (unsigned i = 0; i < (zstd ? 700 : 20); i++) {
+        char key[16];
+        int size = snprintf(key, sizeof key, "%05u", i);
+        scene_add(&f->scene, firn_slice_make(key, (size_t)size), i, ENTRY_PUT, zstd ? 100 : 8);
+        uint8_t *value = (uint8_t *)(uintptr_t)f->scene.entries[i].value.data;
+        if (zstd) {
+            memcpy(value, words, 24);
+            memcpy(value + 24, phrases[rand_below(&r, 8)], 64);
+        } else {
+            put_u64(value, 7000 + rand_below(&r, 100));
+        }
+    }
+    scene_options(&options);
+    options.value_compression = true;
+    options.effort = SST_EFFORT_FULL;
+    options.filter_bits_per_key = 0;
+    set_up_table(f, &options);
 }
 
 static void tear_down(struct fixture *f) {
@@ -135,27 +173,42 @@ static bool read_everything(struct fixture *f) {
     return rc != FIRN_OK;
 }
 
+/* Flips every bit, or one in `every`. */
+static void flip_bits(struct fixture *f, size_t every) {
+    file_bytes_set(f->env, PATH, f->bytes, f->size);
+    assert_false(read_everything(f));
+    for (size_t bit = 0; bit < f->size * 8; bit += every) {
+        /* Padding is long: of bytes in the midst of equal ones every 64th is enough. */
+        size_t at = bit / 8;
+        if (at > 32 && at + 32 < f->size && at % 64 != 0 && f->bytes[at] == 0 &&
+            memcmp(f->bytes + at - 32, f->bytes + at - 31, 63) == 0) {
+            continue;
+        }
+        f->bytes[at] ^= (uint8_t)(1u << bit % 8);
+        file_bytes_set(f->env, PATH, f->bytes, f->size);
+        if (!read_everything(f)) {
+            fail_msg("bit %zu of byte %zu was flipped and not found", bit % 8, at);
+        }
+        f->bytes[at] ^= (uint8_t)(1u << bit % 8);
+    }
+}
+
 static void every_flipped_bit_is_reported_and_never_believed(void **state) {
     (void)state;
     struct fixture f;
     set_up(&f);
-    file_bytes_set(f.env, PATH, f.bytes, f.size);
-    assert_false(read_everything(&f));
-    for (size_t bit = 0; bit < f.size * 8; bit++) {
-        /* Padding is long: of bytes in the midst of equal ones every 64th is enough. */
-        size_t at = bit / 8;
-        if (at > 32 && at + 32 < f.size && at % 64 != 0 && f.bytes[at] == 0 &&
-            memcmp(f.bytes + at - 32, f.bytes + at - 31, 63) == 0) {
-            continue;
-        }
-        f.bytes[at] ^= (uint8_t)(1u << bit % 8);
-        file_bytes_set(f.env, PATH, f.bytes, f.size);
-        if (!read_everything(&f)) {
-            fail_msg("bit %zu of byte %zu was flipped and not found", bit % 8, at);
-        }
-        f.bytes[at] ^= (uint8_t)(1u << bit % 8);
-    }
+    flip_bits(&f, 1);
     tear_down(&f);
+}
+
+static void flipped_bits_of_compact_values_are_reported(void **state) {
+    (void)state;
+    struct fixture f;
+    for (int zstd = 0; zstd < 2; zstd++) {
+        set_up_compact(&f, zstd);
+        flip_bits(&f, zstd ? 4001 : 11);
+        tear_down(&f);
+    }
 }
 
 static void a_file_cut_short_anywhere_is_refused(void **state) {
@@ -206,6 +259,18 @@ static void another_table_under_this_name_is_refused(void **state) {
 
 /* ---- Right checksums over wrong bytes ---- */
 
+/* Seals the page that the byte lies in, of one unit or of all of the section's. */
+static void seal_page(struct fixture *f, const struct section *s, size_t at) {
+    size_t begin = at / FORMAT_UNIT_BYTES * FORMAT_UNIT_BYTES;
+    size_t size = FORMAT_UNIT_BYTES;
+    if (f->scene.count < 100) {
+        begin = (size_t)s->offset;
+        size = (size_t)s->size;
+    }
+    put_u64(f->bytes + begin + size - 8,
+            format_checksum(f->meta.id, begin, f->bytes + begin, size - 8));
+}
+
 /* Puts right every checksum that covers the byte at `at`. */
 static void seal_again(struct fixture *f, size_t at) {
     struct footer footer;
@@ -227,8 +292,7 @@ static void seal_again(struct fixture *f, size_t at) {
             continue;
         }
         if (s->kind == SECTION_PAGES) {
-            put_u64(bytes + s->size - 8,
-                    format_checksum(f->meta.id, s->offset, bytes, s->size - 8));
+            seal_page(f, s, at);
         } else if (section_has_chunks(s->kind)) {
             put_u64(bytes + s->size, format_checksum(f->meta.id, s->offset, bytes, s->size));
         }
@@ -280,30 +344,71 @@ static void use_everything(struct fixture *f) {
     sst_table_unref(t);
 }
 
-static void wrong_bytes_under_right_checksums_do_no_harm(void **state) {
-    (void)state;
-    struct fixture f;
+/* Writes wrong bytes into places of [begin, end). */
+static void write_wrong_bytes(struct fixture *f, size_t begin, size_t end, unsigned rounds) {
     struct rand r;
-    set_up(&f);
     rand_init(&r, test_seed());
-    uint8_t *intact = malloc(f.size);
+    uint8_t *intact = malloc(f->size);
     assert_non_null(intact);
-    memcpy(intact, f.bytes, f.size);
-    uint64_t digest = f.meta.digest;
-    for (unsigned round = 0; round < 20000; round++) {
-        size_t at = (size_t)rand_below(&r, f.size);
+    memcpy(intact, f->bytes, f->size);
+    uint64_t digest = f->meta.digest;
+    for (unsigned round = 0; round < rounds; round++) {
+        size_t at = begin + (size_t)rand_below(&r, end - begin);
         if (intact[at] == 0 && rand_below(&r, 16) != 0) {
             continue; /* mostly padding */
         }
         uint8_t flip = (uint8_t)(1u << rand_below(&r, 8));
-        f.bytes[at] ^= rand_below(&r, 2) == 0 ? (uint8_t)rand_next(&r) : flip;
-        seal_again(&f, at);
-        file_bytes_set(f.env, PATH, f.bytes, f.size);
-        use_everything(&f);
-        memcpy(f.bytes, intact, f.size);
-        f.meta.digest = digest;
+        f->bytes[at] ^= rand_below(&r, 2) == 0 ? (uint8_t)rand_next(&r) : flip;
+        seal_again(f, at);
+        file_bytes_set(f->env, PATH, f->bytes, f->size);
+        use_everything(f);
+        memcpy(f->bytes, intact, f->size);
+        f->meta.digest = digest;
     }
     free(intact);
+}
+
+static void wrong_bytes_under_right_checksums_do_no_harm(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    write_wrong_bytes(&f, 0, f.size, 20000);
+    tear_down(&f);
+}
+
+static void wrong_bytes_in_compact_values_do_no_harm(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up_compact(&f, false);
+    write_wrong_bytes(&f, 4096, f.size, 2000);
+    tear_down(&f);
+}
+
+/* Several pages: only the page that bytes are wrong in is sealed again, here the first. */
+static void wrong_bytes_under_zstd_do_no_harm(void **state) {
+    (void)state;
+    struct fixture f;
+    struct footer footer;
+    set_up_compact(&f, true);
+    footer_init(&footer, &f.alloc);
+    size_t offset = f.size - f.footer_size;
+    assert_int_equal(
+        footer_decode(firn_slice_make(f.bytes + offset, f.footer_size), f.size, &footer), FIRN_OK);
+    assert_int_equal(footer.incompatible, FORMAT_FEATURE_ZSTD);
+    const struct section *pages = NULL, *dictionary = NULL;
+    for (size_t i = 0; i < footer.section_count; i++) {
+        const struct section *s = &footer.sections[i];
+        pages = s->kind == SECTION_PAGES ? s : pages;
+        dictionary = s->kind == SECTION_DICTIONARY ? s : dictionary;
+    }
+    assert_non_null(pages);
+    assert_non_null(dictionary);
+    size_t begin = (size_t)dictionary->offset, size = (size_t)dictionary->size;
+    write_wrong_bytes(&f, begin, begin + size, 50);
+    begin = (size_t)pages->offset;
+    size = (size_t)pages->size;
+    footer_deinit(&footer);
+    write_wrong_bytes(&f, begin, begin + size, 200);
     tear_down(&f);
 }
 
@@ -314,6 +419,9 @@ int main(void) {
         cmocka_unit_test(a_file_with_more_behind_it_is_refused),
         cmocka_unit_test(another_table_under_this_name_is_refused),
         cmocka_unit_test(wrong_bytes_under_right_checksums_do_no_harm),
+        cmocka_unit_test(flipped_bits_of_compact_values_are_reported),
+        cmocka_unit_test(wrong_bytes_in_compact_values_do_no_harm),
+        cmocka_unit_test(wrong_bytes_under_zstd_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,15 +6,18 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
+#include "sst/format.h"
 #include "tests/support/array_iter.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/table_scene.h"
 
 #define GOLDEN "table-v1.sst"
+#define GOLDEN_VALUES "table-v1-values.sst"
 #define PATH "golden.sst"
 
 /* Every kind of area and section: versions, tombstones, sequences, values inline and apart. */
@@ -28,33 +31,61 @@ static void make_scene(struct scene *s) {
     scene_add(s, FIRN_STR("\xff\x00\xff"), 70000, ENTRY_DELETE, 0);
 }
 
-static void version_1_is_still_read(void **state) {
-    (void)state;
+/* Values that take fewer bytes as integers; later pages have theirs under zstd. */
+static void make_values_scene(struct scene *s) {
+    scene_init(s);
+    for (unsigned i = 0; i < 1200; i++) {
+        char key[8];
+        int size = snprintf(key, sizeof key, "%04u", i);
+        bool integer = i < 900;
+        scene_add(s, firn_slice_make(key, (size_t)size), 0, ENTRY_PUT, integer ? 8 : 64);
+        uint8_t *value = (uint8_t *)(uintptr_t)s->entries[i].value.data;
+        if (integer) {
+            put_u64(value, 40000 + get_u64(value) % 10000000);
+        } else {
+            memcpy(value + 32, value, 32);
+        }
+    }
+}
+
+static void check_read(const char *name, struct scene *s, uint64_t keys, uint64_t seq_max) {
     struct alloc alloc;
     firn_env *env;
-    struct scene s;
     struct table_meta meta;
     struct sst_table *t;
     struct iter *it;
     size_t size;
-    uint8_t *bytes = golden_get(GOLDEN, &size);
+    uint8_t *bytes = golden_get(name, &size);
     alloc_init(&alloc, NULL);
-    make_scene(&s);
     assert_int_equal(env_mem_create(&env), FIRN_OK);
     file_bytes_set(env, PATH, bytes, size);
     assert_int_equal(sst_table_read_meta(&alloc, env, PATH, 1, &meta), FIRN_OK);
-    assert_int_equal(meta.keys, 4);
-    assert_int_equal(meta.seq_max, 70000);
+    assert_int_equal(meta.keys, keys);
+    assert_int_equal(meta.seq_max, seq_max);
     assert_int_equal(sst_table_open(&alloc, env, PATH, &meta, NULL, NULL, &t), FIRN_OK);
     assert_int_equal(sst_table_verify(t, NULL, NULL), FIRN_OK);
     assert_int_equal(sst_table_iter_create(t, NULL, &it), FIRN_OK);
-    array_iter_assert_equal(it, s.entries, s.count);
+    array_iter_assert_equal(it, s->entries, s->count);
     iter_destroy(it);
     sst_table_unref(t);
     table_meta_deinit(&alloc, &meta);
     env_destroy(env);
-    scene_deinit(&s);
+    scene_deinit(s);
     free(bytes);
+}
+
+static void version_1_is_still_read(void **state) {
+    (void)state;
+    struct scene s;
+    make_scene(&s);
+    check_read(GOLDEN, &s, 4, 70000);
+}
+
+static void version_1_with_compact_values_is_still_read(void **state) {
+    (void)state;
+    struct scene s;
+    make_values_scene(&s);
+    check_read(GOLDEN_VALUES, &s, 1200, 0);
 }
 
 static void version_1_is_still_written(void **state) {
@@ -78,10 +109,44 @@ static void version_1_is_still_written(void **state) {
     scene_deinit(&s);
 }
 
+/* Not byte for byte: another zstd may compress in another way. What it is for is there. */
+static void compact_values_are_still_written(void **state) {
+    (void)state;
+    struct alloc alloc;
+    firn_env *env;
+    struct scene s;
+    struct sst_builder_options options;
+    struct table_meta meta;
+    size_t size;
+    alloc_init(&alloc, NULL);
+    make_values_scene(&s);
+    scene_options(&options);
+    options.value_compression = true;
+    assert_int_equal(env_mem_create(&env), FIRN_OK);
+    assert_int_equal(scene_build(&s, &alloc, env, PATH, &options, &meta), FIRN_OK);
+    uint8_t *bytes = file_bytes_get(env, PATH, &size);
+    struct footer footer;
+    footer_init(&footer, &alloc);
+    size_t end = get_u32(bytes + size - FORMAT_TRAILER_BYTES);
+    assert_int_equal(footer_decode(firn_slice_make(bytes + size - end, end), size, &footer),
+                     FIRN_OK);
+    assert_int_equal(footer.incompatible, FORMAT_FEATURE_INTEGERS | FORMAT_FEATURE_ZSTD);
+    footer_deinit(&footer);
+    if (getenv("FIRN_GOLDEN_WRITE") != NULL) {
+        golden_assert_equal(GOLDEN_VALUES, bytes, size);
+    }
+    free(bytes);
+    table_meta_deinit(&alloc, &meta);
+    env_destroy(env);
+    scene_deinit(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(version_1_is_still_written),
         cmocka_unit_test(version_1_is_still_read),
+        cmocka_unit_test(compact_values_are_still_written),
+        cmocka_unit_test(version_1_with_compact_values_is_still_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

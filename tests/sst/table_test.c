@@ -217,8 +217,8 @@ static void check_sizes(struct fixture *f) {
     assert_int_equal(sst_table_add_sizes(f->table, &s), FIRN_OK);
     assert_int_equal(s.file_bytes, f->meta.bytes);
     assert_int_equal(s.headers + s.automata + s.entries + s.values + s.value_pages +
-                         s.page_padding + s.phrases + s.shared_automata + s.filters + s.index +
-                         s.footers,
+                         s.value_dictionaries + s.page_padding + s.phrases + s.shared_automata +
+                         s.filters + s.index + s.footers,
                      s.file_bytes);
     assert_int_equal(s.entry_count, f->scene.count);
 }

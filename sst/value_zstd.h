@@ -1,0 +1,49 @@
+/* sst/value_zstd.h: value areas under zstd, in frames without magic, dictionary id or checksum: the
+ * page says what they are.
+ *
+ * The values of a page are few, so what they have in common with other pages of their segment is
+ * given to zstd as a dictionary, a section of the table, where that saves more than it takes.
+ *
+ * Memory goes through `struct alloc`: contexts of writers count as MEM_BUILDER, what readers hold
+ * as MEM_SHARED. A compressor belongs to one thread, a dictionary to any number.
+ */
+#ifndef FIRN_SST_VALUE_ZSTD_H
+#define FIRN_SST_VALUE_ZSTD_H
+
+#include "base/buf.h"
+
+/* What one area may be decoded to; more is FIRN_CORRUPT before any memory is asked for. */
+#define VALUE_DECODED_BYTES_MAX ((size_t)1 << 20)
+
+/* ---- Writing ---- */
+
+struct value_zstd;
+
+int value_zstd_create(struct alloc *alloc, struct value_zstd **out);
+void value_zstd_destroy(struct value_zstd *z); /* NULL is allowed */
+
+/* Looks at the values of a segment that comes next: whether they are worth compressing, and how
+ * many times page_bytes a page should take, since longer areas compress better. With train, looks
+ * for a dictionary, too. FIRN_NOMEM. */
+int value_zstd_begin(struct value_zstd *z, firn_slice values, size_t page_bytes, bool train);
+bool value_zstd_is_worth_it(const struct value_zstd *z);
+size_t value_zstd_page_factor(const struct value_zstd *z);
+firn_slice value_zstd_dictionary(const struct value_zstd *z); /* empty: there is none */
+
+/* Appends the area in compressed form if that takes fewer than 15 / 16 of bytes_max. */
+int value_zstd_append(struct value_zstd *z, firn_slice area, size_t bytes_max, struct buf *out);
+
+/* ---- Reading ---- */
+
+struct value_dictionary;
+
+/* The bytes must live as long. FIRN_CORRUPT, FIRN_NOMEM. */
+int value_dictionary_open(struct alloc *alloc, firn_slice bytes, struct value_dictionary **out);
+void value_dictionary_close(struct value_dictionary *d);          /* NULL is allowed */
+size_t value_dictionary_memory(const struct value_dictionary *d); /* held besides the bytes */
+
+/* Fills exactly `size` bytes. dictionary NULL: there is none. FIRN_CORRUPT, FIRN_NOMEM. */
+int value_zstd_decode(struct alloc *alloc, const struct value_dictionary *dictionary,
+                      firn_slice encoded, void *to, size_t size);
+
+#endif
