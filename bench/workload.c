@@ -352,8 +352,8 @@ static int do_step(struct worker *w, enum step step, size_t i, size_t entries) {
     return -1;
 }
 
-/* A block of one step is drawn whole, so that a latest key of it has been inserted before it is
- * read: blocks are short. */
+/* The steps of a block are drawn in the order in which they are done, so a key that is read as one
+ * of the latest has been inserted before. */
 static bool mixed(struct worker *w, const struct mix *mix) {
     enum step steps[BLOCK_OPS];
     size_t entries[BLOCK_OPS], starts[BLOCK_OPS], most;
