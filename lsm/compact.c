@@ -328,7 +328,7 @@ static int compact_part(firn_db *db, struct manual *m, bool *more) {
         (void)compact_mark_locked(db, m->job, false);
         mutex_unlock(&db->mutex);
     }
-    job_end(db, FIRN_OK, false); /* its failure is its caller's to hear */
+    job_end(db, rc == FIRN_OK ? FIRN_OK : FIRN_CANCELLED, false); /* a failure is the caller's */
     *more = rc == FIRN_OK && slice_compare(buf_slice(&m->lower), buf_slice(&m->end)) <= 0;
     return rc;
 }

@@ -75,22 +75,6 @@ void firn_get_options(const firn_db *db, firn_options *options) {
 
 /* ---- The folder ---- */
 
-/* The folder that holds `path`. */
-static void parent_of(const char *path, char *parent) {
-    size_t size = strlen(path);
-    while (size > 1 && path[size - 1] == '/') {
-        size--;
-    }
-    while (size > 0 && path[size - 1] != '/') {
-        size--;
-    }
-    while (size > 1 && path[size - 1] == '/') {
-        size--;
-    }
-    memcpy(parent, size == 0 ? "." : path, size == 0 ? 1 : size);
-    parent[size == 0 ? 1 : size] = '\0';
-}
-
 /* A folder without CURRENT: a new database may be made in it when it holds nothing, or only what a
  * failed creation leaves. */
 static int check_creatable(const firn_db *db, const struct folder *f) {
@@ -111,7 +95,7 @@ static int check_creatable(const firn_db *db, const struct folder *f) {
 
 static int create_database(firn_db *db, const struct folder *f) {
     char parent[PATH_BYTES_MAX];
-    parent_of(db->path, parent);
+    file_parent(db->path, parent);
     for (size_t i = 0; i < folder_count(f); i++) {
         if (folder_at(f, i)->kind == FILE_MANIFEST) {
             obsolete_add(db, FILE_MANIFEST, folder_at(f, i)->number);
@@ -251,6 +235,7 @@ static int read_once(firn_db *db, bool *hopeless) {
 static int open_for_reading(firn_db *db) {
     for (int attempt = 1;; attempt++) {
         bool hopeless;
+        db->look_again = attempt < READ_ONLY_ATTEMPTS; /* then it is taken for torn */
         int rc = read_once(db, &hopeless);
         if ((rc != FIRN_MISSING && rc != FIRN_CORRUPT) || hopeless ||
             attempt == READ_ONLY_ATTEMPTS) {
@@ -272,7 +257,7 @@ static void init_fields(firn_db *db) {
     buf_init(&db->obsolete, &db->alloc, MEM_OTHER);
     buf_init(&db->held_tables, &db->alloc, MEM_OTHER);
     options_policy(&db->options, &db->policy);
-    db->has_log = !db->options.in_memory;
+    db->has_log = !db->options.in_memory || db->options.env != NULL; /* may be opened again */
 }
 
 static int make_env(firn_db *db) {
@@ -440,84 +425,5 @@ int firn_close(firn_db *db) {
         rc = rc != FIRN_OK ? rc : closed;
     }
     destroy(db);
-    return rc;
-}
-
-/* ---- Destroying ---- */
-
-/* CURRENT goes first: what a crash leaves then is no database, and can be destroyed or created
- * again. */
-static int destroy_files(firn_env *env, const char *path, const struct folder *f) {
-    static const enum file_kind order[] = {FILE_CURRENT, FILE_CURRENT_TMP, FILE_LOG,
-                                           FILE_TABLE,   FILE_MANIFEST,    FILE_LOCK};
-    char name[PATH_BYTES_MAX];
-    for (size_t k = 0; k < sizeof order / sizeof order[0]; k++) {
-        for (size_t i = 0; i < folder_count(f); i++) {
-            const struct folder_file *file = folder_at(f, i);
-            if (file->kind != order[k]) {
-                continue;
-            }
-            file_path(path, file->kind, file->number, name);
-            int rc = env_unlink(env, name);
-            rc = rc == FIRN_OK && k == 0 ? env_sync_dir(env, path) : rc;
-            if (rc != FIRN_OK && rc != FIRN_MISSING) {
-                return rc;
-            }
-        }
-    }
-    return FIRN_OK;
-}
-
-static int destroy_in(struct alloc *alloc, firn_env *env, const char *path) {
-    struct folder folder;
-    char name[PATH_BYTES_MAX];
-    struct env_lock *lock = NULL;
-    int rc = folder_list(alloc, env, path, &folder);
-    bool ours = rc == FIRN_OK && folder_count(&folder) > 0;
-    if (rc == FIRN_OK && !ours) {
-        rc = FAIL(FIRN_MISSING, "%s holds no database", path);
-    }
-    if (ours) {
-        file_path(path, FILE_LOCK, 0, name);
-        rc = env_lock(env, name, &lock);
-    }
-    if (rc == FIRN_OK) {
-        rc = destroy_files(env, path, &folder);
-    }
-    bool empty = folder.foreign == 0;
-    folder_deinit(&folder);
-    if (lock != NULL) {
-        env_unlock(env, lock);
-    }
-    if (rc == FIRN_OK && empty) {
-        char parent[PATH_BYTES_MAX];
-        parent_of(path, parent);
-        file_path(path, FILE_LOCK, 0, name);
-        (void)env_unlink(env, name);
-        rc = env_remove_dir(env, path);
-        rc = rc != FIRN_OK ? rc : env_sync_dir(env, parent);
-    }
-    return rc;
-}
-
-int firn_destroy(const char *path, const firn_options *options) {
-    firn_options resolved;
-    int rc = options_resolve(options, &resolved);
-    if (rc != FIRN_OK) {
-        return rc;
-    }
-    if (path == NULL || strlen(path) > PATH_BYTES_MAX - 65) {
-        return FAIL(FIRN_INVALID, "the path of the database is NULL or too long");
-    }
-    firn_env *env = resolved.env;
-    if (env == NULL) {
-        rc = env_posix_create(&env);
-    }
-    struct alloc alloc;
-    alloc_init(&alloc, resolved.allocator);
-    rc = rc != FIRN_OK ? rc : destroy_in(&alloc, env, path);
-    if (resolved.env == NULL) {
-        env_destroy(env);
-    }
     return rc;
 }

@@ -67,6 +67,7 @@ struct firn_db {
     struct env_lock *lock;
     uint8_t id[16];
     struct epoch *epoch;
+    bool look_again; /* reading beside a writer: a log that is gone was flushed since it was listed */
     struct buf held_tables;   /* struct sst_table *: a read-only database keeps all open */
     struct page_cache *pages; /* NULL: off */
     struct table_cache *tables;

@@ -13,18 +13,22 @@ static void remember(struct background_error *error, enum error_state state, int
     (void)snprintf(error->message, sizeof error->message, "%s", status_message());
 }
 
-void error_job_failed_locked(firn_db *db, int rc) {
+void error_job_failed_locked(firn_db *db, int rc, bool flush) {
     struct background_error *error = &db->error;
-    if (rc == FIRN_CANCELLED || error->state == ERROR_REFUSED) {
+    if (rc == FIRN_CANCELLED) {
         return;
     }
-    if (rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED || rc == FIRN_MISSING) {
+    if (!flush && (rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED || rc == FIRN_MISSING)) {
         db->compaction_set_aside = true;
-        remember(error, error->state, rc);
+        if (error->state == ERROR_NONE) {
+            remember(error, ERROR_NONE, rc);
+        }
         return;
     }
     uint64_t pause = PAUSE_NS_MIN << (error->attempts < 7 ? error->attempts : 7);
-    remember(error, ERROR_RETRY, rc);
+    if (error->state != ERROR_REFUSED) { /* its cause stays the one that is told */
+        remember(error, ERROR_RETRY, rc);
+    }
     error->attempts++;
     error->retry_at_ns = env_now_ns(db->env) + (pause < PAUSE_NS_MAX ? pause : PAUSE_NS_MAX);
 }
@@ -33,6 +37,8 @@ void error_job_succeeded_locked(firn_db *db) {
     if (db->error.state == ERROR_RETRY) {
         error_clear_locked(db);
     }
+    db->error.attempts = 0;
+    db->error.retry_at_ns = 0;
 }
 
 void error_refuse_locked(firn_db *db, int rc) {

@@ -29,8 +29,9 @@ struct background_error {
     uint64_t retry_at_ns;
 };
 
-/* A flush or compaction failed with rc (its message is this thread's last): decides what comes. */
-void error_job_failed_locked(firn_db *db, int rc);
+/* A flush or merge failed with rc (its message is this thread's last): decides what comes. A merge may be
+ * set aside, a flush is always tried again. */
+void error_job_failed_locked(firn_db *db, int rc, bool flush);
 void error_job_succeeded_locked(firn_db *db);
 
 /* From here on writes are refused. */

@@ -64,3 +64,18 @@ enum file_kind file_parse(const char *name, uint64_t *number) {
     *number = 0;
     return FILE_OTHER;
 }
+
+void file_parent(const char *path, char *parent) {
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/') {
+        size--;
+    }
+    while (size > 0 && path[size - 1] != '/') {
+        size--;
+    }
+    while (size > 1 && path[size - 1] == '/') {
+        size--;
+    }
+    memcpy(parent, size == 0 ? "." : path, size == 0 ? 1 : size);
+    parent[size == 0 ? 1 : size] = '\0';
+}

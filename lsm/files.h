@@ -27,6 +27,9 @@ enum file_kind {
 /* Writes "folder/name" to path (PATH_BYTES_MAX bytes). */
 void file_path(const char *folder, enum file_kind kind, uint64_t number, char *path);
 
+/* The folder that holds `path`, to parent (as large as path, and at least 2 bytes). */
+void file_parent(const char *path, char *parent);
+
 /* What a name in the folder is; *number is 0 for kinds without one. Strict: only names that
  * file_path() would make are ours. */
 enum file_kind file_parse(const char *name, uint64_t *number);

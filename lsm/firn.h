@@ -352,7 +352,7 @@ typedef struct firn_progress {
     uint64_t entries_done, entries_total; /* of input tables */
 } firn_progress;
 
-/* Called now and then from a thread of the library; a result other than 0 cancels. */
+/* Called now and then on the thread that asked; a result other than 0 cancels. */
 typedef int (*firn_progress_fn)(void *context, const firn_progress *progress);
 
 /* Merges all tables that overlap the range, and the memtable, into the last level: old versions and

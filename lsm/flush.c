@@ -98,6 +98,21 @@ int firn_flush(firn_db *db) {
     return rc;
 }
 
+/* After a failure, an edit that changes nothing begins a whole new manifest. */
+static int renew_manifest(firn_db *db) {
+    mutex_lock(&db->manifest_mutex);
+    bool failed = manifest_failed(db->manifest);
+    mutex_unlock(&db->manifest_mutex);
+    if (!failed) {
+        return FIRN_OK;
+    }
+    struct edit edit;
+    edit_init(&edit, &db->alloc);
+    int rc = install_edit(db, &edit, false);
+    edit_deinit(&edit);
+    return rc;
+}
+
 /* Everything in memory goes to a table, so that no log is needed; then writes may begin anew. */
 static int resume(firn_db *db, void *context) {
     (void)context;
@@ -107,6 +122,9 @@ static int resume(firn_db *db, void *context) {
     log_retire_locked(db);
     int rc = seal_make_room_locked(db, true);
     rc = rc != FIRN_OK ? rc : flush_wait_locked(db, db->memtable_number);
+    mutex_unlock(&db->mutex);
+    rc = rc != FIRN_OK ? rc : renew_manifest(db);
+    mutex_lock(&db->mutex);
     if (rc != FIRN_OK) {
         error_refuse_locked(db, rc);
     }

@@ -30,6 +30,14 @@ static void drop_logs_locked(firn_db *db) REQUIRES(&db->mutex) {
     db->live_log_count = kept;
 }
 
+/* The highest sequence in the tables: what was sealed had been published, and what was given out above
+ * that was burnt. */
+static uint64_t flushed_seq(const firn_db *db, const struct edit *edit) {
+    uint64_t published = atomic_load_explicit(&db->published, memory_order_acquire);
+    uint64_t seq = edit->last_seq < published ? edit->last_seq : published;
+    return seq > db->flushed_seq ? seq : db->flushed_seq;
+}
+
 static void publish_locked(firn_db *db, struct version *next, struct view *view,
                            const struct edit *edit, bool flushed) REQUIRES(&db->mutex) {
     db->version = next;
@@ -39,7 +47,7 @@ static void publish_locked(firn_db *db, struct version *next, struct view *view,
         db->sealed_count--;
         memmove(db->sealed, db->sealed + 1, db->sealed_count * sizeof db->sealed[0]);
         db->flushed_number++;
-        db->flushed_seq = edit->last_seq > db->flushed_seq ? edit->last_seq : db->flushed_seq;
+        db->flushed_seq = flushed_seq(db, edit);
     }
     view_publish_locked(db, view);
     pressure_update_locked(db);

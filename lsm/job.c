@@ -63,8 +63,7 @@ void job_discard(firn_db *db, struct merge_result *result, bool failed) {
 static void retry_job(void *context) {
     firn_db *db = context;
     mutex_lock(&db->mutex);
-    while (!db->closing && db->error.state == ERROR_RETRY &&
-           env_now_ns(db->env) < db->error.retry_at_ns) {
+    while (!db->closing && env_now_ns(db->env) < db->error.retry_at_ns) {
         (void)env_wait(db->env, &db->background, &db->mutex, db->error.retry_at_ns);
     }
     db->retry_pending = false;
@@ -75,8 +74,8 @@ static void retry_job(void *context) {
 }
 
 static void schedule_retry_locked(firn_db *db) REQUIRES(&db->mutex) {
-    if (db->error.state != ERROR_RETRY || db->error.attempts > ERROR_ATTEMPTS_MAX ||
-        db->retry_pending || db->closing) {
+    if (db->error.attempts == 0 || db->error.attempts > ERROR_ATTEMPTS_MAX || db->retry_pending ||
+        db->closing) {
         return;
     }
     db->jobs_running++;
@@ -93,7 +92,7 @@ void job_end(firn_db *db, int rc, bool flush) {
     if (rc == FIRN_OK) {
         error_job_succeeded_locked(db);
     } else {
-        error_job_failed_locked(db, rc);
+        error_job_failed_locked(db, rc, flush);
         schedule_retry_locked(db);
     }
     if (flush) {

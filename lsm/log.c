@@ -167,16 +167,21 @@ static void drop_old_locked(firn_db *db, size_t i) REQUIRES(&db->mutex) {
         forget_live_locked(db, log->number);
         obsolete_add(db, FILE_LOG, log->number);
     }
-    if (memtable_count(db->active.table) == 0) {
-        db->active.log_min = 0;
-    }
     db->old_log_count--;
     memmove(log, log + 1, (db->old_log_count - i) * sizeof *log);
+    if (memtable_count(db->active.table) == 0) {
+        /* The log that goes on, if any, lists the one that is dropped: it must not be added to. */
+        log_retire_locked(db);
+        db->active.log_min = 0;
+    }
 }
 
 int log_prepare_sync(firn_db *db) {
     int rc = FIRN_OK;
     mutex_lock(&db->mutex);
+    if (db->wal != NULL && wal_writer_poisoned(db->wal)) {
+        log_retire_locked(db);
+    }
     log_prune_locked(db);
     /* Flushing may seal, which adds to old_logs: so by index, to the end as it is then. */
     for (size_t i = 0; i < db->old_log_count && rc == FIRN_OK;) {
@@ -220,7 +225,7 @@ static int sync_old(firn_db *db) {
 
 int log_sync(firn_db *db) {
     int rc = sync_old(db);
-    if (rc == FIRN_OK) {
+    if (rc == FIRN_OK && db->wal != NULL) {
         count(&db->counters.log_syncs, 1);
         rc = wal_writer_sync(db->wal);
     }
@@ -229,11 +234,6 @@ int log_sync(firn_db *db) {
 
 int log_settle(firn_db *db, void *context) {
     (void)context;
-    if (db->wal != NULL && wal_writer_poisoned(db->wal)) {
-        mutex_lock(&db->mutex);
-        log_retire_locked(db);
-        mutex_unlock(&db->mutex);
-    }
     return log_prepare_sync(db);
 }
 

@@ -21,30 +21,35 @@ void obsolete_table_dropped(void *context, const struct table_meta *meta) {
     obsolete_add(context, FILE_TABLE, meta->number);
 }
 
-static bool take_one(firn_db *db, struct obsolete_file *file) {
-    mutex_lock(&db->obsolete_mutex);
-    bool any = db->obsolete.size > 0;
-    if (any) {
-        db->obsolete.size -= sizeof *file;
-        memcpy(file, db->obsolete.data + db->obsolete.size, sizeof *file);
+/* Takes the list while the manifest is known to be good: what a later, failing edit adds to it may be in
+ * that edit, which may be durable. */
+static struct buf take_all(firn_db *db) {
+    struct buf taken;
+    buf_init(&taken, &db->alloc, MEM_OTHER);
+    mutex_lock(&db->manifest_mutex);
+    /* An edit of this session is durable, and none failed since. */
+    if (!db->options.read_only && !manifest_failed(db->manifest) &&
+        manifest_bytes(db->manifest) > 0) {
+        mutex_lock(&db->obsolete_mutex);
+        taken = db->obsolete;
+        buf_init(&db->obsolete, &db->alloc, MEM_OTHER);
+        mutex_unlock(&db->obsolete_mutex);
     }
-    mutex_unlock(&db->obsolete_mutex);
-    return any;
+    mutex_unlock(&db->manifest_mutex);
+    return taken;
 }
 
 void obsolete_purge(firn_db *db) {
-    mutex_lock(&db->manifest_mutex);
-    /* Nothing is deleted before this session's first edit is durable, nor after a failed one. */
-    bool may = !db->options.read_only && !manifest_failed(db->manifest) &&
-               manifest_bytes(db->manifest) > 0;
-    mutex_unlock(&db->manifest_mutex);
-    struct obsolete_file file;
-    while (may && take_one(db, &file)) {
+    struct buf taken = take_all(db);
+    for (size_t at = 0; at < taken.size; at += sizeof(struct obsolete_file)) {
+        struct obsolete_file file;
         char path[PATH_BYTES_MAX];
+        memcpy(&file, taken.data + at, sizeof file);
         file_path(db->path, (enum file_kind)file.kind, file.number, path);
         if (file.kind == FILE_TABLE) {
             table_cache_drop(db->tables, file.number);
         }
         (void)env_unlink(db->env, path); /* one that stays is found at the next opening */
     }
+    buf_deinit(&taken);
 }

@@ -3,6 +3,8 @@
  */
 #include "lsm/db.h"
 
+#define SUBMIT_AGAIN_NS UINT64_C(50000000)
+
 static unsigned merges_max(const firn_db *db) {
     return db->options.background_threads > 1 ? db->options.background_threads - 1 : 1;
 }
@@ -18,7 +20,7 @@ static bool submit_locked(firn_db *db, enum env_priority priority, void (*run)(v
 }
 
 static bool is_pausing(const firn_db *db) {
-    return db->error.state == ERROR_RETRY && env_now_ns(db->env) < db->error.retry_at_ns;
+    return env_now_ns(db->env) < db->error.retry_at_ns;
 }
 
 /* Whether a policy wants a job now. */
@@ -52,8 +54,11 @@ int wait_for_job_locked(firn_db *db) {
     schedule_locked(db);
     int rc = error_check_wait_locked(db);
     if (rc == FIRN_OK) {
-        /* A pause that is over ends with the job that runs again, not with time. */
-        uint64_t deadline = is_pausing(db) ? db->error.retry_at_ns : ENV_FOREVER;
+        /* A pause that is over ends with the job that runs again, not with time. Where nothing runs,
+         * because submitting failed, nobody would signal. */
+        uint64_t deadline = is_pausing(db)          ? db->error.retry_at_ns
+                            : db->jobs_running == 0 ? env_now_ns(db->env) + SUBMIT_AGAIN_NS
+                                                    : ENV_FOREVER;
         (void)env_wait(db->env, &db->background, &db->mutex, deadline);
     }
     return rc;

@@ -105,7 +105,7 @@ void firn_get_memory(firn_db *db, firn_memory *m) {
     m->other = held(db, MEM_OTHER);
     m->total = m->memtables + m->page_cache + m->filters + m->indexes + m->shared_sections +
                m->builders + m->iterators + m->pinned + m->other;
-    if (db->options.in_memory) {
+    if (db->options.in_memory && db->owns_env) {
         m->files = env_mem_bytes(db->env);
         m->total += m->files;
     }

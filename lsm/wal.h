@@ -58,6 +58,14 @@ int wal_writer_create(struct alloc *alloc, firn_env *env, const char *folder,
  * nothing was buffered. A poisoned writer refuses with the code that poisoned it. */
 int wal_writer_add(struct wal_writer *w, enum record_kind kind, uint64_t seq, firn_slice payload);
 
+/* Where the buffer ends now; rewinding takes out what was added since. REQUIRES: no flush between. */
+struct record_place {
+    size_t buffer_size, direct_count;
+    uint64_t direct_bytes;
+};
+struct record_place wal_writer_place(const struct wal_writer *w);
+void wal_writer_rewind(struct wal_writer *w, const struct record_place *place);
+
 /* Appends all that is buffered, with one call unless there are payloads over 1 MiB. On failure the
  * writer is poisoned: what had been flushed before counts, nothing after. The buffer is empty in either
  * case. */

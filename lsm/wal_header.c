@@ -4,7 +4,7 @@
 #include "lsm/wal.h"
 
 int wal_header_encode(const struct wal_header *header, struct buf *out) {
-    if (header->older_count > WAL_OLDER_MAX) {
+    if (header->older_count >= WAL_OLDER_MAX) {
         return FAIL(FIRN_INVALID, "log %06" PRIu64 " would list %zu older ones; the limit is %d",
                     header->number, header->older_count, WAL_OLDER_MAX);
     }
@@ -40,7 +40,7 @@ int wal_header_decode(firn_slice payload, uint64_t number, const char *path,
     header->unknown_read_only = preamble.read_only & ~preamble_log.read_only;
     header->edit_number = reader_u64(&in);
     uint64_t count = reader_varint(&in);
-    if (in.failed || count > WAL_OLDER_MAX) {
+    if (in.failed || count >= WAL_OLDER_MAX) { /* and the log itself is one more */
         return FAIL(FIRN_CORRUPT, "%s: the header lists %" PRIu64 " older logs; the limit is %d",
                     path, count, WAL_OLDER_MAX);
     }

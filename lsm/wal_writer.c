@@ -49,6 +49,17 @@ int wal_writer_add(struct wal_writer *w, enum record_kind kind, uint64_t seq, fi
     return record_writer_add(&w->records, kind, seq, payload);
 }
 
+struct record_place wal_writer_place(const struct wal_writer *w) {
+    const struct record_writer *r = &w->records;
+    return (struct record_place){r->buffer.size, r->direct_count, r->direct_bytes};
+}
+
+void wal_writer_rewind(struct wal_writer *w, const struct record_place *place) {
+    w->records.buffer.size = place->buffer_size;
+    w->records.direct_count = place->direct_count;
+    w->records.direct_bytes = place->direct_bytes;
+}
+
 int wal_writer_flush(struct wal_writer *w) {
     return record_writer_flush(&w->records);
 }

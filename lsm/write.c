@@ -100,6 +100,15 @@ static int check_precondition(firn_db *db, const struct write_precondition *p) {
     return newer ? FAIL(FIRN_BUSY, "the key was written since it was read") : FIRN_OK;
 }
 
+/* The log holds what was written, but it is not known to be durable: writes end here. Want of memory is
+ * told as an I/O error, since FIRN_NOMEM says that nothing was written. */
+static int refuse(firn_db *db, int rc) {
+    mutex_lock(&db->mutex);
+    error_refuse_locked(db, rc);
+    mutex_unlock(&db->mutex);
+    return rc == FIRN_NOMEM ? FIRN_IO : rc;
+}
+
 static int log_group(firn_db *db, const struct writer *first, const struct writer *last,
                      uint64_t seq, bool sync) {
     int rc = log_begin(db);
@@ -107,6 +116,7 @@ static int log_group(firn_db *db, const struct writer *first, const struct write
         return rc;
     }
     uint64_t before = wal_writer_bytes(db->wal);
+    struct record_place begin = wal_writer_place(db->wal);
     for (const struct writer *w = first; rc == FIRN_OK; w = w->next) {
         rc = wal_writer_add(db->wal, RECORD_BATCH, seq, buf_slice(&w->batch->bytes));
         seq += w->batch->count;
@@ -114,18 +124,18 @@ static int log_group(firn_db *db, const struct writer *first, const struct write
             break;
         }
     }
-    /* Flushed also after a failed add: that empties the writer's buffer, or poisons it. */
-    int flushed = wal_writer_flush(db->wal);
-    rc = rc != FIRN_OK ? rc : flushed;
+    if (rc != FIRN_OK) { /* no memory: nothing of the group is written */
+        wal_writer_rewind(db->wal, &begin);
+        return rc;
+    }
+    rc = wal_writer_flush(db->wal);
     count(&db->counters.log_bytes, wal_writer_bytes(db->wal) - before);
     if (rc != FIRN_OK || !sync) {
         return rc;
     }
     rc = log_sync(db);
     if (rc != FIRN_OK) {
-        mutex_lock(&db->mutex);
-        error_refuse_locked(db, rc);
-        mutex_unlock(&db->mutex);
+        rc = refuse(db, rc);
     }
     return rc;
 }
@@ -177,11 +187,7 @@ static int write_group(firn_db *db, const struct writer *first, const struct wri
     }
     if (rc == FIRN_OK) {
         rc = apply_group(db, first, last, seq);
-        if (rc != FIRN_OK) {
-            mutex_lock(&db->mutex);
-            error_refuse_locked(db, rc);
-            mutex_unlock(&db->mutex);
-        }
+        rc = rc != FIRN_OK ? refuse(db, rc) : rc;
     }
     if (rc == FIRN_OK) {
         atomic_store_explicit(&db->published, seq + ops - 1, memory_order_release);
@@ -231,10 +237,24 @@ static int lead(firn_db *db, struct writer *self) REQUIRES(&db->mutex) {
     return rc;
 }
 
+static int sync_all(firn_db *db, void *context) {
+    (void)context;
+    mutex_lock(&db->mutex);
+    int rc = error_check_write_locked(db);
+    mutex_unlock(&db->mutex);
+    rc = rc != FIRN_OK ? rc : log_prepare_sync(db);
+    if (rc == FIRN_OK) {
+        rc = log_sync(db);
+        rc = rc != FIRN_OK ? refuse(db, rc) : rc;
+    }
+    return rc;
+}
+
 int write_batch(firn_db *db, const struct firn_batch *batch, unsigned flags,
                 const struct write_precondition *precondition) {
-    if (batch->count == 0) {
-        return FIRN_OK;
+    if (batch->count == 0) { /* a barrier: with FIRN_SYNC, what was written before becomes durable */
+        return (flags & FIRN_SYNC) != 0 && db->has_log ? write_exclusive(db, sync_all, NULL)
+                                                       : FIRN_OK;
     }
     struct writer w = {
         .batch = batch,
@@ -353,8 +373,11 @@ static int exchange(firn_db *db, uint8_t kind, firn_slice key, firn_slice value,
         return rc;
     }
     for (;;) {
-        struct write_precondition precondition = {key, 0};
-        int found = read_get(db, key, &precondition.seq, old);
+        /* Before the view is taken: what a stale view does not hold is newer than this. */
+        struct write_precondition precondition = {
+            key, atomic_load_explicit(&db->published, memory_order_acquire)};
+        uint64_t seen = 0;
+        int found = read_get(db, key, &seen, old);
         if (found < 0 || (found == FIRN_NOT_FOUND && kind == ENTRY_DELETE)) {
             rc = found;
             break;
