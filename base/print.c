@@ -219,6 +219,14 @@ void print_number(struct print *p, const char *name, uint64_t value) {
     trail(p);
 }
 
+void print_decimal(struct print *p, const char *name, double value) {
+    char text[48];
+    (void)snprintf(text, sizeof text, "%.4f", value);
+    lead(p, name);
+    put_text(p, text);
+    trail(p);
+}
+
 void print_text(struct print *p, const char *name, const char *format, ...) {
     char text[1024];
     va_list arguments;
