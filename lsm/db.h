@@ -30,8 +30,6 @@
 /* Live logs past which a memtable is sealed early: their list is in every log header. */
 #define LIVE_LOGS_MAX 16
 #define LIVE_LOGS_ROOM (WAL_OLDER_MAX + 8)
-/* A manifest over this size is followed by a new, whole one. */
-#define MANIFEST_BYTES_MAX (UINT64_C(1) << 20)
 /* Larger values are kept apart in their table. */
 #define VALUE_INLINE_MAX 512
 

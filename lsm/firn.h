@@ -200,6 +200,10 @@ typedef struct firn_options {
     uint32_t level0_runs;          /* flushed runs that start a compaction; default 4, 1 to 64 */
     uint32_t background_threads;   /* default 2, 1 to 64 */
 
+    /* A manifest is followed by a new one when it is larger than this and than twice what it began with;
+     * default 1 MiB. Less makes opening faster, more makes edits cheaper. */
+    uint64_t manifest_bytes;
+
     const firn_allocator *allocator; /* NULL: the C library's. Copied */
     firn_env *env;                   /* NULL: this machine's files. Must outlive the database */
 } firn_options;

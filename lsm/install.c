@@ -30,8 +30,8 @@ static void drop_logs_locked(firn_db *db) REQUIRES(&db->mutex) {
     db->live_log_count = kept;
 }
 
-/* The highest sequence in the tables: what was sealed had been published, and what was given out above
- * that was burnt. */
+/* The highest sequence in the tables: what was sealed had been published, and what was given out
+ * above that was burnt. */
 static uint64_t flushed_seq(const firn_db *db, const struct edit *edit) {
     uint64_t published = atomic_load_explicit(&db->published, memory_order_acquire);
     uint64_t seq = edit->last_seq < published ? edit->last_seq : published;
@@ -75,8 +75,9 @@ int install_edit(firn_db *db, struct edit *edit, bool flushed) {
     const struct manifest_state *state = manifest_get_state(db->manifest);
     uint64_t manifest_before = state->manifest_number;
     rc = version_apply(base, edit, &next);
-    rc = rc != FIRN_OK ? rc
-                       : manifest_log(db->manifest, edit, next, &db->next_file, MANIFEST_BYTES_MAX);
+    rc = rc != FIRN_OK
+             ? rc
+             : manifest_log(db->manifest, edit, next, &db->next_file, db->options.manifest_bytes);
     if (rc == FIRN_OK) {
         atomic_store_explicit(&db->edit_number, state->edit_number, memory_order_release);
         if (manifest_before != 0 && manifest_before != state->manifest_number) {

@@ -48,6 +48,7 @@ static const struct option options_table[] = {
     {"size_ratio", OPTION_U32, offsetof(firn_options, size_ratio), 2, 64, false},
     {"level0_runs", OPTION_U32, offsetof(firn_options, level0_runs), 1, 64, false},
     {"background_threads", OPTION_U32, offsetof(firn_options, background_threads), 1, 64, false},
+    {"manifest_bytes", OPTION_U64, offsetof(firn_options, manifest_bytes), 4096, GIB, false},
 };
 
 #define OPTION_COUNT (sizeof options_table / sizeof options_table[0])
@@ -69,6 +70,7 @@ void firn_options_init(firn_options *options) {
     options->size_ratio = 10;
     options->level0_runs = 4;
     options->background_threads = 2;
+    options->manifest_bytes = UINT64_C(1) << 20;
 }
 
 const char *firn_options_name(size_t i) {

@@ -42,6 +42,7 @@ void history_options(const struct workload *w, firn_env *env, firn_options *opti
     options->size_ratio = 2;
     options->level0_runs = 2;
     options->background_threads = 2;
+    options->manifest_bytes = 4096; /* so that manifests follow one another in a session, too */
 }
 
 void history_init(struct history *h, firn_env *env, const struct workload *w) {

@@ -35,6 +35,7 @@ void model_options(unsigned i, firn_options *options) {
     options->size_ratio = sets[i].size_ratio;
     options->level0_runs = sets[i].level0_runs;
     options->background_threads = sets[i].threads;
+    options->manifest_bytes = 4096;
     options->memtable_entries = sets[i].memtable_entries;
     options->memtable_bytes = sets[i].memtable_bytes;
     options->table_entries =
