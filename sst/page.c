@@ -74,13 +74,15 @@ size_t page_decoded_bytes(const struct page *p) {
 }
 
 int page_decode(const struct page *p, const uint8_t *bytes, struct alloc *alloc,
-                const struct value_dictionary *dictionary, uint8_t *to) {
+                struct value_decoder_slot *slot, const struct value_dictionary *dictionary,
+                uint8_t *to) {
     struct page decoded;
     const struct value_area *values = &p->values;
     uint8_t *area = to + p->values_offset;
     memcpy(to, bytes, p->values_offset);
     memset(area + values->decoded_bytes, 0, FORMAT_CHECKSUM_BYTES);
-    int rc = value_zstd_decode(alloc, dictionary, values->encoded, area, values->decoded_bytes);
+    int rc =
+        value_zstd_decode(alloc, slot, dictionary, values->encoded, area, values->decoded_bytes);
     rc = rc == FIRN_OK ? page_parse(to, page_decoded_bytes(p), &decoded) : rc;
     if (rc == FIRN_OK && (page_is_encoded(&decoded) || decoded.padding_bytes > 0)) {
         rc = FAIL(FIRN_CORRUPT, "values compressed to %zu bytes do not end where they should",

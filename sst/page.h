@@ -60,7 +60,8 @@ size_t page_decoded_bytes(const struct page *p);
 /* Writes the page that `bytes` hold with its values decoded, to be parsed by page_parse(), which
  * finds it all like a page of that size. It has no checksum. FIRN_CORRUPT, FIRN_NOMEM. */
 int page_decode(const struct page *p, const uint8_t *bytes, struct alloc *alloc,
-                const struct value_dictionary *dictionary, uint8_t *to);
+                struct value_decoder_slot *slot, const struct value_dictionary *dictionary,
+                uint8_t *to);
 
 /* The newest version of the key with this rank; p->entries when there is none. */
 static inline size_t page_first_entry(const struct page *p, size_t rank) {

@@ -25,6 +25,7 @@
 #include "base/coding.h"
 #include "base/status.h"
 #include "base/sync.h"
+#include "sst/value_zstd.h"
 
 #define BUCKET_SLOTS 8
 #define DEPTH_MAX 26
@@ -83,6 +84,7 @@ struct page_cache {
     _Atomic size_t bytes; /* of frames, buckets and directories */
     _Atomic size_t turn;  /* of shards to evict from */
     _Atomic uint64_t tables;
+    struct value_decoder_slot decoder;
 
     struct shard shards[SHARDS_MAX];
 };
@@ -469,6 +471,10 @@ void page_cache_get_usage(struct page_cache *c, struct page_cache_usage *usage) 
     }
 }
 
+struct value_decoder_slot *page_cache_decoder(struct page_cache *c) {
+    return c == NULL ? NULL : &c->decoder;
+}
+
 uint64_t page_cache_new_table(struct page_cache *c) {
     return atomic_fetch_add_explicit(&c->tables, 1, memory_order_relaxed) + 1;
 }
@@ -538,6 +544,7 @@ void page_cache_destroy(struct page_cache *c) {
         for (size_t i = 0; i < c->shard_count; i++) {
             shard_deinit(c, &c->shards[i]);
         }
+        value_decoder_slot_clear(&c->decoder);
         alloc_release(c->alloc, MEM_PAGE_CACHE, c, sizeof *c);
     }
 }

@@ -13,6 +13,7 @@
 
 struct page_cache;
 struct page_frame;
+struct value_decoder_slot;
 
 /* capacity bytes; initial_bytes sizes the directory. */
 int page_cache_create(struct alloc *alloc, size_t capacity, size_t initial_bytes,
@@ -46,6 +47,9 @@ struct page_cache_usage {
     uint64_t hits, misses, evictions;
 };
 void page_cache_get_usage(struct page_cache *c, struct page_cache_usage *usage);
+
+/* Where readers of the cache's tables keep what decodes pages for it. c NULL: NULL. */
+struct value_decoder_slot *page_cache_decoder(struct page_cache *c);
 
 /* A number no other table of this cache has. */
 uint64_t page_cache_new_table(struct page_cache *c);

@@ -257,7 +257,8 @@ static int decode_page(struct dump *d, struct page *p) {
     size_t size = page_decoded_bytes(p);
     buf_reset(&d->decoded);
     int rc = buf_reserve(&d->decoded, size);
-    rc = rc == FIRN_OK ? page_decode(p, d->page.data, d->alloc, d->values, d->decoded.data) : rc;
+    rc = rc == FIRN_OK ? page_decode(p, d->page.data, d->alloc, NULL, d->values, d->decoded.data)
+                       : rc;
     return rc == FIRN_OK ? page_parse(d->decoded.data, size, p) : rc;
 }
 

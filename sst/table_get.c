@@ -81,7 +81,8 @@ int table_page_decode(struct sst_table *t, const struct table_segment *s, const 
     if (rc != FIRN_OK) {
         return rc;
     }
-    rc = page_decode(&p, bytes, t->alloc, s->value_dictionary, page_frame_data(*frame));
+    rc = page_decode(&p, bytes, t->alloc, page_cache_decoder(t->cache), s->value_dictionary,
+                     page_frame_data(*frame));
     if (rc != FIRN_OK) {
         page_frame_release(*frame);
         *frame = NULL;

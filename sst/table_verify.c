@@ -282,7 +282,7 @@ static int decode_page(struct verify *v, const struct table_segment *s, const ui
     buf_reset(&v->decoded);
     int rc = buf_reserve(&v->decoded, size);
     rc = rc == FIRN_OK
-             ? page_decode(p, bytes, v->table->alloc, s->value_dictionary, v->decoded.data)
+             ? page_decode(p, bytes, v->table->alloc, NULL, s->value_dictionary, v->decoded.data)
              : rc;
     return rc == FIRN_OK ? page_parse(v->decoded.data, size, decoded) : rc;
 }

@@ -333,20 +333,67 @@ size_t value_dictionary_memory(const struct value_dictionary *d) {
     return d == NULL ? 0 : sizeof *d + ZSTD_sizeof_DDict(d->prepared) + BLOCK_HEADER_BYTES;
 }
 
-int value_zstd_decode(struct alloc *alloc, const struct value_dictionary *dictionary,
-                      firn_slice encoded, void *to, size_t size) {
-    struct zstd_memory memory = {alloc, MEM_SHARED, false};
-    ZSTD_DCtx *context = ZSTD_createDCtx_advanced(hooks(&memory));
-    if (context == NULL) {
+struct value_decoder {
+    struct zstd_memory memory;
+    ZSTD_DCtx *context;
+};
+
+static void decoder_destroy(struct value_decoder *d) {
+    if (d != NULL) {
+        ZSTD_freeDCtx(d->context);
+        alloc_release(d->memory.alloc, MEM_SHARED, d, sizeof *d);
+    }
+}
+
+static struct value_decoder *decoder_create(struct alloc *alloc) {
+    struct value_decoder *d = alloc_get_zeroed(alloc, MEM_SHARED, sizeof *d);
+    if (d == NULL) {
+        return NULL;
+    }
+    d->memory.alloc = alloc;
+    d->memory.part = MEM_SHARED;
+    d->context = ZSTD_createDCtx_advanced(hooks(&d->memory));
+    if (d->context == NULL) {
+        decoder_destroy(d);
+        return NULL;
+    }
+    (void)ZSTD_DCtx_setParameter(d->context, ZSTD_d_format, ZSTD_f_zstd1_magicless);
+    return d;
+}
+
+void value_decoder_slot_clear(struct value_decoder_slot *slot) {
+    decoder_destroy(atomic_exchange_explicit(&slot->idle, NULL, memory_order_acquire));
+}
+
+static struct value_decoder *decoder_take(struct alloc *alloc, struct value_decoder_slot *slot) {
+    struct value_decoder *d = NULL;
+    if (slot != NULL) {
+        d = atomic_exchange_explicit(&slot->idle, NULL, memory_order_acquire);
+    }
+    return d != NULL ? d : decoder_create(alloc);
+}
+
+static void decoder_give_back(struct value_decoder *d, struct value_decoder_slot *slot) {
+    if (slot != NULL) {
+        d = atomic_exchange_explicit(&slot->idle, d, memory_order_acq_rel);
+    }
+    decoder_destroy(d); /* another thread's, that came first */
+}
+
+int value_zstd_decode(struct alloc *alloc, struct value_decoder_slot *slot,
+                      const struct value_dictionary *dictionary, firn_slice encoded, void *to,
+                      size_t size) {
+    struct value_decoder *d = decoder_take(alloc, slot);
+    if (d == NULL) {
         return FAIL(FIRN_NOMEM, "no memory to decompress values");
     }
-    (void)ZSTD_DCtx_setParameter(context, ZSTD_d_format, ZSTD_f_zstd1_magicless);
-    if (dictionary != NULL) {
-        (void)ZSTD_DCtx_refDDict(context, dictionary->prepared);
-    }
-    size_t got = ZSTD_decompressDCtx(context, to, size, encoded.data, encoded.size);
-    ZSTD_freeDCtx(context);
-    if (memory.failed) {
+    d->memory.failed = false;
+    (void)ZSTD_DCtx_refDDict(d->context, dictionary == NULL ? NULL : dictionary->prepared);
+    size_t got = ZSTD_decompressDCtx(d->context, to, size, encoded.data, encoded.size);
+    bool failed = d->memory.failed;
+    (void)ZSTD_DCtx_refDDict(d->context, NULL);
+    decoder_give_back(d, slot);
+    if (failed) {
         return FAIL(FIRN_NOMEM, "no memory to decompress values");
     }
     if (ZSTD_isError(got) || got != size) {

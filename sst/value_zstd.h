@@ -42,8 +42,17 @@ int value_dictionary_open(struct alloc *alloc, firn_slice bytes, struct value_di
 void value_dictionary_close(struct value_dictionary *d);          /* NULL is allowed */
 size_t value_dictionary_memory(const struct value_dictionary *d); /* held besides the bytes */
 
-/* Fills exactly `size` bytes. dictionary NULL: there is none. FIRN_CORRUPT, FIRN_NOMEM. */
-int value_zstd_decode(struct alloc *alloc, const struct value_dictionary *dictionary,
-                      firn_slice encoded, void *to, size_t size);
+/* A context between two uses, since making one takes longer than decoding a page. Zeroed: none.
+ * Thread-safe. */
+struct value_decoder_slot {
+    _Atomic(struct value_decoder *) idle;
+};
+void value_decoder_slot_clear(struct value_decoder_slot *slot);
+
+/* Fills exactly `size` bytes. dictionary NULL: there is none. slot NULL: a context for this use.
+ * FIRN_CORRUPT, FIRN_NOMEM. */
+int value_zstd_decode(struct alloc *alloc, struct value_decoder_slot *slot,
+                      const struct value_dictionary *dictionary, firn_slice encoded, void *to,
+                      size_t size);
 
 #endif
