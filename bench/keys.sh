@@ -13,19 +13,16 @@ keys=$build/keys
 mkdir -p "$keys"
 [ $# -gt 0 ] || set -- paths words $("$build/bench/bench_keygen")
 
+# apt has the Contents once apt-file is installed and has been updated.
 paths() {
-    local mirror=${FIRN_BENCH_MIRROR:-http://deb.debian.org/debian}/dists/bookworm/main arch
+    local arch here
     for arch in amd64 all; do
-        # apt has it when apt-file is installed and has been updated.
-        local here=(/var/lib/apt/lists/*_dists_bookworm_main_Contents-$arch.*)
-        if [ -e "${here[0]}" ]; then
-            /usr/lib/apt/apt-helper cat-file "${here[0]}"
-        else
-            /usr/lib/apt/apt-helper download-file "$mirror/Contents-$arch.gz" \
-                "$keys/Contents-$arch.gz" >&2
-            gzip -dc "$keys/Contents-$arch.gz"
-            rm "$keys/Contents-$arch.gz"
+        here=(/var/lib/apt/lists/*_dists_bookworm_main_Contents-$arch*)
+        if [ ! -e "${here[0]}" ]; then
+            apt-file update >&2
+            here=(/var/lib/apt/lists/*_dists_bookworm_main_Contents-$arch*)
         fi
+        /usr/lib/apt/apt-helper cat-file "${here[0]}"
     done | sed -E 's/[[:space:]]+[^[:space:]]+$//' | sort -u
 }
 
