@@ -143,10 +143,9 @@ static int open_listed(struct recovery *r) {
         }
         rc = open_log(r, header->older[i].number, header->older[i].bytes);
         if ((rc == FIRN_NOT_FOUND || rc == FIRN_MISSING) && r->db->look_again) {
-            return FAIL(FIRN_MISSING, "%s: log %llu went away while it was being opened",
-                        r->db->path, (unsigned long long)header->older[i].number);
-        }
-        if (rc == FIRN_NOT_FOUND || rc == FIRN_MISSING) { /* ends early, at 0 */
+            rc = FAIL(FIRN_MISSING, "%s: log %llu went away while it was being opened",
+                      r->db->path, (unsigned long long)header->older[i].number);
+        } else if (rc == FIRN_NOT_FOUND || rc == FIRN_MISSING) { /* ends early, at 0 */
             r->logs[r->log_count++] = (struct live_log){.number = header->older[i].number,
                                                         .listed = header->older[i].bytes};
             rc = FIRN_OK;
