@@ -276,7 +276,7 @@ static void inserting_after_a_failed_sync_and_resuming_ends(void **state) {
 }
 
 #define PASSERS 3
-#define PASSES 4000u
+#define PASSES 2000u
 
 static struct {
     firn_db *db;
