@@ -220,17 +220,35 @@ static struct job *take_job_locked(firn_db *db) REQUIRES(&db->mutex) {
     return job;
 }
 
+/* Only what will stay for long is worth a full search for sharing: merges into the last level, once
+ * that is so large that each of its tables is rewritten seldom. Before, firn_compact() does it on
+ * request. */
+static enum sst_effort effort_of_locked(const firn_db *db, const struct job *job)
+    REQUIRES(&db->mutex) {
+    const struct version *v = db->version;
+    uint64_t bytes = 0;
+    if (!job->bottom || job->output_level + 1 < v->level_count) {
+        return SST_EFFORT_FAST;
+    }
+    for (size_t i = 0; i < v->levels[job->output_level].count; i++) {
+        const struct version_run *run = &v->levels[job->output_level].runs[i];
+        for (size_t t = 0; t < run->count; t++) {
+            bytes += run->tables[t]->meta.bytes;
+        }
+    }
+    return bytes >= db->policy.level1_bytes * db->policy.size_ratio / 2 ? SST_EFFORT_FULL
+                                                                        : SST_EFFORT_FAST;
+}
+
 void compact_job(void *context) {
     firn_db *db = context;
     int rc = FIRN_OK;
     mutex_lock(&db->mutex);
     struct job *job = take_job_locked(db);
-    size_t levels = db->version->level_count;
+    enum sst_effort effort = job != NULL ? effort_of_locked(db, job) : SST_EFFORT_FAST;
     mutex_unlock(&db->mutex);
     if (job != NULL) {
-        /* Only what will stay for long is worth a full search for sharing. */
-        bool stays = job->bottom && job->output_level >= 2 && job->output_level + 1 >= levels;
-        rc = compact_run(db, job, stays ? SST_EFFORT_FULL : SST_EFFORT_FAST, NULL, NULL);
+        rc = compact_run(db, job, effort, NULL, NULL);
         mutex_lock(&db->mutex);
         if (rc != FIRN_OK) {
             (void)compact_mark_locked(db, job, false);

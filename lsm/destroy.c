@@ -1,7 +1,7 @@
 /* Destroying a database: only what firn made, and only when nobody has it open.
  *
- * CURRENT goes first, durably: what a crash leaves then is no database, and can be destroyed, or created
- * in, again. LOCK goes last, while it is held.
+ * CURRENT goes first, durably: what a crash leaves then is no database, and can be destroyed, or
+ * created in, again. LOCK goes last, while it is held.
  */
 #include "lsm/current.h"
 #include "lsm/folder.h"
@@ -25,8 +25,8 @@ static bool begins_like_ours(firn_env *env, const char *path) {
             memcmp(magic, preamble_manifest.magic, PREAMBLE_MAGIC_BYTES) == 0);
 }
 
-/* Other engines use the same names. A folder is ours when its CURRENT is; without one, when a manifest or
- * log is, or when it holds no more than what a creation that failed at once leaves. */
+/* Other engines use the same names. A folder is ours when its CURRENT is; without one, when a
+ * manifest or log is, or when it holds no more than what a creation that failed at once leaves. */
 static int check_ours(firn_env *env, const char *path, const struct folder *f) {
     char name[PATH_BYTES_MAX];
     uint64_t number;
@@ -56,8 +56,8 @@ static int check_ours(firn_env *env, const char *path, const struct folder *f) {
 }
 
 static int delete_files(firn_env *env, const char *path, const struct folder *f) {
-    static const enum file_kind order[] = {FILE_CURRENT, FILE_CURRENT_TMP, FILE_TABLE, FILE_LOG,
-                                           FILE_MANIFEST, FILE_LOCK};
+    static const enum file_kind order[] = {FILE_CURRENT, FILE_CURRENT_TMP, FILE_TABLE,
+                                           FILE_LOG,     FILE_MANIFEST,    FILE_LOCK};
     char name[PATH_BYTES_MAX];
     for (size_t k = 0; k < sizeof order / sizeof order[0]; k++) {
         for (size_t i = 0; i < folder_count(f); i++) {
@@ -67,8 +67,14 @@ static int delete_files(firn_env *env, const char *path, const struct folder *f)
             }
             file_path(path, file->kind, file->number, name);
             int rc = env_unlink(env, name);
-            rc = rc == FIRN_OK && k == 0 ? env_sync_dir(env, path) : rc;
             if (rc != FIRN_OK && rc != FIRN_MISSING) {
+                return rc;
+            }
+        }
+        /* Manifests tell whose folder it is, so they outlive logs and tables. */
+        if (order[k] == FILE_CURRENT || order[k] == FILE_LOG) {
+            int rc = env_sync_dir(env, path);
+            if (rc != FIRN_OK) {
                 return rc;
             }
         }

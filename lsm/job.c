@@ -43,7 +43,7 @@ void job_setup(struct job_context *context, enum sst_effort effort, size_t build
     request->builder.keyspace = KEYSPACE_DEFAULT;
     request->builder.value_inline_max = VALUE_INLINE_MAX;
     request->builder.value_compression = o->value_compression;
-    request->builder.in_place = o->in_memory;
+    request->builder.without_zstd = o->in_memory || effort == SST_EFFORT_FAST;
     request->builder.created_ns = env_wall_ns(db->env);
     request->table_bytes = o->table_bytes;
     request->table_entries = o->table_entries;

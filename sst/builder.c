@@ -285,7 +285,7 @@ static int write_model(struct sst_builder *b, const struct segment_model *model,
 /* Looks at the values of the segment, and puts them under zstd from now on if that is worth it. */
 static int begin_zstd(struct sst_builder *b) {
     const struct sst_builder_options *o = &b->options;
-    if (!o->value_compression || o->in_place || o->memory_max < ZSTD_MEMORY_MIN ||
+    if (!o->value_compression || o->without_zstd || o->memory_max < ZSTD_MEMORY_MIN ||
         b->entries.values.size == 0) {
         return FIRN_OK;
     }

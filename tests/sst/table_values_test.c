@@ -238,7 +238,7 @@ static void check_sizes(struct fixture *f, const struct kind *kind, size_t page_
     }
 }
 
-static void check_kinds(firn_env *env, bool in_place) {
+static void check_kinds(firn_env *env, bool without_zstd) {
     uint64_t seed = test_seed();
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         struct fixture f = {.env = env};
@@ -249,11 +249,11 @@ static void check_kinds(firn_env *env, bool in_place) {
         rand_init(&r, seed + i);
         make_scene(&f.scene, &kinds[i], 2500, &r);
         options_for(&options, &r);
-        options.in_place = in_place;
+        options.without_zstd = without_zstd;
         (void)env_unlink(env, PATH);
         assert_int_equal(scene_build(&f.scene, &f.alloc, env, PATH, &options, &f.meta), FIRN_OK);
         check_table(&f, (size_t)rand_below(&r, 3) * 200000);
-        if (in_place) {
+        if (without_zstd) {
             assert_int_equal(footer_features(&f) & FORMAT_FEATURE_ZSTD, 0);
         } else {
             check_sizes(&f, &kinds[i], options.page_bytes);
