@@ -1,7 +1,7 @@
 # The library as others get it: libfirn.so, libfirn.a, the header, and what pkg-config and
 # find_package(firn) need. Both libraries define firn_* and nothing else that a host could see.
 
-set(FIRN_SOVERSION 0)
+set(FIRN_SOVERSION 1)
 get_property(objects GLOBAL PROPERTY FIRN_OBJECTS)
 
 # Hidden visibility keeps internal names out of the shared library; the version script also binds
@@ -9,7 +9,7 @@ get_property(objects GLOBAL PROPERTY FIRN_OBJECTS)
 add_library(firn_shared SHARED ${objects})
 set_target_properties(firn_shared PROPERTIES
   OUTPUT_NAME firn EXPORT_NAME firn LINKER_LANGUAGE C
-  VERSION ${PROJECT_VERSION} SOVERSION ${FIRN_SOVERSION}
+  VERSION ${FIRN_SOVERSION}.${PROJECT_VERSION_MINOR}.${PROJECT_VERSION_PATCH} SOVERSION ${FIRN_SOVERSION}
   LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/firn.map)
 target_link_libraries(firn_shared
   PRIVATE $<BUILD_INTERFACE:firn_flags> PkgConfig::ZSTD Threads::Threads m)
