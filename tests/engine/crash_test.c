@@ -19,7 +19,7 @@
 
 #define SUBSETS_ALL 8     /* up to so many pending directory changes: every subset */
 #define SUBSETS_RANDOM 64 /* beyond: so many random ones besides the systematic ones */
-#define TORN_EDGES_MAX 24
+#define TORN_EDGES_MAX 4096
 #define COMPLAINTS_MAX 10
 
 struct totals {
