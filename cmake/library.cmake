@@ -51,4 +51,5 @@ install(EXPORT firn NAMESPACE firn:: FILE firnTargets.cmake DESTINATION ${config
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/firnConfig.cmake
   ${CMAKE_BINARY_DIR}/firnConfigVersion.cmake DESTINATION ${config_dir})
 install(FILES ${CMAKE_BINARY_DIR}/firn.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-install(FILES ${CMAKE_SOURCE_DIR}/lsm/firn.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lsm)
+install(FILES ${CMAKE_SOURCE_DIR}/lsm/firn.h ${CMAKE_SOURCE_DIR}/lsm/firn_lab.h
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lsm)

@@ -16,8 +16,8 @@
 #include "compaction/policy.h"
 
 struct check {
-    const struct shape *shape;
-    const struct job *job;
+    const firn_shape *shape;
+    const firn_job *job;
     size_t walked;                /* inputs met so far */
     firn_slice smallest, largest; /* of all inputs */
 };
@@ -41,11 +41,11 @@ static bool overlap(firn_slice smallest_a, firn_slice largest_a, firn_slice smal
 /* Calls visit for each table, in the order of positions and keys, telling whether it is an input.
  * Inputs are listed in that order, so that one walk over both finds them. */
 static int each_table(struct check *c, int (*visit)(struct check *c, struct position at,
-                                                    const struct shape_table *t, bool input)) {
+                                                    const firn_shape_table *t, bool input)) {
     c->walked = 0;
     for (size_t level = 0; level < c->shape->level_count; level++) {
         for (size_t r = 0; r < c->shape->levels[level].count; r++) {
-            const struct shape_run *run = &c->shape->levels[level].runs[r];
+            const firn_shape_run *run = &c->shape->levels[level].runs[r];
             for (size_t t = 0; t < run->count; t++) {
                 bool input = c->walked < c->job->table_count &&
                              c->job->tables[c->walked] == run->tables[t].number;
@@ -60,8 +60,7 @@ static int each_table(struct check *c, int (*visit)(struct check *c, struct posi
     return FIRN_OK;
 }
 
-static int visit_input(struct check *c, struct position at, const struct shape_table *t,
-                       bool input) {
+static int visit_input(struct check *c, struct position at, const firn_shape_table *t, bool input) {
     if (!input) {
         return FIRN_OK;
     }
@@ -82,13 +81,14 @@ static int visit_input(struct check *c, struct position at, const struct shape_t
 }
 
 static int check_inputs(struct check *c) {
-    const struct job *job = c->job;
-    if (job->table_count == 0 || job->table_count > JOB_TABLES_MAX) {
+    const firn_job *job = c->job;
+    if (job->table_count == 0 || job->table_count > FIRN_JOB_TABLES_MAX) {
         return FAIL(FIRN_INVALID, "job: %zu inputs, expected 1 to %d", job->table_count,
-                    JOB_TABLES_MAX);
+                    FIRN_JOB_TABLES_MAX);
     }
-    if (job->output_level >= LEVELS_MAX) {
-        return FAIL(FIRN_INVALID, "job: output level %zu of %d", job->output_level, LEVELS_MAX);
+    if (job->output_level >= FIRN_LEVELS_MAX) {
+        return FAIL(FIRN_INVALID, "job: output level %zu of %d", job->output_level,
+                    FIRN_LEVELS_MAX);
     }
     int rc = each_table(c, visit_input);
     if (rc == FIRN_OK && c->walked < job->table_count) {
@@ -100,12 +100,12 @@ static int check_inputs(struct check *c) {
 }
 
 /* Whether t, at its position, is in order with the one input x. */
-static int check_pair(const struct check *c, struct position at, const struct shape_table *t,
-                      struct position x_at, const struct shape_table *x) {
+static int check_pair(const struct check *c, struct position at, const firn_shape_table *t,
+                      struct position x_at, const firn_shape_table *x) {
     if (!overlap(t->smallest, t->largest, x->smallest, x->largest)) {
         return FIRN_OK;
     }
-    bool into_run = c->job->output == JOB_OUTPUT_MERGE_INTO_RUN;
+    bool into_run = c->job->output == FIRN_OUTPUT_MERGE_INTO_RUN;
     /* A new run comes before run 0: then all runs of the output level are below it. */
     bool above = at.level < c->job->output_level;
     bool below = at.level > c->job->output_level || (at.level == c->job->output_level && !into_run);
@@ -126,11 +126,11 @@ static int check_pair(const struct check *c, struct position at, const struct sh
 }
 
 /* Against every input: the inputs are found by walking the shape again. */
-static int check_order_of(const struct check *c, struct position at, const struct shape_table *t) {
+static int check_order_of(const struct check *c, struct position at, const firn_shape_table *t) {
     size_t next = 0;
     for (size_t level = 0; level < c->shape->level_count; level++) {
         for (size_t r = 0; r < c->shape->levels[level].count; r++) {
-            const struct shape_run *run = &c->shape->levels[level].runs[r];
+            const firn_shape_run *run = &c->shape->levels[level].runs[r];
             for (size_t i = 0; i < run->count && next < c->job->table_count; i++) {
                 if (run->tables[i].number != c->job->tables[next]) {
                     continue;
@@ -146,14 +146,13 @@ static int check_order_of(const struct check *c, struct position at, const struc
     return FIRN_OK;
 }
 
-static int visit_other(struct check *c, struct position at, const struct shape_table *t,
-                       bool input) {
+static int visit_other(struct check *c, struct position at, const firn_shape_table *t, bool input) {
     /* What lies deeper than the outputs is older than all inputs and stays so. */
     if (input || at.level > c->job->output_level ||
         !overlap(t->smallest, t->largest, c->smallest, c->largest)) {
         return FIRN_OK;
     }
-    if (at.level == c->job->output_level && c->job->output == JOB_OUTPUT_MERGE_INTO_RUN) {
+    if (at.level == c->job->output_level && c->job->output == FIRN_OUTPUT_MERGE_INTO_RUN) {
         return FAIL(FIRN_INVALID,
                     "job: table %" PRIu64 " of the output run overlaps the inputs but is none",
                     t->number);
@@ -161,18 +160,17 @@ static int visit_other(struct check *c, struct position at, const struct shape_t
     return check_order_of(c, at, t);
 }
 
-static int visit_older(struct check *c, struct position at, const struct shape_table *t,
-                       bool input) {
+static int visit_older(struct check *c, struct position at, const firn_shape_table *t, bool input) {
     bool older = !input && at.level >= c->job->output_level &&
                  overlap(t->smallest, t->largest, c->smallest, c->largest);
     return older ? FIRN_NOT_FOUND : FIRN_OK; /* any answer but FIRN_OK ends the walk */
 }
 
 static int check_output(struct check *c) {
-    const struct job *job = c->job;
+    const firn_job *job = c->job;
     bool there = job->output_level < c->shape->level_count;
     size_t runs = there ? c->shape->levels[job->output_level].count : 0;
-    if (job->output == JOB_OUTPUT_MERGE_INTO_RUN && runs > 1) {
+    if (job->output == FIRN_OUTPUT_MERGE_INTO_RUN && runs > 1) {
         return FAIL(FIRN_INVALID, "job: merges into the run of level %zu, which has %zu",
                     job->output_level, runs);
     }
@@ -188,7 +186,7 @@ static int check_output(struct check *c) {
     return FIRN_OK;
 }
 
-int job_check(const struct shape *shape, const struct job *job) {
+int job_check(const firn_shape *shape, const firn_job *job) {
     if (!job->any) {
         return FIRN_OK;
     }

@@ -14,8 +14,8 @@
 #include <stdio.h>
 
 struct lazy {
-    const struct shape *shape;
-    const struct policy_options *options;
+    const firn_shape *shape;
+    const firn_policy_params *options;
     size_t last;
 };
 
@@ -47,7 +47,7 @@ static bool all_empty_between(const struct lazy *z, size_t from) {
     return true;
 }
 
-static bool pick_into_last(const struct lazy *z, size_t from, bool deeper, struct job *job,
+static bool pick_into_last(const struct lazy *z, size_t from, bool deeper, firn_job *job,
                            double score) {
     struct draft draft;
     draft_begin(&draft, z->shape, job);
@@ -58,7 +58,7 @@ static bool pick_into_last(const struct lazy *z, size_t from, bool deeper, struc
     return draft_into_run(&draft, deeper ? z->last + 1 : z->last, score);
 }
 
-static bool pick_new_run(const struct lazy *z, size_t from, size_t to, struct job *job,
+static bool pick_new_run(const struct lazy *z, size_t from, size_t to, firn_job *job,
                          double score) {
     struct draft draft;
     draft_begin(&draft, z->shape, job);
@@ -66,13 +66,13 @@ static bool pick_new_run(const struct lazy *z, size_t from, size_t to, struct jo
     return draft_new_run(&draft, to, score);
 }
 
-static bool pick_from(const struct lazy *z, size_t level, struct job *job, double score) {
+static bool pick_from(const struct lazy *z, size_t level, firn_job *job, double score) {
     if (level == z->last) {
         return pick_new_run(z, level, level, job, score);
     }
     bool full = last_is_full(z, level);
     if (level + 1 == z->last) {
-        return pick_into_last(z, level, full && z->last + 1 < LEVELS_MAX, job, score);
+        return pick_into_last(z, level, full && z->last + 1 < FIRN_LEVELS_MAX, job, score);
     }
     if (!full && all_empty_between(z, level)) {
         return pick_into_last(z, level, false, job, score);
@@ -80,7 +80,7 @@ static bool pick_from(const struct lazy *z, size_t level, struct job *job, doubl
     return pick_new_run(z, level, level + 1, job, score);
 }
 
-static bool pick_level(const struct lazy *z, size_t level, struct job *job, double score) {
+static bool pick_level(const struct lazy *z, size_t level, firn_job *job, double score) {
     bool picked = pick_from(z, level, job, score);
     if (picked) {
         (void)snprintf(job->reason, sizeof job->reason, "level %zu has %zu runs of %" PRIu32, level,
@@ -89,12 +89,11 @@ static bool pick_level(const struct lazy *z, size_t level, struct job *job, doub
     return picked;
 }
 
-void lazy_leveled_pick(const struct shape *shape, const struct policy_options *options,
-                       struct job *job) {
+void lazy_leveled_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job) {
     struct lazy z = {shape, options, tiered_bottom(shape)};
-    double scores[LEVELS_MAX];
+    double scores[FIRN_LEVELS_MAX];
     for (size_t level = 0; level < shape->level_count; level++) {
-        const struct shape_level *at = &shape->levels[level];
+        const firn_shape_level *at = &shape->levels[level];
         /* Two jobs at once from one level might end in the wrong order. */
         scores[level] = level_is_busy(at) ? 0 : (double)at->count / runs_due(&z, level);
     }

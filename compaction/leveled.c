@@ -35,14 +35,14 @@
 #define BOTTOM_FIRST 6
 
 struct leveled {
-    const struct shape *shape;
-    const struct policy_options *options;
-    uint64_t bytes[LEVELS_MAX];
-    uint64_t capacity[LEVELS_MAX]; /* of levels base to bottom */
+    const firn_shape *shape;
+    const firn_policy_params *options;
+    uint64_t bytes[FIRN_LEVELS_MAX];
+    uint64_t capacity[FIRN_LEVELS_MAX]; /* of levels base to bottom */
     size_t base, bottom;
 };
 
-static uint64_t largest_level_bytes(const struct shape *shape) {
+static uint64_t largest_level_bytes(const firn_shape *shape) {
     uint64_t largest = 0;
     for (size_t level = 1; level < shape->level_count; level++) {
         uint64_t bytes = level_bytes(&shape->levels[level]);
@@ -51,14 +51,14 @@ static uint64_t largest_level_bytes(const struct shape *shape) {
     return largest;
 }
 
-size_t leveled_bottom(const struct shape *shape, const struct policy_options *options) {
+size_t leveled_bottom(const firn_shape *shape, const firn_policy_params *options) {
     size_t bottom = shape->level_count - 1 > BOTTOM_FIRST ? shape->level_count - 1 : BOTTOM_FIRST;
     uint64_t largest = largest_level_bytes(shape);
     uint64_t reach = options->level1_bytes;
     for (size_t level = 1; level < bottom; level++) {
         reach = multiply_capped(reach, options->size_ratio);
     }
-    for (; reach < largest && bottom < LEVELS_MAX - 1; bottom++) {
+    for (; reach < largest && bottom < FIRN_LEVELS_MAX - 1; bottom++) {
         reach = multiply_capped(reach, options->size_ratio);
     }
     return bottom;
@@ -71,8 +71,8 @@ static bool level_is_worth_it(const struct leveled *l, size_t level) {
     return l->capacity[level + 1] > least;
 }
 
-static void leveled_measure(struct leveled *l, const struct shape *shape,
-                            const struct policy_options *options) {
+static void leveled_measure(struct leveled *l, const firn_shape *shape,
+                            const firn_policy_params *options) {
     memset(l, 0, sizeof *l);
     l->shape = shape;
     l->options = options;
@@ -89,7 +89,7 @@ static void leveled_measure(struct leveled *l, const struct shape *shape,
     l->capacity[l->bottom] = UINT64_MAX;
 }
 
-uint64_t leveled_capacity(const struct shape *shape, const struct policy_options *options,
+uint64_t leveled_capacity(const firn_shape *shape, const firn_policy_params *options,
                           size_t level) {
     struct leveled l;
     leveled_measure(&l, shape, options);
@@ -99,8 +99,8 @@ uint64_t leveled_capacity(const struct shape *shape, const struct policy_options
 /* ---- Level 0 ---- */
 
 /* Takes along what overlaps in levels above the base: they are on their way out. */
-static bool pick_level0(const struct leveled *l, struct job *job, double score) {
-    const struct shape_level *level0 = &l->shape->levels[0];
+static bool pick_level0(const struct leveled *l, firn_job *job, double score) {
+    const firn_shape_level *level0 = &l->shape->levels[0];
     struct draft draft;
     draft_begin(&draft, l->shape, job);
     draft_add_oldest_runs(&draft, 0, 1);
@@ -118,8 +118,8 @@ static bool pick_level0(const struct leveled *l, struct job *job, double score) 
 /* ---- A run too many ---- */
 
 /* Another policy, or an older one, has left several runs here. */
-static bool pick_collapse(const struct leveled *l, size_t level, struct job *job, double score) {
-    const struct shape_level *from = &l->shape->levels[level];
+static bool pick_collapse(const struct leveled *l, size_t level, firn_job *job, double score) {
+    const firn_shape_level *from = &l->shape->levels[level];
     struct draft draft;
     draft_begin(&draft, l->shape, job);
     for (size_t r = 0; r < from->count; r++) {
@@ -144,7 +144,7 @@ struct stretch {
 
 /* The stretch of the next run that overlaps the table. from: where the search may begin, since
  * tables are asked for in ascending order; may be one too low, never too high. */
-static struct stretch overlap_below(const struct shape_run *next, const struct shape_table *table,
+static struct stretch overlap_below(const firn_shape_run *next, const firn_shape_table *table,
                                     size_t from) {
     struct stretch s = {.begin = from};
     while (s.begin < next->count &&
@@ -161,7 +161,7 @@ static struct stretch overlap_below(const struct shape_run *next, const struct s
 }
 
 /* Less to rewrite for its size; the older one when that is the same. */
-static bool is_cheaper(const struct shape_table *a, uint64_t a_overlap, const struct shape_table *b,
+static bool is_cheaper(const firn_shape_table *a, uint64_t a_overlap, const firn_shape_table *b,
                        uint64_t b_overlap) {
     double a_cost = (double)a_overlap * (double)(b->bytes + 1);
     double b_cost = (double)b_overlap * (double)(a->bytes + 1);
@@ -171,15 +171,15 @@ static bool is_cheaper(const struct shape_table *a, uint64_t a_overlap, const st
     return a->created_ns != b->created_ns ? a->created_ns < b->created_ns : a->number < b->number;
 }
 
-static const struct shape_run *single_run(const struct shape *shape, size_t level) {
-    static const struct shape_run nothing = {NULL, 0};
+static const firn_shape_run *single_run(const firn_shape *shape, size_t level) {
+    static const firn_shape_run nothing = {NULL, 0};
     bool there = level < shape->level_count && shape->levels[level].count > 0;
     return there ? &shape->levels[level].runs[0] : &nothing;
 }
 
 /* Drafts the move of tables begin to end of a level's run. */
 static bool draft_tables(const struct leveled *l, size_t level, size_t to, size_t begin, size_t end,
-                         struct job *job, double score) {
+                         firn_job *job, double score) {
     struct draft draft;
     draft_begin(&draft, l->shape, job);
     draft_add(&draft, single_run(l->shape, level), begin, end);
@@ -187,9 +187,9 @@ static bool draft_tables(const struct leveled *l, size_t level, size_t to, size_
 }
 
 /* The cheapest table of the level that is free, and what it overlaps; false when there is none. */
-static bool cheapest_table(const struct leveled *l, size_t level, size_t to, struct job *job,
+static bool cheapest_table(const struct leveled *l, size_t level, size_t to, firn_job *job,
                            size_t *table, struct stretch *overlap) {
-    const struct shape_run *run = single_run(l->shape, level), *next = single_run(l->shape, to);
+    const firn_shape_run *run = single_run(l->shape, level), *next = single_run(l->shape, to);
     size_t from = 0;
     bool any = false;
     for (size_t t = 0; t < run->count; t++) {
@@ -210,14 +210,14 @@ static bool cheapest_table(const struct leveled *l, size_t level, size_t to, str
 }
 
 /* Whether the table lies within the stretch's range: then moving it, too, rewrites nothing more. */
-static bool lies_within(const struct shape_table *table, const struct shape_run *next,
+static bool lies_within(const firn_shape_table *table, const firn_shape_run *next,
                         const struct stretch *stretch) {
     return !table->busy && stretch->begin < stretch->end &&
            slice_compare(next->tables[stretch->begin].smallest, table->smallest) <= 0 &&
            slice_compare(table->largest, next->tables[stretch->end - 1].largest) <= 0;
 }
 
-static bool pick_table(const struct leveled *l, size_t level, struct job *job, double score) {
+static bool pick_table(const struct leveled *l, size_t level, firn_job *job, double score) {
     /* A level above the base is on its way out: right to the next level that is in use. */
     size_t to = level + 1;
     while (to < l->base && l->bytes[to] == 0) {
@@ -228,7 +228,7 @@ static bool pick_table(const struct leveled *l, size_t level, struct job *job, d
     if (!cheapest_table(l, level, to, job, &begin, &overlap)) {
         return false;
     }
-    const struct shape_run *run = single_run(l->shape, level), *next = single_run(l->shape, to);
+    const firn_shape_run *run = single_run(l->shape, level), *next = single_run(l->shape, to);
     size_t end = begin + 1;
     while (begin > 0 && lies_within(&run->tables[begin - 1], next, &overlap)) {
         begin--;
@@ -248,7 +248,7 @@ static bool pick_table(const struct leveled *l, size_t level, struct job *job, d
 
 /* How overdue a level is; 1 is due. What a job is working on counts as done. */
 static double leveled_score(const struct leveled *l, size_t level) {
-    const struct shape_level *at = &l->shape->levels[level];
+    const firn_shape_level *at = &l->shape->levels[level];
     if (level == 0) {
         return (double)at->count / l->options->level0_runs;
     }
@@ -266,7 +266,7 @@ static double leveled_score(const struct leveled *l, size_t level) {
     return idle <= l->capacity[level] ? 0 : (double)idle / (double)(l->capacity[level] + 1);
 }
 
-static bool pick_level(const struct leveled *l, size_t level, struct job *job, double score) {
+static bool pick_level(const struct leveled *l, size_t level, firn_job *job, double score) {
     if (level == 0) {
         /* Two jobs at once from level 0 would race for the base. */
         return !level_is_busy(&l->shape->levels[0]) && pick_level0(l, job, score);
@@ -277,11 +277,10 @@ static bool pick_level(const struct leveled *l, size_t level, struct job *job, d
     return pick_table(l, level, job, score);
 }
 
-void leveled_pick(const struct shape *shape, const struct policy_options *options,
-                  struct job *job) {
+void leveled_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job) {
     struct leveled l;
     leveled_measure(&l, shape, options);
-    double scores[LEVELS_MAX];
+    double scores[FIRN_LEVELS_MAX];
     for (size_t level = 0; level < shape->level_count; level++) {
         scores[level] = leveled_score(&l, level);
     }
@@ -303,7 +302,7 @@ void leveled_pick(const struct shape *shape, const struct policy_options *option
 
 /* ---- Debt ---- */
 
-uint64_t leveled_debt(const struct shape *shape, const struct policy_options *options) {
+uint64_t leveled_debt(const firn_shape *shape, const firn_policy_params *options) {
     struct leveled l;
     leveled_measure(&l, shape, options);
     double debt = 0, carried = 0; /* from level to level: what comes down from above */

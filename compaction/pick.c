@@ -14,16 +14,16 @@ static void range_add_keys(struct key_range *range, firn_slice smallest, firn_sl
     range->any = true;
 }
 
-void range_add(struct key_range *range, const struct shape_table *table) {
+void range_add(struct key_range *range, const firn_shape_table *table) {
     range_add_keys(range, table->smallest, table->largest);
 }
 
-bool range_overlaps(const struct key_range *range, const struct shape_table *table) {
+bool range_overlaps(const struct key_range *range, const firn_shape_table *table) {
     return range->any && slice_compare(table->smallest, range->largest) <= 0 &&
            slice_compare(range->smallest, table->largest) <= 0;
 }
 
-size_t run_seek(const struct shape_run *run, firn_slice key) {
+size_t run_seek(const firn_shape_run *run, firn_slice key) {
     size_t low = 0, high = run->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -37,7 +37,7 @@ size_t run_seek(const struct shape_run *run, firn_slice key) {
 }
 
 /* The tables of the run that overlap the range: from the returned one to before *end. */
-static size_t run_overlap(const struct shape_run *run, const struct key_range *range, size_t *end) {
+static size_t run_overlap(const firn_shape_run *run, const struct key_range *range, size_t *end) {
     size_t begin = range->any ? run_seek(run, range->smallest) : run->count;
     *end = begin;
     while (*end < run->count && range_overlaps(range, &run->tables[*end])) {
@@ -46,7 +46,7 @@ static size_t run_overlap(const struct shape_run *run, const struct key_range *r
     return begin;
 }
 
-uint64_t run_bytes(const struct shape_run *run) {
+uint64_t run_bytes(const firn_shape_run *run) {
     uint64_t bytes = 0;
     for (size_t t = 0; t < run->count; t++) {
         bytes += run->tables[t].bytes;
@@ -54,7 +54,7 @@ uint64_t run_bytes(const struct shape_run *run) {
     return bytes;
 }
 
-uint64_t level_bytes(const struct shape_level *level) {
+uint64_t level_bytes(const firn_shape_level *level) {
     uint64_t bytes = 0;
     for (size_t r = 0; r < level->count; r++) {
         bytes += run_bytes(&level->runs[r]);
@@ -62,18 +62,18 @@ uint64_t level_bytes(const struct shape_level *level) {
     return bytes;
 }
 
-uint64_t level_idle_bytes(const struct shape_level *level) {
+uint64_t level_idle_bytes(const firn_shape_level *level) {
     uint64_t bytes = 0;
     for (size_t r = 0; r < level->count; r++) {
         for (size_t t = 0; t < level->runs[r].count; t++) {
-            const struct shape_table *table = &level->runs[r].tables[t];
+            const firn_shape_table *table = &level->runs[r].tables[t];
             bytes += table->busy ? 0 : table->bytes;
         }
     }
     return bytes;
 }
 
-bool level_is_busy(const struct shape_level *level) {
+bool level_is_busy(const firn_shape_level *level) {
     return level_idle_bytes(level) < level_bytes(level);
 }
 
@@ -84,7 +84,7 @@ uint64_t multiply_capped(uint64_t a, uint64_t b) {
 
 /* ---- Drafts ---- */
 
-void draft_begin(struct draft *draft, const struct shape *shape, struct job *job) {
+void draft_begin(struct draft *draft, const firn_shape *shape, firn_job *job) {
     draft->shape = shape;
     draft->job = job;
     draft->range.any = false;
@@ -93,10 +93,10 @@ void draft_begin(struct draft *draft, const struct shape *shape, struct job *job
     job->table_count = 0;
 }
 
-void draft_add(struct draft *draft, const struct shape_run *run, size_t begin, size_t end) {
-    struct job *job = draft->job;
+void draft_add(struct draft *draft, const firn_shape_run *run, size_t begin, size_t end) {
+    firn_job *job = draft->job;
     for (size_t t = begin; t < end && !draft->refused; t++) {
-        if (run->tables[t].busy || job->table_count == JOB_TABLES_MAX) {
+        if (run->tables[t].busy || job->table_count == FIRN_JOB_TABLES_MAX) {
             draft->refused = true;
             return;
         }
@@ -109,7 +109,7 @@ void draft_add_overlap(struct draft *draft, size_t level) {
     if (level >= draft->shape->level_count) {
         return;
     }
-    const struct shape_level *from = &draft->shape->levels[level];
+    const firn_shape_level *from = &draft->shape->levels[level];
     for (size_t r = 0; r < from->count; r++) {
         size_t end, begin = run_overlap(&from->runs[r], &draft->range, &end);
         draft_add(draft, &from->runs[r], begin, end);
@@ -117,9 +117,9 @@ void draft_add_overlap(struct draft *draft, size_t level) {
 }
 
 void draft_add_oldest_runs(struct draft *draft, size_t level, size_t least) {
-    const struct shape_level *from = &draft->shape->levels[level];
+    const firn_shape_level *from = &draft->shape->levels[level];
     size_t tables = 0, first = from->count;
-    while (first > 0 && tables + from->runs[first - 1].count <= JOB_TABLES_MAX) {
+    while (first > 0 && tables + from->runs[first - 1].count <= FIRN_JOB_TABLES_MAX) {
         tables += from->runs[--first].count;
     }
     if (from->count - first < least) {
@@ -130,7 +130,7 @@ void draft_add_oldest_runs(struct draft *draft, size_t level, size_t least) {
     }
 }
 
-static bool is_input(const struct job *job, uint64_t number) {
+static bool is_input(const firn_job *job, uint64_t number) {
     for (size_t i = 0; i < job->table_count; i++) {
         if (job->tables[i] == number) {
             return true;
@@ -140,7 +140,7 @@ static bool is_input(const struct job *job, uint64_t number) {
 }
 
 /* Whether a table of the level that is no input overlaps what the inputs cover. */
-static bool others_overlap(const struct draft *draft, const struct shape_level *level) {
+static bool others_overlap(const struct draft *draft, const firn_shape_level *level) {
     for (size_t r = 0; r < level->count; r++) {
         size_t end, t = run_overlap(&level->runs[r], &draft->range, &end);
         for (; t < end; t++) {
@@ -161,10 +161,10 @@ static bool nothing_older_remains(const struct draft *draft, size_t level) {
     return true;
 }
 
-static bool draft_end(struct draft *draft, size_t output_level, enum job_output output,
+static bool draft_end(struct draft *draft, size_t output_level, firn_job_output output,
                       double score) {
-    struct job *job = draft->job;
-    if (draft->refused || job->table_count == 0 || output_level >= LEVELS_MAX) {
+    firn_job *job = draft->job;
+    if (draft->refused || job->table_count == 0 || output_level >= FIRN_LEVELS_MAX) {
         job->table_count = 0;
         return false;
     }
@@ -172,22 +172,22 @@ static bool draft_end(struct draft *draft, size_t output_level, enum job_output 
     job->output_level = output_level;
     job->output = output;
     /* What overlaps in the run that is merged into is among the inputs. */
-    bool into_run = output == JOB_OUTPUT_MERGE_INTO_RUN;
+    bool into_run = output == FIRN_OUTPUT_MERGE_INTO_RUN;
     job->bottom = nothing_older_remains(draft, into_run ? output_level + 1 : output_level);
     job->score = score;
     return true;
 }
 
 bool draft_into_run(struct draft *draft, size_t output_level, double score) {
-    const struct shape *shape = draft->shape;
-    assert(output_level < LEVELS_MAX);
+    const firn_shape *shape = draft->shape;
+    assert(output_level < FIRN_LEVELS_MAX);
     if (output_level < shape->level_count && shape->levels[output_level].count > 1) {
         draft->refused = true; /* no single run to merge into: the policy must make it one first */
     }
     draft_add_overlap(draft, output_level);
-    return draft_end(draft, output_level, JOB_OUTPUT_MERGE_INTO_RUN, score);
+    return draft_end(draft, output_level, FIRN_OUTPUT_MERGE_INTO_RUN, score);
 }
 
 bool draft_new_run(struct draft *draft, size_t output_level, double score) {
-    return draft_end(draft, output_level, JOB_OUTPUT_NEW_RUN, score);
+    return draft_end(draft, output_level, FIRN_OUTPUT_NEW_RUN, score);
 }

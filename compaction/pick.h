@@ -16,33 +16,33 @@ struct key_range {
     bool any;
 };
 
-void range_add(struct key_range *range, const struct shape_table *table);
-bool range_overlaps(const struct key_range *range, const struct shape_table *table);
+void range_add(struct key_range *range, const firn_shape_table *table);
+bool range_overlaps(const struct key_range *range, const firn_shape_table *table);
 
 /* The first table of the run that ends at or after the key, or run->count. */
-size_t run_seek(const struct shape_run *run, firn_slice key);
-uint64_t run_bytes(const struct shape_run *run);
+size_t run_seek(const firn_shape_run *run, firn_slice key);
+uint64_t run_bytes(const firn_shape_run *run);
 
-uint64_t level_bytes(const struct shape_level *level);
-bool level_is_busy(const struct shape_level *level); /* any of its tables is */
+uint64_t level_bytes(const firn_shape_level *level);
+bool level_is_busy(const firn_shape_level *level); /* any of its tables is */
 
 /* The level's bytes that no job is working on. */
-uint64_t level_idle_bytes(const struct shape_level *level);
+uint64_t level_idle_bytes(const firn_shape_level *level);
 
 /* a * b, or the most there is. */
 uint64_t multiply_capped(uint64_t a, uint64_t b);
 
 struct draft {
-    const struct shape *shape;
-    struct job *job;
+    const firn_shape *shape;
+    firn_job *job;
     struct key_range range; /* covered by the inputs so far */
     bool refused;
 };
 
-void draft_begin(struct draft *draft, const struct shape *shape, struct job *job);
+void draft_begin(struct draft *draft, const firn_shape *shape, firn_job *job);
 
 /* Adds tables begin to end of a run. */
-void draft_add(struct draft *draft, const struct shape_run *run, size_t begin, size_t end);
+void draft_add(struct draft *draft, const firn_shape_run *run, size_t begin, size_t end);
 
 /* Adds the tables of every run of the level that overlap what the draft covers when it comes to
  * them. */
@@ -58,21 +58,19 @@ bool draft_new_run(struct draft *draft, size_t output_level, double score);
 
 /* The policies. Each fills in *job, which says "nothing to do" when they are called, or leaves it.
  */
-void leveled_pick(const struct shape *shape, const struct policy_options *options, struct job *job);
-void tiered_pick(const struct shape *shape, const struct policy_options *options, struct job *job);
-void lazy_leveled_pick(const struct shape *shape, const struct policy_options *options,
-                       struct job *job);
+void leveled_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job);
+void tiered_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job);
+void lazy_leveled_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job);
 
 /* Bytes to merge before every level is as the policy wants it. */
-uint64_t leveled_debt(const struct shape *shape, const struct policy_options *options);
-uint64_t tiered_debt(const struct shape *shape, const struct policy_options *options);
+uint64_t leveled_debt(const firn_shape *shape, const firn_policy_params *options);
+uint64_t tiered_debt(const firn_shape *shape, const firn_policy_params *options);
 
 /* The level that a policy sends everything to in the end; at least 1. */
-size_t leveled_bottom(const struct shape *shape, const struct policy_options *options);
-size_t tiered_bottom(const struct shape *shape);
+size_t leveled_bottom(const firn_shape *shape, const firn_policy_params *options);
+size_t tiered_bottom(const firn_shape *shape);
 
 /* What leveling allows a level to hold; UINT64_MAX for the last. */
-uint64_t leveled_capacity(const struct shape *shape, const struct policy_options *options,
-                          size_t level);
+uint64_t leveled_capacity(const firn_shape *shape, const firn_policy_params *options, size_t level);
 
 #endif

@@ -12,18 +12,18 @@ struct wish {
     bool has_lower, has_upper;
 };
 
-static bool is_wished(const struct wish *wish, const struct shape_table *table) {
+static bool is_wished(const struct wish *wish, const firn_shape_table *table) {
     return (!wish->has_lower || slice_compare(table->largest, wish->lower) >= 0) &&
            (!wish->has_upper || slice_compare(table->smallest, wish->upper) <= 0);
 }
 
 /* Widens cover by the tables that are wished for or that overlap it; counts them. */
-static size_t cover_once(const struct shape *shape, size_t first_level, const struct wish *wish,
+static size_t cover_once(const firn_shape *shape, size_t first_level, const struct wish *wish,
                          struct key_range *cover) {
     size_t count = 0;
     for (size_t level = first_level; level < shape->level_count; level++) {
         for (size_t r = 0; r < shape->levels[level].count; r++) {
-            const struct shape_run *run = &shape->levels[level].runs[r];
+            const firn_shape_run *run = &shape->levels[level].runs[r];
             for (size_t t = 0; t < run->count; t++) {
                 if (is_wished(wish, &run->tables[t]) || range_overlaps(cover, &run->tables[t])) {
                     range_add(cover, &run->tables[t]);
@@ -35,7 +35,7 @@ static size_t cover_once(const struct shape *shape, size_t first_level, const st
     return count;
 }
 
-static size_t cover_of(const struct shape *shape, size_t first_level, const struct wish *wish,
+static size_t cover_of(const firn_shape *shape, size_t first_level, const struct wish *wish,
                        struct key_range *cover) {
     cover->any = false;
     size_t before, count = 0;
@@ -47,9 +47,9 @@ static size_t cover_of(const struct shape *shape, size_t first_level, const stru
 }
 
 /* Ends the wish half-way through the tables of the last level that it covers. */
-static bool wish_less(const struct shape *shape, struct wish *wish) {
-    const struct shape_level *last = &shape->levels[shape->level_count - 1];
-    const struct shape_run *run = &last->runs[last->count - 1];
+static bool wish_less(const firn_shape *shape, struct wish *wish) {
+    const firn_shape_level *last = &shape->levels[shape->level_count - 1];
+    const firn_shape_run *run = &last->runs[last->count - 1];
     size_t begin = wish->has_lower ? run_seek(run, wish->lower) : 0;
     size_t end = begin;
     while (end < run->count && is_wished(wish, &run->tables[end])) {
@@ -65,12 +65,12 @@ static bool wish_less(const struct shape *shape, struct wish *wish) {
 
 /* The largest first part of the wish that one job can do. Where upper levels make even the smallest
  * too large, they are left out: to merge only older tables is always in order. */
-static bool cover_that_fits(const struct shape *shape, const struct wish *asked,
-                            size_t *first_level, struct key_range *cover) {
+static bool cover_that_fits(const firn_shape *shape, const struct wish *asked, size_t *first_level,
+                            struct key_range *cover) {
     for (*first_level = 0; *first_level < shape->level_count; (*first_level)++) {
         struct wish wish = *asked;
         do {
-            if (cover_of(shape, *first_level, &wish, cover) <= JOB_TABLES_MAX) {
+            if (cover_of(shape, *first_level, &wish, cover) <= FIRN_JOB_TABLES_MAX) {
                 return true;
             }
         } while (shape->levels[shape->level_count - 1].count > 0 && wish_less(shape, &wish));
@@ -78,7 +78,7 @@ static bool cover_that_fits(const struct shape *shape, const struct wish *asked,
     return false;
 }
 
-static bool any_busy(const struct shape *shape) {
+static bool any_busy(const firn_shape *shape) {
     for (size_t level = 0; level < shape->level_count; level++) {
         if (level_is_busy(&shape->levels[level])) {
             return true;
@@ -87,20 +87,20 @@ static bool any_busy(const struct shape *shape) {
     return false;
 }
 
-static size_t bottom_of(const struct shape *shape, const struct policy_options *options) {
+static size_t bottom_of(const firn_shape *shape, const firn_policy_params *options) {
     return options->policy == FIRN_POLICY_LEVELED ? leveled_bottom(shape, options)
                                                   : tiered_bottom(shape);
 }
 
-void policy_pick_range(const struct shape *shape, const struct policy_options *options,
-                       firn_slice lower, firn_slice upper, struct job *job) {
+void policy_pick_range(const firn_shape *shape, const firn_policy_params *options, firn_slice lower,
+                       firn_slice upper, firn_job *job) {
     struct wish wish = {lower, upper, lower.data != NULL, upper.data != NULL};
     struct key_range cover;
     size_t first_level;
     struct draft draft;
     draft_begin(&draft, shape, job);
     job->output_level = bottom_of(shape, options);
-    job->output = JOB_OUTPUT_NEW_RUN;
+    job->output = FIRN_OUTPUT_NEW_RUN;
     job->bottom = false;
     job->score = 0;
     job->reason[0] = '\0';

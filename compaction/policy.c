@@ -17,17 +17,17 @@ const char *policy_name(firn_policy policy) {
 }
 
 /* The list of tables, most of the struct, needs no clearing. */
-static void job_clear(struct job *job) {
+static void job_clear(firn_job *job) {
     job->any = false;
     job->table_count = 0;
     job->output_level = 0;
-    job->output = JOB_OUTPUT_NEW_RUN;
+    job->output = FIRN_OUTPUT_NEW_RUN;
     job->bottom = false;
     job->score = 0;
     job->reason[0] = '\0';
 }
 
-void policy_pick(const struct shape *shape, const struct policy_options *options, struct job *job) {
+void policy_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job) {
     job_clear(job);
     switch (options->policy) {
     case FIRN_POLICY_NONE:
@@ -47,7 +47,7 @@ void policy_pick(const struct shape *shape, const struct policy_options *options
     }
 }
 
-uint64_t policy_debt(const struct shape *shape, const struct policy_options *options) {
+uint64_t policy_debt(const firn_shape *shape, const firn_policy_params *options) {
     switch (options->policy) {
     case FIRN_POLICY_LEVELED:
         return leveled_debt(shape, options);

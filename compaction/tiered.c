@@ -6,20 +6,20 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static uint32_t runs_due(const struct policy_options *options, size_t level) {
+static uint32_t runs_due(const firn_policy_params *options, size_t level) {
     return level == 0 ? options->level0_runs : options->size_ratio;
 }
 
-size_t tiered_bottom(const struct shape *shape) {
+size_t tiered_bottom(const firn_shape *shape) {
     return shape->level_count > 1 ? shape->level_count - 1 : 1;
 }
 
 /* The oldest runs go, so that the new run is newer than all that lies in the next level. The very
  * last level has no next one: it is made one run in place, for which all of its runs are needed. */
-static bool pick_runs(const struct shape *shape, const struct policy_options *options, size_t level,
-                      struct job *job, double score) {
+static bool pick_runs(const firn_shape *shape, const firn_policy_params *options, size_t level,
+                      firn_job *job, double score) {
     size_t count = shape->levels[level].count;
-    bool in_place = level == LEVELS_MAX - 1;
+    bool in_place = level == FIRN_LEVELS_MAX - 1;
     struct draft draft;
     draft_begin(&draft, shape, job);
     draft_add_oldest_runs(&draft, level, in_place ? count : 1);
@@ -31,11 +31,11 @@ static bool pick_runs(const struct shape *shape, const struct policy_options *op
     return true;
 }
 
-void tiered_pick(const struct shape *shape, const struct policy_options *options, struct job *job) {
+void tiered_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job) {
     double best = 0;
     size_t best_level = 0;
     for (size_t level = 0; level < shape->level_count; level++) {
-        const struct shape_level *at = &shape->levels[level];
+        const firn_shape_level *at = &shape->levels[level];
         double score = (double)at->count / runs_due(options, level);
         /* Two jobs at once from one level might end in the wrong order. */
         if (score >= 1 && score > best && !level_is_busy(at)) {
@@ -49,7 +49,7 @@ void tiered_pick(const struct shape *shape, const struct policy_options *options
 }
 
 /* The runs beyond what a level may gather, in proportion to its bytes. */
-uint64_t tiered_debt(const struct shape *shape, const struct policy_options *options) {
+uint64_t tiered_debt(const firn_shape *shape, const firn_policy_params *options) {
     double debt = 0;
     for (size_t level = 0; level < shape->level_count; level++) {
         size_t count = shape->levels[level].count;

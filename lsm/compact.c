@@ -14,7 +14,7 @@ struct inputs {
     struct buf snapshots;
 };
 
-static bool job_has(const struct job *job, uint64_t number) {
+static bool job_has(const firn_job *job, uint64_t number) {
     for (size_t i = 0; i < job->table_count; i++) {
         if (job->tables[i] == number) {
             return true;
@@ -23,7 +23,7 @@ static bool job_has(const struct job *job, uint64_t number) {
     return false;
 }
 
-bool compact_mark_locked(firn_db *db, const struct job *job, bool busy) {
+bool compact_mark_locked(firn_db *db, const firn_job *job, bool busy) {
     size_t found = 0;
     const struct version *v = db->version;
     for (int pass = 0; pass < 2; pass++) { /* first look, then mark: all or none */
@@ -50,7 +50,7 @@ bool compact_mark_locked(firn_db *db, const struct job *job, bool busy) {
     return true;
 }
 
-static int add_run(firn_db *db, struct inputs *in, const struct job *job,
+static int add_run(firn_db *db, struct inputs *in, const firn_job *job,
                    const struct version_run *run) {
     struct version_table **chosen = alloc_get(&db->alloc, MEM_OTHER, run->count * sizeof *chosen);
     if (chosen == NULL) {
@@ -87,7 +87,7 @@ static int gather_cuts(struct inputs *in, size_t level) {
     return rc;
 }
 
-static int inputs_open(firn_db *db, const struct job *job, struct inputs *in) {
+static int inputs_open(firn_db *db, const firn_job *job, struct inputs *in) {
     memset(in, 0, sizeof *in);
     buf_init(&in->cuts, &db->alloc, MEM_OTHER);
     buf_init(&in->snapshots, &db->alloc, MEM_OTHER);
@@ -125,8 +125,8 @@ static void inputs_close(firn_db *db, struct inputs *in) {
 
 /* The run of the output level that the outputs join: the one that keeps tables besides the inputs;
  * otherwise a new run, which is the newest of its level. */
-static uint64_t output_run(const struct version *v, const struct job *job, uint64_t new_id) {
-    if (job->output == JOB_OUTPUT_MERGE_INTO_RUN && job->output_level < v->level_count) {
+static uint64_t output_run(const struct version *v, const firn_job *job, uint64_t new_id) {
+    if (job->output == FIRN_OUTPUT_MERGE_INTO_RUN && job->output_level < v->level_count) {
         const struct version_level *level = &v->levels[job->output_level];
         for (size_t i = 0; i < level->count; i++) {
             for (size_t t = 0; t < level->runs[i].count; t++) {
@@ -139,7 +139,7 @@ static uint64_t output_run(const struct version *v, const struct job *job, uint6
     return new_id;
 }
 
-static int install(firn_db *db, const struct job *job, const struct version *v,
+static int install(firn_db *db, const firn_job *job, const struct version *v,
                    const struct merge_result *result) {
     struct edit edit;
     edit_init(&edit, &db->alloc);
@@ -161,8 +161,8 @@ static size_t builder_bytes(const firn_db *db) {
     return share > (UINT64_C(16) << 20) ? (size_t)share : (size_t)16 << 20;
 }
 
-int compact_run(firn_db *db, const struct job *job, enum sst_effort effort,
-                firn_progress_fn progress, void *context) {
+int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, firn_progress_fn progress,
+                void *context) {
     struct inputs in;
     struct merge_result result = {0};
     int rc = inputs_open(db, job, &in);
@@ -194,16 +194,16 @@ int compact_run(firn_db *db, const struct job *job, enum sst_effort effort,
     return rc;
 }
 
-static void remember_reason_locked(firn_db *db, const struct job *job) {
+static void remember_reason_locked(firn_db *db, const firn_job *job) {
     char *slot = db->last_jobs[db->last_job++ % 8];
     (void)snprintf(slot, sizeof db->last_jobs[0], "%zu tables into level %zu: %s", job->table_count,
                    job->output_level, job->reason);
 }
 
 /* Picks and marks the next job of the policy; its copy is for the caller to release. */
-static struct job *take_job_locked(firn_db *db) REQUIRES(&db->mutex) {
-    struct shape shape;
-    struct job *job = alloc_get(&db->alloc, MEM_OTHER, sizeof *job);
+static firn_job *take_job_locked(firn_db *db) REQUIRES(&db->mutex) {
+    firn_shape shape;
+    firn_job *job = alloc_get(&db->alloc, MEM_OTHER, sizeof *job);
     if (job == NULL || db->closing || db->manual_compactions > 0 ||
         version_shape(db->version, env_wall_ns(db->env), &shape) != FIRN_OK) {
         alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
@@ -223,7 +223,7 @@ static struct job *take_job_locked(firn_db *db) REQUIRES(&db->mutex) {
 /* Only what will stay for long is worth a full search for sharing: merges into the last level, once
  * that is so large that each of its tables is rewritten seldom. Before, firn_compact() does it on
  * request. */
-static enum sst_effort effort_of_locked(const firn_db *db, const struct job *job)
+static enum sst_effort effort_of_locked(const firn_db *db, const firn_job *job)
     REQUIRES(&db->mutex) {
     const struct version *v = db->version;
     uint64_t bytes = 0;
@@ -244,7 +244,7 @@ void compact_job(void *context) {
     firn_db *db = context;
     int rc = FIRN_OK;
     mutex_lock(&db->mutex);
-    struct job *job = take_job_locked(db);
+    firn_job *job = take_job_locked(db);
     enum sst_effort effort = job != NULL ? effort_of_locked(db, job) : SST_EFFORT_FAST;
     mutex_unlock(&db->mutex);
     if (job != NULL) {
@@ -265,12 +265,12 @@ struct manual {
     firn_range range;
     struct buf lower, end; /* what is left begins at lower; end is the largest key there was */
     bool bounded;
-    struct job *job;
+    firn_job *job;
     firn_progress_fn progress;
     void *context;
 };
 
-static void largest_of(const struct version *v, const struct job *job, firn_slice *largest) {
+static void largest_of(const struct version *v, const firn_job *job, firn_slice *largest) {
     for (size_t l = 0; l < v->level_count; l++) {
         for (size_t i = 0; i < v->levels[l].count; i++) {
             const struct version_run *run = &v->levels[l].runs[i];
@@ -294,7 +294,7 @@ static int take_range_locked(firn_db *db, struct manual *m) REQUIRES(&db->mutex)
         }
         (void)env_wait(db->env, &db->background, &db->mutex, ENV_FOREVER);
     }
-    struct shape shape;
+    firn_shape shape;
     int rc = version_shape(db->version, env_wall_ns(db->env), &shape);
     if (rc != FIRN_OK) {
         return rc;

@@ -65,12 +65,13 @@ struct firn_db {
     struct env_lock *lock;
     uint8_t id[16];
     struct epoch *epoch;
-    bool look_again; /* reading beside a writer: a log that is gone was flushed since it was listed */
+    bool look_again; /* reading beside a writer: a log that is gone was flushed since it was listed
+                      */
     struct buf held_tables;   /* struct sst_table *: a read-only database keeps all open */
     struct page_cache *pages; /* NULL: off */
     struct table_cache *tables;
     struct sst_counters sst_counters;
-    struct policy_options policy;
+    firn_policy_params policy;
 
     /* Serializes version changes; held over the manifest's I/O. */
     struct mutex manifest_mutex;
@@ -96,7 +97,7 @@ struct firn_db {
     size_t live_log_count;
     bool flush_running, retry_pending, closing;
     bool compaction_set_aside; /* after corruption, until resume or reopening */
-    struct job *picked;        /* scratch for the picker */
+    firn_job *picked;          /* scratch for the picker */
     struct view *retired;      /* unpublished views that readers may still hold */
     char last_jobs[8][128];    /* why the last jobs were picked, a ring */
     unsigned last_job;
@@ -183,10 +184,10 @@ void compact_job(void *db);
 int flush_wait_locked(firn_db *db, uint64_t number) REQUIRES(&db->mutex);
 /* Carries the job out on the calling thread. REQUIRES: its tables are marked busy; on failure the
  * caller unmarks them. */
-int compact_run(firn_db *db, const struct job *job, enum sst_effort effort,
-                firn_progress_fn progress, void *context);
+int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, firn_progress_fn progress,
+                void *context);
 /* Marks or unmarks the inputs; false, and nothing is marked, when one is gone or busy. */
-bool compact_mark_locked(firn_db *db, const struct job *job, bool busy) REQUIRES(&db->mutex);
+bool compact_mark_locked(firn_db *db, const firn_job *job, bool busy) REQUIRES(&db->mutex);
 
 /* ---- install.c ---- */
 /* Logs the edit and makes the version it leads to current. flushed: the oldest sealed memtable goes

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 #include "base/entry.h"
-#include "compaction/shape.h"
+#include "lsm/firn_lab.h"
 
 void edit_init(struct edit *e, struct alloc *alloc) {
     memset(e, 0, sizeof *e);
@@ -191,9 +191,9 @@ static int decode_add(struct reader *in, struct edit *e) {
     if (in->failed) {
         return FAIL(FIRN_CORRUPT, "an edit ends inside the description of a table");
     }
-    if (level >= LEVELS_MAX) {
+    if (level >= FIRN_LEVELS_MAX) {
         return FAIL(FIRN_CORRUPT, "an edit adds table %06" PRIu64 " to level %" PRIu32 " of %d",
-                    meta.number, level, LEVELS_MAX);
+                    meta.number, level, FIRN_LEVELS_MAX);
     }
     int rc = check_meta(&meta);
     return rc != FIRN_OK ? rc : edit_add_table(e, level, run_id, &meta);

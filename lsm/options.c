@@ -287,7 +287,7 @@ int options_resolve(const firn_options *given, firn_options *out) {
 
 /* A flushed memtable takes about a quarter of its memory on disk; level 1 holds what level 0 may.
  */
-void options_policy(const firn_options *options, struct policy_options *policy) {
+void options_policy(const firn_options *options, firn_policy_params *policy) {
     uint64_t flushed = options->memtable_bytes / 4;
     if (options->memtable_entries > 0 && options->memtable_entries * 16 < flushed) {
         flushed = options->memtable_entries * 16;

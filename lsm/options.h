@@ -9,6 +9,6 @@
 int options_resolve(const firn_options *given, firn_options *out);
 
 /* What the policies go by. */
-void options_policy(const firn_options *options, struct policy_options *policy);
+void options_policy(const firn_options *options, firn_policy_params *policy);
 
 #endif

@@ -25,7 +25,7 @@ static bool is_pausing(const firn_db *db) {
 
 /* Whether a policy wants a job now. */
 static bool merge_is_due_locked(firn_db *db) REQUIRES(&db->mutex) {
-    struct shape shape;
+    firn_shape shape;
     if (db->options.compaction_policy == FIRN_POLICY_NONE || db->compaction_set_aside ||
         version_shape(db->version, env_wall_ns(db->env), &shape) != FIRN_OK) {
         return false;
@@ -54,8 +54,8 @@ int wait_for_job_locked(firn_db *db) {
     schedule_locked(db);
     int rc = error_check_wait_locked(db);
     if (rc == FIRN_OK) {
-        /* A pause that is over ends with the job that runs again, not with time. Where nothing runs,
-         * because submitting failed, nobody would signal. */
+        /* A pause that is over ends with the job that runs again, not with time. Where nothing
+         * runs, because submitting failed, nobody would signal. */
         uint64_t deadline = is_pausing(db)          ? db->error.retry_at_ns
                             : db->jobs_running == 0 ? env_now_ns(db->env) + SUBMIT_AGAIN_NS
                                                     : ENV_FOREVER;
@@ -65,7 +65,7 @@ int wait_for_job_locked(firn_db *db) {
 }
 
 void pressure_update_locked(firn_db *db) {
-    struct shape shape;
+    firn_shape shape;
     if (db->options.compaction_policy == FIRN_POLICY_NONE ||
         version_shape(db->version, 0, &shape) != FIRN_OK) {
         atomic_store_explicit(&db->pressure, 0, memory_order_relaxed);

@@ -1,6 +1,6 @@
-/* Counting references is all that is hard here. A version holds one on each of its tables, and a table
- * knows nothing of versions: whoever gives up the last one says so to `dropped`. Making the next
- * version is version_apply.c's. */
+/* Counting references is all that is hard here. A version holds one on each of its tables, and a
+ * table knows nothing of versions: whoever gives up the last one says so to `dropped`. Making the
+ * next version is version_apply.c's. */
 #include "lsm/version.h"
 
 #include <inttypes.h>
@@ -117,9 +117,9 @@ struct version_table *version_run_find(const struct version_run *run, firn_slice
 
 /* ---- Pictures and checks ---- */
 
-/* One block: all tables, then all runs. A version's runs are never empty, so the first run finds the
- * start of the block again. */
-int version_shape(const struct version *v, uint64_t now_ns, struct shape *shape) {
+/* One block: all tables, then all runs. A version's runs are never empty, so the first run finds
+ * the start of the block again. */
+int version_shape(const struct version *v, uint64_t now_ns, firn_shape *shape) {
     memset(shape, 0, sizeof *shape);
     shape->level_count = v->level_count;
     shape->now_ns = now_ns;
@@ -127,22 +127,22 @@ int version_shape(const struct version *v, uint64_t now_ns, struct shape *shape)
     if (run_count == 0) {
         return FIRN_OK;
     }
-    struct shape_table *table;
-    struct shape_run *run;
+    firn_shape_table *table;
+    firn_shape_run *run;
     table =
         alloc_get(v->alloc, MEM_OTHER, v->table_count * sizeof *table + run_count * sizeof *run);
     if (table == NULL) {
         return FAIL(FIRN_NOMEM, "no memory for a picture of %zu tables", v->table_count);
     }
-    run = (struct shape_run *)(table + v->table_count);
+    run = (firn_shape_run *)(table + v->table_count);
     for (size_t level = 0; level < v->level_count; level++) {
-        shape->levels[level] = (struct shape_level){run, v->levels[level].count};
+        shape->levels[level] = (firn_shape_level){run, v->levels[level].count};
         for (size_t i = 0; i < v->levels[level].count; i++) {
             const struct version_run *from = &v->levels[level].runs[i];
-            *run++ = (struct shape_run){table, from->count};
+            *run++ = (firn_shape_run){table, from->count};
             for (size_t j = 0; j < from->count; j++) {
                 const struct version_table *t = from->tables[j];
-                *table++ = (struct shape_table){
+                *table++ = (firn_shape_table){
                     .number = t->meta.number,
                     .bytes = t->meta.bytes,
                     .entries = t->meta.entries,
@@ -160,19 +160,19 @@ int version_shape(const struct version *v, uint64_t now_ns, struct shape *shape)
     return FIRN_OK;
 }
 
-void shape_deinit(struct alloc *alloc, struct shape *shape) {
-    const struct shape_table *block = NULL;
+void shape_deinit(struct alloc *alloc, firn_shape *shape) {
+    const firn_shape_table *block = NULL;
     size_t runs = 0, tables = 0;
     for (size_t level = 0; level < shape->level_count; level++) {
         for (size_t i = 0; i < shape->levels[level].count; i++) {
-            const struct shape_run *run = &shape->levels[level].runs[i];
+            const firn_shape_run *run = &shape->levels[level].runs[i];
             block = block == NULL ? run->tables : block;
             tables += run->count;
         }
         runs += shape->levels[level].count;
     }
     alloc_release(alloc, MEM_OTHER, (void *)(uintptr_t)block,
-                  tables * sizeof(struct shape_table) + runs * sizeof(struct shape_run));
+                  tables * sizeof(firn_shape_table) + runs * sizeof(firn_shape_run));
     memset(shape, 0, sizeof *shape);
 }
 
@@ -212,7 +212,7 @@ bool version_check(const struct version *v, const char **reason) {
     uint64_t bytes = 0, entries = 0, tombstones = 0;
     size_t tables = 0;
     *reason = NULL;
-    for (size_t level = 0; level < LEVELS_MAX && *reason == NULL; level++) {
+    for (size_t level = 0; level < FIRN_LEVELS_MAX && *reason == NULL; level++) {
         *reason = check_level(&v->levels[level]);
         for (size_t i = 0; i < v->levels[level].count; i++) {
             const struct version_run *run = &v->levels[level].runs[i];
@@ -226,7 +226,7 @@ bool version_check(const struct version *v, const char **reason) {
             *reason = "a level beyond the last holds runs";
         }
     }
-    if (*reason == NULL && (v->level_count < 1 || v->level_count > LEVELS_MAX ||
+    if (*reason == NULL && (v->level_count < 1 || v->level_count > FIRN_LEVELS_MAX ||
                             (v->level_count > 1 && v->levels[v->level_count - 1].count == 0))) {
         *reason = "the count of levels is wrong";
     }

@@ -1,7 +1,7 @@
 /* lsm/version.h: an immutable picture of all tables: levels of runs of tables.
  *
- * Readers hold a reference and need no lock: a stale version is harmless, since its tables' files are
- * not unlinked before its last reference is gone. Tables are shared between versions, counted.
+ * Readers hold a reference and need no lock: a stale version is harmless, since its tables' files
+ * are not unlinked before its last reference is gone. Tables are shared between versions, counted.
  *
  * Level 0 holds flushed runs. In a level, runs are ordered newest first, which is by descending run
  * id; the tables of a run are disjoint and ascending by key.
@@ -11,13 +11,13 @@
 
 #include <stdatomic.h>
 
-#include "compaction/shape.h"
+#include "lsm/firn_lab.h"
 #include "sst/table_meta.h"
 
 struct version_table {
     struct table_meta meta; /* constant */
     _Atomic uint32_t refs;
-    bool busy;              /* guarded by the database's mutex: input of a running job */
+    bool busy; /* guarded by the database's mutex: input of a running job */
 };
 
 struct version_run {
@@ -32,7 +32,7 @@ struct version_level {
 };
 
 struct version {
-    struct version_level levels[LEVELS_MAX];
+    struct version_level levels[FIRN_LEVELS_MAX];
     size_t level_count; /* at least 1 */
     size_t table_count;
     uint64_t table_bytes, entries, tombstones;
@@ -56,9 +56,9 @@ void version_ref(struct version *v);
 void version_unref(struct version *v); /* NULL is allowed */
 
 /* A new version: base with the edit applied, and base's dropped and context. Checks that dropped
- * tables exist, that added ones do not, that runs stay disjoint and levels within bounds: FIRN_CORRUPT
- * says what does not fit. A table that is both dropped and added is moved, and stays the same object.
- * base is unchanged. */
+ * tables exist, that added ones do not, that runs stay disjoint and levels within bounds:
+ * FIRN_CORRUPT says what does not fit. A table that is both dropped and added is moved, and stays
+ * the same object. base is unchanged. */
 int version_apply(const struct version *base, const struct edit *edit, struct version **out);
 
 /* The table of a run that may hold key, or NULL: binary search. */
@@ -68,8 +68,8 @@ size_t version_run_seek(const struct version_run *run, firn_slice key);
 
 /* A picture for the policies; its arrays live until shape_deinit(), the keys in it as long as v.
  * REQUIRES: the mutex that guards `busy` is held. */
-int version_shape(const struct version *v, uint64_t now_ns, struct shape *shape);
-void shape_deinit(struct alloc *alloc, struct shape *shape);
+int version_shape(const struct version *v, uint64_t now_ns, firn_shape *shape);
+void shape_deinit(struct alloc *alloc, firn_shape *shape);
 
 /* Every invariant; for tests and verify. */
 bool version_check(const struct version *v, const char **reason);

@@ -1,6 +1,7 @@
 /* What is hard here: applying an edit to ten thousand tables on every flush. Levels hold their runs
- * by descending id and runs their tables by key, so once the edit's additions are sorted in the same
- * way (struct plan), one merge pass over both, in order, writes the new version and checks it. */
+ * by descending id and runs their tables by key, so once the edit's additions are sorted in the
+ * same way (struct plan), one merge pass over both, in order, writes the new version and checks it.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,9 +160,9 @@ static bool same_table(const struct table_meta *a, const struct table_meta *b) {
 static int plan_make_tables(struct plan *p, const struct version *base) {
     for (size_t i = 0; i < p->add_count; i++) {
         struct plan_add *add = &p->adds[i];
-        if (add->level >= LEVELS_MAX) {
+        if (add->level >= FIRN_LEVELS_MAX) {
             return FAIL(FIRN_CORRUPT, "an edit adds table %06" PRIu64 " to level %" PRIu32 " of %d",
-                        add->meta->number, add->level, LEVELS_MAX);
+                        add->meta->number, add->level, FIRN_LEVELS_MAX);
         }
         struct plan_drop *drop = find_drop(p, add->meta->number);
         if (drop == NULL) {
@@ -285,7 +286,7 @@ static int apply_plan(const struct version *base, struct plan *p, struct version
     struct version *v;
     size_t tables = base->table_count - p->drop_count + p->add_count;
     rc = version_create_sized(base->alloc, version_count_runs(base) + p->add_count + 1, tables, &v);
-    for (uint32_t level = 0; rc == FIRN_OK && level < LEVELS_MAX; level++) {
+    for (uint32_t level = 0; rc == FIRN_OK && level < FIRN_LEVELS_MAX; level++) {
         rc = merge_level(v, &base->levels[level], level, p);
     }
     if (rc != FIRN_OK) {

@@ -26,20 +26,20 @@
 enum { RUNS_MAX = 8, TABLES_MAX = 16, LINE_MAX_BYTES = 256 };
 
 struct scene {
-    struct policy_options options;
-    struct shape shape;
-    struct shape_run runs[LEVELS_MAX][RUNS_MAX];
-    struct shape_table tables[LEVELS_MAX][RUNS_MAX][TABLES_MAX];
-    char keys[LEVELS_MAX][RUNS_MAX][TABLES_MAX][2][16];
+    firn_policy_params options;
+    firn_shape shape;
+    firn_shape_run runs[FIRN_LEVELS_MAX][RUNS_MAX];
+    firn_shape_table tables[FIRN_LEVELS_MAX][RUNS_MAX][TABLES_MAX];
+    char keys[FIRN_LEVELS_MAX][RUNS_MAX][TABLES_MAX][2][16];
     size_t level; /* that runs are added to */
-    struct job job;
+    firn_job job;
     char answer[LINE_MAX_BYTES];
 };
 
 static void clear_scene(struct scene *s) {
     memset(&s->shape, 0, sizeof s->shape);
     s->shape.level_count = 1;
-    for (size_t level = 0; level < LEVELS_MAX; level++) {
+    for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         s->shape.levels[level].runs = s->runs[level];
     }
 }
@@ -48,7 +48,7 @@ static void clear_scene(struct scene *s) {
 
 static void read_options(struct scene *s, char *words) {
     char *rest, *word = strtok_r(words, " ", &rest);
-    s->options = (struct policy_options){.size_ratio = 10, .level0_runs = 4, .table_bytes = 100};
+    s->options = (firn_policy_params){.size_ratio = 10, .level0_runs = 4, .table_bytes = 100};
     for (int policy = 0; policy_name((firn_policy)policy) != NULL; policy++) {
         if (strcmp(word, policy_name((firn_policy)policy)) == 0) {
             s->options.policy = (firn_policy)policy;
@@ -62,7 +62,7 @@ static void read_options(struct scene *s, char *words) {
 }
 
 static void read_run(struct scene *s, char *words) {
-    struct shape_level *level = &s->shape.levels[s->level];
+    firn_shape_level *level = &s->shape.levels[s->level];
     size_t r = level->count++;
     assert_true(r < RUNS_MAX);
     size_t count = 0;
@@ -70,7 +70,7 @@ static void read_run(struct scene *s, char *words) {
     for (char *word = strtok_r(words, " ", &rest); word != NULL;
          word = strtok_r(NULL, " ", &rest)) {
         assert_true(count < TABLES_MAX);
-        struct shape_table *t = &s->tables[s->level][r][count];
+        firn_shape_table *t = &s->tables[s->level][r][count];
         char *smallest = s->keys[s->level][r][count][0], *largest = s->keys[s->level][r][count][1];
         memset(t, 0, sizeof *t);
         assert_int_equal(sscanf(word, "%" SCNu64 ":%15[^-]-%15[^=]=%" SCNu64, &t->number, smallest,
@@ -82,7 +82,7 @@ static void read_run(struct scene *s, char *words) {
         t->largest = firn_slice_make(largest, strlen(largest));
         count++;
     }
-    s->runs[s->level][r] = (struct shape_run){s->tables[s->level][r], count};
+    s->runs[s->level][r] = (firn_shape_run){s->tables[s->level][r], count};
     if (s->level + 1 > s->shape.level_count) {
         s->shape.level_count = s->level + 1;
     }
@@ -91,7 +91,7 @@ static void read_run(struct scene *s, char *words) {
 /* ---- Lines that ask ---- */
 
 static void answer_job(struct scene *s) {
-    const struct job *job = &s->job;
+    const firn_job *job = &s->job;
     size_t n = 0, size = sizeof s->answer;
     if (!job->any) {
         (void)snprintf(s->answer, size, job->score > 0 ? "wait" : "nothing");
@@ -101,7 +101,7 @@ static void answer_job(struct scene *s) {
         n += (size_t)snprintf(s->answer + n, size - n, "%" PRIu64 " ", job->tables[i]);
     }
     (void)snprintf(s->answer + n, size - n, "%s level %zu%s: %s",
-                   job->output == JOB_OUTPUT_NEW_RUN ? "as a new run of" : "into",
+                   job->output == FIRN_OUTPUT_NEW_RUN ? "as a new run of" : "into",
                    job->output_level, job->bottom ? ", bottom" : "", job->reason);
     if (job_check(&s->shape, job) != FIRN_OK) {
         (void)snprintf(s->answer, size, "a broken rule: %.200s", status_message());
@@ -120,13 +120,13 @@ static void answer_range(struct scene *s, char *words) {
 }
 
 static void answer_check(struct scene *s, char *words) {
-    struct job *job = &s->job;
+    firn_job *job = &s->job;
     memset(job, 0, sizeof *job);
     job->any = true;
-    job->output = JOB_OUTPUT_MERGE_INTO_RUN;
+    job->output = FIRN_OUTPUT_MERGE_INTO_RUN;
     char *rest, *word = strtok_r(words, " ", &rest);
     if (strcmp(word, "new") == 0) {
-        job->output = JOB_OUTPUT_NEW_RUN;
+        job->output = FIRN_OUTPUT_NEW_RUN;
     }
     job->output_level = strtoul(strtok_r(NULL, " ", &rest), NULL, 10);
     while ((word = strtok_r(NULL, " ", &rest)) != NULL) {
@@ -157,7 +157,7 @@ static int run_line(struct scene *s, char *line, const char *file, int number) {
         read_options(s, rest);
     } else if (starts_with(line, "level", &rest)) {
         s->level = strtoul(rest, NULL, 10);
-        assert_true(s->level < LEVELS_MAX);
+        assert_true(s->level < FIRN_LEVELS_MAX);
     } else if (starts_with(line, "run", &rest)) {
         read_run(s, rest);
     } else if (starts_with(line, "clear", &rest)) {

@@ -43,13 +43,13 @@ struct level {
 };
 
 struct model {
-    struct level levels[LEVELS_MAX];
-    struct policy_options options;
+    struct level levels[FIRN_LEVELS_MAX];
+    firn_policy_params options;
     struct rand rand;
     uint64_t next_number, next_seq;
     uint64_t newest[KEYS]; /* the newest sequence of each key, 0: never written */
     bool newest_dead[KEYS];
-    struct job *running[JOBS_MAX];
+    firn_job *running[JOBS_MAX];
     bool range_running; /* alone, in slot 0 */
     uint64_t entries_flushed, entries_merged;
     size_t jobs, runs_most;
@@ -118,22 +118,22 @@ static void drop_empty_runs(struct level *level) {
 /* ---- The picture ---- */
 
 struct picture {
-    struct shape shape;
-    struct shape_run runs[LEVELS_MAX][RUNS_MAX];
+    firn_shape shape;
+    firn_shape_run runs[FIRN_LEVELS_MAX][RUNS_MAX];
 };
 
 static void take_picture(const struct model *m, struct picture *p) {
     p->shape.level_count = 1;
     p->shape.now_ns = m->next_seq;
-    for (size_t level = 0; level < LEVELS_MAX; level++) {
+    for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         const struct level *from = &m->levels[level];
-        p->shape.levels[level] = (struct shape_level){p->runs[level], from->count};
+        p->shape.levels[level] = (firn_shape_level){p->runs[level], from->count};
         if (from->count > 0) {
             p->shape.level_count = level + 1;
         }
         for (size_t r = 0; r < from->count; r++) {
             const struct run *run = &from->runs[r];
-            struct shape_table *tables = calloc(run->count, sizeof *tables);
+            firn_shape_table *tables = calloc(run->count, sizeof *tables);
             assert_non_null(tables);
             for (size_t t = 0; t < run->count; t++) {
                 tables[t].number = run->tables[t].number;
@@ -144,13 +144,13 @@ static void take_picture(const struct model *m, struct picture *p) {
                 tables[t].smallest = firn_slice_make(run->tables[t].smallest, 6);
                 tables[t].largest = firn_slice_make(run->tables[t].largest, 6);
             }
-            p->runs[level][r] = (struct shape_run){tables, run->count};
+            p->runs[level][r] = (firn_shape_run){tables, run->count};
         }
     }
 }
 
 static void drop_picture(struct picture *p) {
-    for (size_t level = 0; level < LEVELS_MAX; level++) {
+    for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         for (size_t r = 0; r < p->shape.levels[level].count; r++) {
             free((void *)(uintptr_t)p->runs[level][r].tables);
         }
@@ -163,7 +163,7 @@ static void drop_picture(struct picture *p) {
 static void check_model(const struct model *m) {
     uint64_t *above = calloc(KEYS, sizeof *above);
     assert_non_null(above);
-    for (size_t level = 0; level < LEVELS_MAX; level++) {
+    for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         for (size_t r = 0; r < m->levels[level].count; r++) {
             const struct run *run = &m->levels[level].runs[r];
             for (size_t t = 0; t < run->count; t++) {
@@ -189,7 +189,7 @@ static void check_model(const struct model *m) {
 
 /* ---- Jobs ---- */
 
-static bool job_has(const struct job *job, uint64_t number) {
+static bool job_has(const firn_job *job, uint64_t number) {
     for (size_t i = 0; i < job->table_count; i++) {
         if (job->tables[i] == number) {
             return true;
@@ -198,8 +198,8 @@ static bool job_has(const struct job *job, uint64_t number) {
     return false;
 }
 
-static void set_busy(struct model *m, const struct job *job) {
-    for (size_t level = 0; level < LEVELS_MAX; level++) {
+static void set_busy(struct model *m, const firn_job *job) {
+    for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         for (size_t r = 0; r < m->levels[level].count; r++) {
             for (size_t t = 0; t < m->levels[level].runs[r].count; t++) {
                 struct table *table = &m->levels[level].runs[r].tables[t];
@@ -214,10 +214,10 @@ static void set_busy(struct model *m, const struct job *job) {
 
 /* Takes the job's inputs out of the levels; returns their items, newest version first for each key.
  */
-static struct item *take_inputs(struct model *m, const struct job *job, size_t *count) {
+static struct item *take_inputs(struct model *m, const firn_job *job, size_t *count) {
     struct item *items = NULL;
     *count = 0;
-    for (size_t level = 0; level < LEVELS_MAX; level++) {
+    for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         for (size_t r = 0; r < m->levels[level].count; r++) {
             struct run *run = &m->levels[level].runs[r];
             size_t kept = 0;
@@ -241,7 +241,7 @@ static struct item *take_inputs(struct model *m, const struct job *job, size_t *
 }
 
 static bool anything_older(const struct model *m, const struct item *item) {
-    for (size_t level = 0; level < LEVELS_MAX; level++) {
+    for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         for (size_t r = 0; r < m->levels[level].count; r++) {
             const struct run *run = &m->levels[level].runs[r];
             for (size_t t = 0; t < run->count; t++) {
@@ -262,7 +262,7 @@ static bool anything_older(const struct model *m, const struct item *item) {
 }
 
 static void finish_job(struct model *m, size_t which) {
-    struct job *job = m->running[which];
+    firn_job *job = m->running[which];
     m->running[which] = NULL;
     m->range_running = false;
     size_t count, kept = 0;
@@ -287,10 +287,10 @@ static void finish_job(struct model *m, size_t which) {
     }
     struct level *to = &m->levels[job->output_level];
     if (kept > 0) {
-        bool fresh = job->output == JOB_OUTPUT_NEW_RUN || to->count == 0;
+        bool fresh = job->output == FIRN_OUTPUT_NEW_RUN || to->count == 0;
         add_items(m, fresh ? new_run(to) : &to->runs[0], items, kept);
     }
-    for (size_t level = 0; level < LEVELS_MAX; level++) {
+    for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         drop_empty_runs(&m->levels[level]);
     }
     free(items);
@@ -313,7 +313,7 @@ static bool start_job(struct model *m, bool range) {
         return false;
     }
     struct picture *p = malloc(sizeof *p);
-    struct job *job = malloc(sizeof *job);
+    firn_job *job = malloc(sizeof *job);
     assert_true(p != NULL && job != NULL);
     take_picture(m, p);
     if (range) {
@@ -395,8 +395,8 @@ static void check_quiet(const struct model *m) {
     struct picture *p = malloc(sizeof *p);
     assert_non_null(p);
     take_picture(m, p);
-    const struct shape *shape = &p->shape;
-    const struct policy_options *o = &m->options;
+    const firn_shape *shape = &p->shape;
+    const firn_policy_params *o = &m->options;
     assert_true(shape->levels[0].count < o->level0_runs);
     assert_int_equal(policy_debt(shape, o), 0);
     for (size_t level = 1; level < shape->level_count; level++) {
@@ -434,7 +434,7 @@ static void live(struct model *m, size_t flushes, bool ranges) {
             }
         }
         size_t runs = 0;
-        for (size_t level = 0; level < LEVELS_MAX; level++) {
+        for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
             runs += m->levels[level].count;
         }
         m->runs_most = runs > m->runs_most ? runs : m->runs_most;
@@ -453,7 +453,7 @@ static struct model *model_create(uint64_t seed) {
 }
 
 static void model_destroy(struct model *m) {
-    for (size_t level = 0; level < LEVELS_MAX; level++) {
+    for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         for (size_t r = 0; r < m->levels[level].count; r++) {
             struct run *run = &m->levels[level].runs[r];
             for (size_t t = 0; t < run->count; t++) {

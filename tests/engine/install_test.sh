@@ -18,7 +18,7 @@ fail() {
 # The libraries are built already; only what is there gets copied.
 cmake --install "$build" --prefix "$folder/usr" >log 2>&1 || { cat log; fail "install"; }
 libraries=$(dirname "$(find usr -name libfirn.so)")
-for file in bin/firn include/lsm/firn.h share/man/man1/firn.1 \
+for file in bin/firn include/lsm/firn.h include/lsm/firn_lab.h share/man/man1/firn.1 \
     share/bash-completion/completions/firn; do
     [ -f "usr/$file" ] || fail "$file is not installed"
 done

@@ -28,8 +28,8 @@ for library in "$build/libfirn.so" "$build/libfirn.a"; do
         exit 1
     fi
     # And all of what the header declares is there.
-    sed -n 's/^FIRN_API .*[ *]\(firn_[a-z0-9_]*\)(.*/\1/p' "$source_folder/lsm/firn.h" | sort \
-        >"$folder/declared"
+    sed -n 's/^FIRN_API .*[ *]\(firn_[a-z0-9_]*\)(.*/\1/p' "$source_folder"/lsm/firn.h \
+        "$source_folder"/lsm/firn_lab.h | sort >"$folder/declared"
     [ "$(wc -l <"$folder/declared")" -gt 50 ] || { echo "FAILED: the header is not read"; exit 1; }
     "$nm" --defined-only --extern-only $dynamic "$library" |
         awk '$3 ~ /^firn_/ { sub(/@.*/, "", $3); print $3 }' | sort >"$folder/defined"

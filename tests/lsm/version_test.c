@@ -1,4 +1,5 @@
-/* The model is a list of tables, each with its level and run; a version must be that list, sorted. */
+/* The model is a list of tables, each with its level and run; a version must be that list, sorted.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -143,7 +144,7 @@ static void versions_follow_a_model(void **state) {
                 assert_int_equal(edit_drop_table(&e, n), FIRN_OK);
                 t->live = false;
                 uint32_t level = t->level + 1;
-                if (chance < 4 && level < LEVELS_MAX &&
+                if (chance < 4 && level < FIRN_LEVELS_MAX &&
                     model_has_room(level, t->run, t->from, t->to)) {
                     assert_int_equal(add(&e, level, t->run, n, t->from, t->to), FIRN_OK);
                     t->level = level;
@@ -320,7 +321,7 @@ static void running_out_of_memory_leaves_the_base(void **state) {
         assert_int_equal(dropped[3], done);
         assert_false(dropped[4] || dropped[11]);
     }
-    struct shape shape;
+    firn_shape shape;
     atomic_store(&alloc.fail_after, 1);
     assert_int_equal(version_shape(v, 1, &shape), FIRN_NOMEM);
     edit_deinit(&e);
@@ -331,7 +332,7 @@ static void a_picture_shows_every_table(void **state) {
     (void)state;
     struct version *v;
     struct edit e;
-    struct shape shape;
+    firn_shape shape;
     assert_int_equal(version_create(&alloc, &v), FIRN_OK);
     assert_int_equal(version_shape(v, 77, &shape), FIRN_OK);
     assert_int_equal(shape.level_count, 1);
