@@ -14,22 +14,24 @@ int page_check(const uint8_t id[TABLE_ID_BYTES], uint64_t offset, const uint8_t 
     return FIRN_OK;
 }
 
-static int parse_header(struct reader *r, uint8_t flags, struct page *p) {
+static int parse_header(struct reader *r, uint8_t form, uint8_t flags, struct page *p) {
     uint64_t keys = reader_varint(r);
-    uint64_t automaton_bytes = reader_varint(r);
+    uint64_t area_bytes = reader_varint(r);
     uint64_t entries = flags & PAGE_VERSIONS ? reader_varint(r) : keys;
     uint64_t tombstones = flags & PAGE_TOMBSTONES ? reader_varint(r) : 0;
     p->seq_base = flags & PAGE_SEQUENCES ? reader_varint(r) : 0;
     p->seq_width = flags & PAGE_SEQUENCES ? reader_u8(r) : 0;
-    p->automaton = firn_slice_make(r->at, (size_t)automaton_bytes);
-    (void)reader_take(r, automaton_bytes);
+    p->area.form = form;
+    p->area.bytes = firn_slice_make(r->at, (size_t)area_bytes);
+    p->area.keys = (size_t)keys;
+    (void)reader_take(r, area_bytes);
     if (r->failed || keys == 0 || keys > entries || tombstones > entries || entries > UINT32_MAX ||
         p->seq_width > PACKED_WIDTH_MAX) {
         return FAIL(FIRN_CORRUPT,
-                    "a page with %llu keys, %llu entries, %llu tombstones and an automaton of "
+                    "a page with %llu keys, %llu entries, %llu tombstones and a key area of "
                     "%llu bytes",
                     (unsigned long long)keys, (unsigned long long)entries,
-                    (unsigned long long)tombstones, (unsigned long long)automaton_bytes);
+                    (unsigned long long)tombstones, (unsigned long long)area_bytes);
     }
     p->keys = (size_t)keys;
     p->entries = (size_t)entries;
@@ -40,15 +42,15 @@ static int parse_header(struct reader *r, uint8_t flags, struct page *p) {
 int page_parse(const uint8_t *bytes, size_t size, struct page *p) {
     struct reader r = reader_of(firn_slice_make(bytes, size - FORMAT_CHECKSUM_BYTES));
     uint8_t form = reader_u8(&r), flags = reader_u8(&r);
-    if (form != PAGE_AUTOMATON || (flags & ~PAGE_FLAGS_KNOWN) != 0) {
+    if (form == 0 || form > KEY_FORM_MAX || (flags & ~PAGE_FLAGS_KNOWN) != 0) {
         return FAIL(FIRN_UNSUPPORTED, "a page of unknown form %u or flags %#x", form, flags);
     }
-    int rc = parse_header(&r, flags, p);
+    int rc = parse_header(&r, form, flags, p);
     if (rc != FIRN_OK) {
         return rc;
     }
     const uint8_t *entries = r.at;
-    p->header_bytes = size - reader_left(&r) - p->automaton.size;
+    p->header_bytes = size - reader_left(&r) - p->area.bytes.size;
     p->versions = flags & PAGE_VERSIONS ? packed_take(&r, p->entries, 1) : NULL;
     p->tombstones = flags & PAGE_TOMBSTONES ? packed_take(&r, p->entries, 1) : NULL;
     p->seqs = flags & PAGE_SEQUENCES ? packed_take(&r, p->entries, p->seq_width) : NULL;

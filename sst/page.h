@@ -1,10 +1,10 @@
-/* sst/page.h: one page of a table: a run of consecutive keys as an automaton (key -> rank), and the
- * entries and values of those keys as arrays beside it, all searched where they lie.
+/* sst/page.h: one page of a table: a run of consecutive keys (key -> rank), and the entries and
+ * values of those keys as arrays beside them, all searched where they lie.
  *
- *     page   = header  automaton  entries  value area (values.h)  zeros  xxh3:u64
+ *     page   = header  key area (key_area.h)  entries  value area (values.h)  zeros  xxh3:u64
  *              in whole units of 4096 bytes; the checksum ends the page
  *              (in the cache, a page whose values are under zstd has them decoded)
- *     header = form:u8 (1: automaton)  flags:u8  keys:v  automaton size:v
+ *     header = form of the key area:u8 (1: automaton)  flags:u8  keys:v  key area size:v
  *              [entries:v]  [tombstones:v]  [seq_base:v  seq_width:u8]
  *     flags  = 1 versions: some key has several    2 tombstones
  *              4 sequences: not all 0              8 values: not all empty
@@ -18,20 +18,20 @@
  *
  * Hostile bytes: page_parse() bounds every area by the page and every count by its area, once; the
  * accessors below need no more checks for e < entries. What depends on the content of an area (the
- * rank an automaton yields, the place of a value) is checked at each use.
+ * rank a key area yields, the place of a value) is checked at each use.
  */
 #ifndef FIRN_SST_PAGE_H
 #define FIRN_SST_PAGE_H
 
 #include "base/entry.h"
+#include "sst/key_area.h"
 #include "sst/values.h"
 
-enum page_form { PAGE_AUTOMATON = 1 };
 enum page_flag { PAGE_VERSIONS = 1, PAGE_TOMBSTONES = 2, PAGE_SEQUENCES = 4, PAGE_VALUES = 8 };
 #define PAGE_FLAGS_KNOWN 15
 
 struct page {
-    firn_slice automaton;
+    struct key_area area;
     size_t keys, entries, puts;
     const uint8_t *versions, *tombstones, *seqs; /* NULL: there is no such area */
     uint64_t seq_base;

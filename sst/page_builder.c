@@ -128,7 +128,7 @@ static size_t payload(void *context, size_t first, size_t count) {
 
 static uint8_t *encode_header(const struct page_plan *plan, size_t automaton_bytes, uint8_t *to) {
     bool versions = plan->entries > plan->keys, seqs = plan->seq_max > 0;
-    *to++ = PAGE_AUTOMATON;
+    *to++ = KEYS_AUTOMATON;
     *to++ =
         (uint8_t)((versions ? PAGE_VERSIONS : 0) | (plan->tombstones > 0 ? PAGE_TOMBSTONES : 0) |
                   (seqs ? PAGE_SEQUENCES : 0) | (plan->values.bytes > 0 ? PAGE_VALUES : 0));

@@ -8,23 +8,23 @@ void page_dump_parts(struct print *out, const struct page *p, size_t page_bytes)
     print_number(out, "entries", p->entries);
     print_number(out, "tombstones", p->entries - p->puts);
     print_number(out, "header_bytes", p->header_bytes);
-    print_number(out, "automaton_bytes", p->automaton.size);
+    print_number(out, "key_area_bytes", p->area.bytes.size);
     print_number(out, "entries_bytes", p->entries_bytes);
     print_number(out, "values_bytes", p->values_bytes);
     print_number(out, "padding_bytes", p->padding_bytes);
 }
 
-int page_dump_first_key(struct print *out, struct automaton_cursor *cursor) {
-    int rc = automaton_cursor_first(cursor);
-    if (rc == FIRN_OK && cursor->valid) {
-        print_bytes(out, "first_key", buf_slice(&cursor->key));
+int page_dump_first_key(struct print *out, struct area_cursor *cursor) {
+    int rc = area_cursor_first(cursor);
+    if (rc == FIRN_OK && cursor->at.valid) {
+        print_bytes(out, "first_key", buf_slice(&cursor->at.key));
     }
     return rc;
 }
 
 void page_dump_encoding(struct print *out, const struct page *p) {
     const struct value_area *values = &p->values;
-    print_text(out, "key_form", "automaton, from key to rank");
+    print_text(out, "key_form", "%s, from key to rank", key_form_name(p->area.form));
     print_text(out, "versions", "%s",
                p->versions == NULL ? "one of each key" : "a bit per entry begins a key");
     if (p->seqs == NULL) {
@@ -101,18 +101,18 @@ static int dump_key(struct print *out, const struct page *p, size_t rank, firn_s
     return rc;
 }
 
-int page_dump_keys(struct print *out, const struct page *p, struct automaton_cursor *cursor) {
+int page_dump_keys(struct print *out, const struct page *p, struct area_cursor *cursor) {
     print_list(out, "contents");
-    int rc = automaton_cursor_first(cursor);
+    int rc = area_cursor_first(cursor);
     size_t rank = 0;
-    for (; rc == FIRN_OK && cursor->valid && rank < p->keys; rank++) {
-        rc = dump_key(out, p, rank, buf_slice(&cursor->key));
-        rc = rc == FIRN_OK ? automaton_cursor_next(cursor) : rc;
+    for (; rc == FIRN_OK && cursor->at.valid && rank < p->keys; rank++) {
+        rc = dump_key(out, p, rank, buf_slice(&cursor->at.key));
+        rc = rc == FIRN_OK ? area_cursor_next(cursor) : rc;
     }
     print_list_end(out);
-    if (rc == FIRN_OK && (rank != p->keys || cursor->valid)) {
-        rc = FAIL(FIRN_CORRUPT, "the page says it has %zu keys, its automaton has %s", p->keys,
-                  cursor->valid ? "more" : "fewer");
+    if (rc == FIRN_OK && (rank != p->keys || cursor->at.valid)) {
+        rc = FAIL(FIRN_CORRUPT, "the page says it has %zu keys, its key area has %s", p->keys,
+                  cursor->at.valid ? "more" : "fewer");
     }
     return rc;
 }

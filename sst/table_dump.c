@@ -30,7 +30,7 @@ struct dump {
     struct value_dictionary *values; /* NULL: there is none, or it is damaged */
 
     struct buf page, decoded;
-    struct automaton_cursor cursor;
+    struct area_cursor cursor;
 };
 
 static int read_bytes(struct dump *d, uint64_t offset, uint64_t size, struct buf *to) {
@@ -277,7 +277,7 @@ static int dump_page_bytes(struct dump *d, uint64_t offset, bool in_full) {
     if (d->segment == NULL) {
         return FIRN_OK; /* its sections were told to be damaged */
     }
-    automaton_cursor_open(&d->cursor, d->segment, p.automaton);
+    area_cursor_open(&d->cursor, d->segment, &p.area);
     rc = page_dump_first_key(d->out, &d->cursor);
     if (rc == FIRN_OK && (in_full || d->options->keys)) {
         rc = decode_page(d, &p);
@@ -481,13 +481,13 @@ int table_dump(struct alloc *alloc, firn_env *env, const char *path,
         buf_init(bufs[i], alloc, MEM_OTHER);
     }
     footer_init(&d.footer, alloc);
-    automaton_cursor_init(&d.cursor, alloc);
+    area_cursor_init(&d.cursor, alloc);
     rc = env_file_size(d.file, &d.file_bytes);
     if (rc == FIRN_OK) {
         print_number(out, "bytes", d.file_bytes);
         rc = dump_all(&d);
     }
-    automaton_cursor_deinit(&d.cursor);
+    area_cursor_deinit(&d.cursor);
     segment_close(d.segment);
     value_dictionary_close(d.values);
     footer_deinit(&d.footer);

@@ -4,7 +4,6 @@
  * filter.
  */
 #include "bloom/bloom.h"
-#include "sst/automaton.h"
 #include "sst/table_internal.h"
 
 static void count(struct sst_table *t, size_t field_offset) {
@@ -316,7 +315,7 @@ static int probe_filter(struct sst_table *t, size_t page, uint64_t hash, bool *m
 static int find_entry(const struct page *p, const struct segment *segment, firn_slice key,
                       uint64_t seq, size_t *entry) {
     uint32_t rank;
-    int rc = automaton_find(segment, p->automaton, key, &rank);
+    int rc = key_area_find(&p->area, segment, key, &rank);
     if (rc != FIRN_OK) {
         return rc;
     }
@@ -434,15 +433,15 @@ static int rank_in_page(struct sst_table *t, const struct table_page *page, firn
     if (rc != FIRN_OK) {
         return rc;
     }
-    struct automaton_cursor cursor;
-    automaton_cursor_init(&cursor, t->alloc);
-    automaton_cursor_open(&cursor, table_segment_opened(page->segment), p.automaton);
-    rc = automaton_cursor_seek(&cursor, key);
-    *below = cursor.valid ? page_first_entry(&p, cursor.rank) : p.entries;
-    if (rc == FIRN_OK && (*below > p.entries || (cursor.valid && cursor.rank >= p.keys))) {
-        rc = FAIL(FIRN_CORRUPT, "rank %u of %zu keys in a page", cursor.rank, p.keys);
+    struct area_cursor cursor;
+    area_cursor_init(&cursor, t->alloc);
+    area_cursor_open(&cursor, table_segment_opened(page->segment), &p.area);
+    rc = area_cursor_seek(&cursor, key);
+    *below = cursor.at.valid ? page_first_entry(&p, cursor.at.rank) : p.entries;
+    if (rc == FIRN_OK && (*below > p.entries || (cursor.at.valid && cursor.at.rank >= p.keys))) {
+        rc = FAIL(FIRN_CORRUPT, "rank %u of %zu keys in a page", cursor.at.rank, p.keys);
     }
-    automaton_cursor_deinit(&cursor);
+    area_cursor_deinit(&cursor);
     return rc;
 }
 

@@ -1,11 +1,10 @@
-/* The iterator stands on entry `e` of a page; the automaton's cursor stands on its key. Moving
- * within a page is a step of the cursor and one or two array reads: the entry is filled in from
- * what the move before left behind (`put`, `value_at`), and only jumps look places up.
+/* The iterator stands on entry `e` of a page; the cursor of the page's keys stands on its key.
+ * Moving within a page is a step of the cursor and one or two array reads: the entry is filled in
+ * from what the move before left behind (`put`, `value_at`), and only jumps look places up.
  *
  * A cold iterator (a merge, a check) reads runs of pages into a buffer of its own, doubling from
  * one page to WINDOW_BYTES_MAX while it goes straight ahead, and leaves the cache alone.
  */
-#include "sst/automaton.h"
 #include "sst/table_internal.h"
 
 #define COLD_WINDOW_BYTES_MAX ((size_t)256 * 1024)
@@ -23,7 +22,7 @@ struct table_iter {
     bool has_page;
     struct table_page page;
     struct page view;
-    struct automaton_cursor cursor;
+    struct area_cursor cursor;
 
     /* The entry it stands on. */
     size_t e;
@@ -149,7 +148,7 @@ static int load_page(struct table_iter *t, size_t number) {
     if (rc != FIRN_OK) {
         return rc;
     }
-    automaton_cursor_open(&t->cursor, table_segment_opened(t->page.segment), t->view.automaton);
+    area_cursor_open(&t->cursor, table_segment_opened(t->page.segment), &t->view.area);
     t->number = number;
     t->has_page = true;
     return FIRN_OK;
@@ -175,7 +174,7 @@ static int fill_value(struct table_iter *t) {
 /* Makes entry e current, the cursor and (put, value_at) being there. */
 static inline int fill_entry(struct table_iter *t) {
     struct entry *entry = &t->base.entry;
-    entry->key = buf_slice(&t->cursor.key);
+    entry->key = buf_slice(&t->cursor.at.key);
     entry->seq = page_entry_seq(&t->view, t->e);
     bool is_put = page_entry_is_put(&t->view, t->e);
     entry->kind = is_put ? ENTRY_PUT : ENTRY_DELETE;
@@ -187,9 +186,9 @@ static inline int fill_entry(struct table_iter *t) {
 /* The cursor must stand on the key of entry e: its rank among the entries that are their key's
  * first. */
 static int check_cursor(const struct table_iter *t) {
-    if (!t->cursor.valid || t->cursor.rank >= t->view.keys || t->e >= t->view.entries) {
+    if (!t->cursor.at.valid || t->cursor.at.rank >= t->view.keys || t->e >= t->view.entries) {
         return FAIL(FIRN_CORRUPT, "entry %zu of %zu, key %u of %zu in page %zu", t->e,
-                    t->view.entries, t->cursor.rank, t->view.keys, t->number);
+                    t->view.entries, t->cursor.at.rank, t->view.keys, t->number);
     }
     return FIRN_OK;
 }
@@ -209,13 +208,13 @@ static int land(struct table_iter *t, size_t e) {
 
 static int land_first(struct table_iter *t, size_t number) {
     int rc = load_page(t, number);
-    rc = rc == FIRN_OK ? automaton_cursor_first(&t->cursor) : rc;
+    rc = rc == FIRN_OK ? area_cursor_first(&t->cursor) : rc;
     return rc == FIRN_OK ? land(t, 0) : rc;
 }
 
 static int land_last(struct table_iter *t, size_t number) {
     int rc = load_page(t, number);
-    rc = rc == FIRN_OK ? automaton_cursor_last(&t->cursor) : rc;
+    rc = rc == FIRN_OK ? area_cursor_last(&t->cursor) : rc;
     return rc == FIRN_OK ? land(t, t->view.entries - 1) : rc;
 }
 
@@ -260,7 +259,7 @@ static int step_forward(struct table_iter *t) {
     }
     t->e++;
     if (page_entry_is_first(&t->view, t->e)) {
-        int rc = automaton_cursor_next(&t->cursor);
+        int rc = area_cursor_next(&t->cursor);
         rc = rc == FIRN_OK ? check_cursor(t) : rc;
         if (rc != FIRN_OK) {
             return rc;
@@ -283,7 +282,7 @@ static int step_back(struct table_iter *t) {
         return land_last(t, t->number - 1);
     }
     if (page_entry_is_first(&t->view, t->e)) {
-        int rc = automaton_cursor_prev(&t->cursor);
+        int rc = area_cursor_prev(&t->cursor);
         if (rc != FIRN_OK) {
             return rc;
         }
@@ -298,8 +297,8 @@ static void iter_do_prev(struct iter *it) {
 
 /* Stands on the first key at or after `key` in this page and says whether it is that very key. */
 static int seek_in_page(struct table_iter *t, firn_slice key, bool *exact) {
-    int rc = automaton_cursor_seek(&t->cursor, key);
-    *exact = rc == FIRN_OK && t->cursor.valid && slice_equal(buf_slice(&t->cursor.key), key);
+    int rc = area_cursor_seek(&t->cursor, key);
+    *exact = rc == FIRN_OK && t->cursor.at.valid && slice_equal(buf_slice(&t->cursor.at.key), key);
     return rc;
 }
 
@@ -310,10 +309,10 @@ static int seek(struct table_iter *t, firn_slice key, uint64_t seq) {
     if (rc != FIRN_OK) {
         return rc;
     }
-    if (!t->cursor.valid) {
+    if (!t->cursor.at.valid) {
         return step_to_next_page(t);
     }
-    size_t e = page_first_entry(&t->view, t->cursor.rank);
+    size_t e = page_first_entry(&t->view, t->cursor.at.rank);
     bool passed = false; /* all versions of the key are newer */
     while (exact && !passed && e < t->view.entries && page_entry_seq(&t->view, e) > seq) {
         passed = ++e == t->view.entries || page_entry_is_first(&t->view, e);
@@ -321,7 +320,7 @@ static int seek(struct table_iter *t, firn_slice key, uint64_t seq) {
     if (passed && e == t->view.entries) {
         return step_to_next_page(t);
     }
-    rc = passed ? automaton_cursor_next(&t->cursor) : FIRN_OK;
+    rc = passed ? area_cursor_next(&t->cursor) : FIRN_OK;
     return rc == FIRN_OK ? land(t, e) : rc;
 }
 
@@ -351,7 +350,7 @@ static void iter_do_destroy(struct iter *it) {
     struct table_iter *t = of(it);
     struct sst_table *table = t->table;
     table_page_release(&t->page);
-    automaton_cursor_deinit(&t->cursor);
+    area_cursor_deinit(&t->cursor);
     buf_deinit(&t->window);
     buf_deinit(&t->chunk.bytes);
     alloc_release(table->alloc, MEM_ITERATOR, t, sizeof *t);
@@ -386,7 +385,7 @@ int sst_table_iter_create(struct sst_table *t, const struct sst_iter_options *op
     if (options != NULL) {
         it->options = *options;
     }
-    automaton_cursor_init(&it->cursor, t->alloc);
+    area_cursor_init(&it->cursor, t->alloc);
     buf_init(&it->window, t->alloc, MEM_ITERATOR);
     buf_init(&it->chunk.bytes, t->alloc, MEM_ITERATOR);
     sst_table_ref(t);

@@ -7,7 +7,6 @@
  */
 #include "base/checksum.h"
 #include "bloom/bloom.h"
-#include "sst/automaton.h"
 #include "sst/table_internal.h"
 
 struct verify {
@@ -22,7 +21,7 @@ struct verify {
     struct buf key_last; /* of the page before */
     struct buf separator;
     struct value_chunk chunk;
-    struct automaton_cursor cursor;
+    struct area_cursor cursor;
     uint64_t values_end; /* where the last value record of this segment ended */
     struct footer sum;   /* what the footer ought to say; only its numbers are used */
     bool has_zero_seq;
@@ -212,12 +211,13 @@ static int verify_filter(struct verify *v, size_t page, firn_slice key) {
 
 static int verify_key(struct verify *v, struct table_segment *s, const struct page *p, size_t page,
                       size_t rank) {
-    firn_slice key = buf_slice(&v->cursor.key);
+    firn_slice key = buf_slice(&v->cursor.at.key);
     uint32_t found_rank = 0;
-    int rc = automaton_find(table_segment_opened(s), p->automaton, key, &found_rank);
-    if (rc == FIRN_NOT_FOUND || (rc == FIRN_OK && found_rank != rank) || v->cursor.rank != rank) {
+    int rc = key_area_find(&p->area, table_segment_opened(s), key, &found_rank);
+    if (rc == FIRN_NOT_FOUND || (rc == FIRN_OK && found_rank != rank) ||
+        v->cursor.at.rank != rank) {
         return FAIL(FIRN_CORRUPT, "key %zu of page %zu has ranks %u and %u", rank, page, found_rank,
-                    v->cursor.rank);
+                    v->cursor.at.rank);
     }
     bool is_first = page == 0 && rank == 0;
     if (rc == FIRN_OK && !is_first && slice_compare(buf_slice(&v->key_last), key) >= 0) {
@@ -240,7 +240,7 @@ static int verify_separator(struct verify *v, size_t page) {
     int rc = page_index_separator(v->index, page, &v->separator);
     firn_slice separator = buf_slice(&v->separator);
     bool above = page == 0 || slice_compare(buf_slice(&v->key_last), separator) < 0;
-    if (rc == FIRN_OK && (!above || slice_compare(separator, buf_slice(&v->cursor.key)) > 0 ||
+    if (rc == FIRN_OK && (!above || slice_compare(separator, buf_slice(&v->cursor.at.key)) > 0 ||
                           line_get(&v->index->keys, page) != v->sum.meta.keys ||
                           line_get(&v->index->entries, page) != v->sum.meta.entries)) {
         rc = FAIL(FIRN_CORRUPT, "the index is wrong about page %zu", page);
@@ -250,17 +250,17 @@ static int verify_separator(struct verify *v, size_t page) {
 
 static int verify_keys(struct verify *v, struct table_segment *s, const struct page *p,
                        size_t page) {
-    automaton_cursor_open(&v->cursor, table_segment_opened(s), p->automaton);
-    int rc = automaton_cursor_first(&v->cursor);
-    rc = rc == FIRN_OK && v->cursor.valid ? verify_separator(v, page) : rc;
+    area_cursor_open(&v->cursor, table_segment_opened(s), &p->area);
+    int rc = area_cursor_first(&v->cursor);
+    rc = rc == FIRN_OK && v->cursor.at.valid ? verify_separator(v, page) : rc;
     size_t rank = 0;
-    for (; rc == FIRN_OK && v->cursor.valid && rank < p->keys; rank++) {
+    for (; rc == FIRN_OK && v->cursor.at.valid && rank < p->keys; rank++) {
         rc = verify_key(v, s, p, page, rank);
-        rc = rc == FIRN_OK ? automaton_cursor_next(&v->cursor) : rc;
+        rc = rc == FIRN_OK ? area_cursor_next(&v->cursor) : rc;
     }
-    if (rc == FIRN_OK && (rank != p->keys || v->cursor.valid)) {
-        rc = FAIL(FIRN_CORRUPT, "page %zu says it has %zu keys, its automaton has %s", page,
-                  p->keys, v->cursor.valid ? "more" : "fewer");
+    if (rc == FIRN_OK && (rank != p->keys || v->cursor.at.valid)) {
+        rc = FAIL(FIRN_CORRUPT, "page %zu says it has %zu keys, its key area has %s", page, p->keys,
+                  v->cursor.at.valid ? "more" : "fewer");
     }
     return rc;
 }
@@ -310,7 +310,7 @@ static int verify_page(struct verify *v, struct table_segment *s, size_t page) {
     v->sum.meta.keys += p.keys;
     v->sum.meta.entries += p.entries;
     v->sum.meta.tombstones += p.entries - p.puts;
-    v->sum.automaton_bytes += p.automaton.size;
+    v->sum.automaton_bytes += p.area.bytes.size;
     v->sum.entries_bytes += p.entries_bytes;
     v->sum.values_bytes += p.values_bytes;
     v->sum.padding_bytes += p.padding_bytes;
@@ -399,13 +399,13 @@ int sst_table_verify(struct sst_table *t, void (*damage)(void *context, const ch
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
         buf_init(bufs[i], t->alloc, MEM_OTHER);
     }
-    automaton_cursor_init(&v.cursor, t->alloc);
+    area_cursor_init(&v.cursor, t->alloc);
     v.sum.meta.seq_min = UINT64_MAX;
     int rc = verify(&v);
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
         buf_deinit(bufs[i]);
     }
-    automaton_cursor_deinit(&v.cursor);
+    area_cursor_deinit(&v.cursor);
     if (rc == FIRN_OK && v.damaged) {
         rc = FAIL(FIRN_CORRUPT, "%06llu.sst is damaged", (unsigned long long)t->meta.number);
     }

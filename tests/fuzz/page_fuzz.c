@@ -58,10 +58,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int rc = page_parse(page, page_bytes, &p);
     FUZZ_CHECK(rc == FIRN_OK || rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED);
     if (rc == FIRN_OK) {
-        FUZZ_CHECK(p.header_bytes + p.automaton.size + p.entries_bytes + p.values_bytes +
+        FUZZ_CHECK(p.header_bytes + p.area.bytes.size + p.entries_bytes + p.values_bytes +
                        p.padding_bytes ==
                    page_bytes);
-        (void)touch(p.automaton);
+        (void)touch(p.area.bytes);
         read_entries(&p);
     }
     free(page);
