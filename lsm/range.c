@@ -66,7 +66,9 @@ static int rank_in_table(firn_db *db, const struct version_table *t, firn_slice 
     struct sst_table *table;
     rc = rc != FIRN_OK ? rc : table_cache_get(db->tables, &t->meta, &table);
     if (rc == FIRN_OK) {
-        rc = sst_table_rank(table, buf_slice(&after), rank);
+        struct sst_rank below;
+        rc = sst_table_rank(table, buf_slice(&after), &below, NULL);
+        *rank = below.entries;
         sst_table_unref(table);
     }
     buf_deinit(&after);

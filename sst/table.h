@@ -8,6 +8,7 @@
 #ifndef FIRN_SST_TABLE_H
 #define FIRN_SST_TABLE_H
 
+#include "base/buf.h"
 #include "base/env.h"
 #include "base/iter.h"
 #include "sst/page_cache.h"
@@ -56,8 +57,28 @@ struct sst_iter_options {
 int sst_table_iter_create(struct sst_table *t, const struct sst_iter_options *options,
                           struct iter **out);
 
-/* How many entries lie below key; exact, at most two page reads. */
-int sst_table_rank(struct sst_table *t, firn_slice key, uint64_t *entries_below);
+/* ---- Order: table_order.c ---- */
+
+/* What lies before a place in a table. A key is counted once however many versions it has, and also
+ * where they are tombstones. */
+struct sst_rank {
+    uint64_t keys, entries;
+};
+
+/* What lies below key, exactly: one page read at most. *found (NULL is allowed) tells whether the
+ * table has an entry of key. */
+int sst_table_rank(struct sst_table *t, firn_slice key, struct sst_rank *below, bool *found);
+
+/* Key number k, from 0, into *key: one page read. FIRN_NOT_FOUND: there are not so many. */
+int sst_table_select(struct sst_table *t, uint64_t k, struct buf *key);
+
+/* Pages as the index knows them, so without reading one: how many there are, which may hold key, and
+ * where one begins: a string at or below all of its keys and above those before it (empty for page 0),
+ * and how many these are. REQUIRES: page is below their number. */
+int sst_table_page_count(struct sst_table *t, size_t *pages);
+int sst_table_page_of(struct sst_table *t, firn_slice key, size_t *page);
+int sst_table_page_start(struct sst_table *t, size_t page, struct buf *separator,
+                         uint64_t *keys_before);
 
 /* Where the bytes go; added to *sizes, of which every byte of the file is in exactly one section. */
 int sst_table_add_sizes(struct sst_table *t, firn_sizes *sizes);

@@ -128,13 +128,33 @@ static void get(struct table_run *run, const struct sample *s) {
     }
 }
 
+/* The key of a rank, and where its page begins. */
+static void select_key(struct table_run *run, firn_slice key, uint64_t rank) {
+    struct buf selected, separator;
+    uint64_t before;
+    size_t page;
+    buf_init(&selected, &run->alloc, MEM_OTHER);
+    buf_init(&separator, &run->alloc, MEM_OTHER);
+    int rc = sst_table_select(run->table, rank, &selected);
+    FUZZ_CHECK(!run->sound || (rc == FIRN_OK && slice_equal(buf_slice(&selected), key)));
+    if (sst_table_page_of(run->table, key, &page) == FIRN_OK) {
+        rc = sst_table_page_start(run->table, page, &separator, &before);
+        FUZZ_CHECK(!run->sound || (rc == FIRN_OK && before <= rank &&
+                                   slice_compare(buf_slice(&separator), key) <= 0));
+    }
+    buf_deinit(&selected);
+    buf_deinit(&separator);
+}
+
 /* Looks for an entry in every way, and for a key beside it. */
 static void search(struct table_run *run, struct iter *it, const struct sample *s) {
     firn_slice key = sample_key(s);
-    uint64_t below = 0;
+    struct sst_rank below;
+    bool found;
     get(run, s);
-    int rc = sst_table_rank(run->table, key, &below);
-    FUZZ_CHECK(!refused(rc) ? !run->sound || below <= s->below : !run->sound);
+    int rc = sst_table_rank(run->table, key, &below, &found);
+    FUZZ_CHECK(!refused(rc) ? !run->sound || (found && below.entries <= s->below) : !run->sound);
+    select_key(run, key, rc == FIRN_OK ? below.keys : 0);
     iter_seek(it, key, s->seq);
     FUZZ_CHECK(!run->sound || (it->valid && slice_equal(it->entry.key, key)));
     if (it->valid) {

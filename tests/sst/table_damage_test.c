@@ -116,10 +116,10 @@ static void check_get(struct fixture *f, struct sst_table *t, const struct entry
         assert_true(same_value(e, value.bytes.data, value.bytes.size));
         sst_value_release(&value);
     }
-    uint64_t below;
-    rc = sst_table_rank(t, e->key, &below);
+    struct sst_rank below;
+    rc = sst_table_rank(t, e->key, &below, NULL);
     assert_true(is_refusal(rc) ||
-                (rc == FIRN_OK && below == scene_rank(&f->scene, e->key, SEQ_MAX)));
+                (rc == FIRN_OK && below.entries == scene_rank(&f->scene, e->key, SEQ_MAX)));
 }
 
 static void check_walk(struct fixture *f, struct sst_table *t) {
@@ -314,19 +314,24 @@ static void use_everything(struct fixture *f) {
         return;
     }
     struct iter *it;
+    struct buf key;
+    buf_init(&key, &f->alloc, MEM_OTHER);
     for (size_t i = 0; i < f->scene.count; i++) {
         const struct entry *e = &f->scene.entries[i];
         struct sst_value value;
         uint8_t kind, sum = 0;
-        uint64_t seq, below;
+        uint64_t seq;
+        struct sst_rank below;
         rc = sst_table_get(t, e->key, key_hash(e->key), e->seq, &kind, &seq, &value);
         for (size_t k = 0; rc == FIRN_OK && k < value.bytes.size; k++) {
             sum = (uint8_t)(sum + slice_bytes(value.bytes)[k]);
         }
         f->value[0] = sum;
         sst_value_release(&value);
-        (void)sst_table_rank(t, e->key, &below);
+        (void)sst_table_rank(t, e->key, &below, NULL);
+        (void)sst_table_select(t, i, &key);
     }
+    buf_deinit(&key);
     if (sst_table_iter_create(t, NULL, &it) == FIRN_OK) {
         size_t steps = 0;
         for (iter_first(it); it->valid && steps < 10000; iter_next(it), steps++) {

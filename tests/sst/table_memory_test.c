@@ -88,18 +88,23 @@ static int read_walk(struct sst_table *t, bool cold) {
 
 static int read_all(struct fixture *f, struct sst_table *t) {
     int rc = FIRN_OK;
+    struct buf key;
+    buf_init(&key, &f->alloc, MEM_OTHER);
     for (size_t i = 0; rc == FIRN_OK && i < f->scene.count; i += 7) {
         const struct entry *e = &f->scene.entries[i];
         struct sst_value value;
         uint8_t kind;
-        uint64_t seq, below;
+        uint64_t seq;
+        struct sst_rank below;
         rc = sst_table_get(t, e->key, key_hash(e->key), e->seq, &kind, &seq, &value);
         if (rc == FIRN_OK) {
             assert_int_equal(value.bytes.size, e->value.size);
             sst_value_release(&value);
-            rc = sst_table_rank(t, e->key, &below);
+            rc = sst_table_rank(t, e->key, &below, NULL);
+            rc = rc == FIRN_OK ? sst_table_select(t, below.keys, &key) : rc;
         }
     }
+    buf_deinit(&key);
     rc = rc == FIRN_OK ? read_walk(t, false) : rc;
     rc = rc == FIRN_OK ? read_walk(t, true) : rc;
     return rc == FIRN_OK ? sst_table_verify(t, NULL, NULL) : rc;

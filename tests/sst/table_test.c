@@ -175,14 +175,76 @@ static void check_seeks(struct fixture *f, struct iter *it) {
     }
 }
 
+/* Pages that were read since the last call. */
+static uint64_t page_reads(struct fixture *f) {
+    return atomic_exchange(&f->counters.page_reads, 0);
+}
+
+/* Distinct keys among the first n entries. */
+static uint64_t count_keys(const struct fixture *f, size_t n) {
+    uint64_t keys = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct entry *e = &f->scene.entries[i];
+        keys += i == 0 || !slice_equal(e->key, e[-1].key);
+    }
+    return keys;
+}
+
+/* A page begins at or below its keys and above all before them. */
+static void check_page_of(struct fixture *f, firn_slice key, uint64_t rank) {
+    size_t page, pages;
+    struct buf separator;
+    uint64_t before, end = f->meta.keys;
+    buf_init(&separator, &f->alloc, MEM_OTHER);
+    assert_int_equal(sst_table_page_count(f->table, &pages), FIRN_OK);
+    assert_int_equal(sst_table_page_of(f->table, key, &page), FIRN_OK);
+    if (page + 1 < pages) {
+        assert_int_equal(sst_table_page_start(f->table, page + 1, &separator, &end), FIRN_OK);
+        assert_true(slice_compare(buf_slice(&separator), key) > 0);
+    }
+    assert_int_equal(sst_table_page_start(f->table, page, &separator, &before), FIRN_OK);
+    assert_true(page == 0 || slice_compare(buf_slice(&separator), key) <= 0);
+    assert_in_range(rank, before, end);
+    buf_deinit(&separator);
+}
+
 static void check_ranks(struct fixture *f) {
     static uint8_t bytes[FIRN_KEY_BYTES_MAX + 2];
     for (int i = 0; i < 100; i++) {
         firn_slice key = random_key(f, bytes);
-        uint64_t below;
-        assert_int_equal(sst_table_rank(f->table, key, &below), FIRN_OK);
-        assert_int_equal(below, scene_rank(&f->scene, key, SEQ_MAX));
+        struct sst_rank below;
+        bool found;
+        (void)page_reads(f);
+        assert_int_equal(sst_table_rank(f->table, key, &below, &found), FIRN_OK);
+        assert_true(page_reads(f) <= 1);
+        size_t at = scene_rank(&f->scene, key, SEQ_MAX);
+        assert_int_equal(below.entries, at);
+        assert_int_equal(below.keys, count_keys(f, at));
+        assert_int_equal(found, at < f->scene.count && slice_equal(f->scene.entries[at].key, key));
+        check_page_of(f, key, below.keys);
+        assert_true(page_reads(f) == 0);
     }
+}
+
+/* Key after key by its number. */
+static void check_selects(struct fixture *f) {
+    struct buf key;
+    uint64_t k = 0;
+    buf_init(&key, &f->alloc, MEM_OTHER);
+    for (size_t i = 0; i < f->scene.count; i++) {
+        const struct entry *e = &f->scene.entries[i];
+        if (i > 0 && slice_equal(e->key, e[-1].key)) {
+            continue;
+        }
+        (void)page_reads(f);
+        assert_int_equal(sst_table_select(f->table, k++, &key), FIRN_OK);
+        assert_true(page_reads(f) <= 1);
+        assert_true(slice_equal(buf_slice(&key), e->key));
+    }
+    assert_int_equal(k, f->meta.keys);
+    assert_int_equal(sst_table_select(f->table, k, &key), FIRN_NOT_FOUND);
+    assert_int_equal(sst_table_select(f->table, UINT64_MAX, &key), FIRN_NOT_FOUND);
+    buf_deinit(&key);
 }
 
 static void check_walks(struct fixture *f) {
@@ -230,6 +292,7 @@ static void check_table(struct fixture *f) {
     check_gets(f);
     check_walks(f);
     check_ranks(f);
+    check_selects(f);
     check_sizes(f);
     assert_int_equal(sst_table_verify(f->table, print_damage, NULL), FIRN_OK);
     sst_table_unref(f->table);

@@ -24,14 +24,15 @@ static void get_one(struct job *job, struct rand *r) {
     const struct entry *e = &job->scene->entries[rand_below(r, job->scene->count)];
     struct sst_value value;
     uint8_t kind;
-    uint64_t seq, below;
+    uint64_t seq;
+    struct sst_rank below;
     assert_int_equal(
         sst_table_get(job->table, e->key, key_hash(e->key), e->seq, &kind, &seq, &value), FIRN_OK);
     assert_int_equal(kind, e->kind);
     assert_int_equal(value.bytes.size, e->value.size);
     sst_value_release(&value);
-    assert_int_equal(sst_table_rank(job->table, e->key, &below), FIRN_OK);
-    assert_int_equal(below, scene_rank(job->scene, e->key, SEQ_MAX));
+    assert_int_equal(sst_table_rank(job->table, e->key, &below, NULL), FIRN_OK);
+    assert_int_equal(below.entries, scene_rank(job->scene, e->key, SEQ_MAX));
 }
 
 static void *use_table(void *argument) {
