@@ -474,7 +474,7 @@ static bool prepare(struct driver *d) {
         return false;
     }
     if (d->workload->zipf) {
-        zipf_init(&b->zipf, d->keys.count);
+        zipf_init(&b->zipf, d->keys.count, ZIPF_THETA);
     }
     b->config.sync = d->workload->sync;
     return mkdir(b->config.dir, 0777) == 0 || errno == EEXIST;

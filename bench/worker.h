@@ -13,7 +13,7 @@
 #include "bench/engine.h"
 #include "bench/keys.h"
 #include "bench/machine.h"
-#include "bench/zipf.h"
+#include "base/zipf.h"
 
 #define BLOCK_OPS 64    /* operations of a usual block */
 #define BLOCK_MAX 1000  /* keys of one block: a batch */

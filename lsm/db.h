@@ -25,6 +25,9 @@
 #include "sst/segment.h"
 #include "sst/table_cache.h"
 
+/* Level 0 may grow to so many times its trigger before writers stall. */
+#define LEVEL0_STALL_FACTOR 16
+
 /* At most so many sealed memtables wait for their flush before writers stall. */
 #define SEALED_MAX 2
 /* Live logs past which a memtable is sealed early: their list is in every log header. */

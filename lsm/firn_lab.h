@@ -82,6 +82,89 @@ typedef struct firn_job {
     char reason[96]; /* "level 0 has 5 runs of 4" */
 } firn_job;
 
+/* ---- The simulator ----------------------------------------------------------------------------
+ *
+ * Moves entries through a policy as the engine would, and counts; no formula stands for a merge. A
+ * policy is carried out by the very code that picks and checks jobs in the engine. When there are
+ * more entries than machine.entries_max, one stands for several: keys are sampled evenly, and
+ * memtables and tables hold so many fewer, so that shapes, merges per entry and reads per lookup
+ * are those of the large tree, and a billion entries take seconds. */
+
+typedef enum firn_sim_order {
+    FIRN_SIM_UNIFORM = 0,    /* every key alike, in random order */
+    FIRN_SIM_ZIPF = 1,       /* few keys often, scattered over the key space */
+    FIRN_SIM_SEQUENTIAL = 2, /* ascending, over and over */
+} firn_sim_order;
+
+/* First every key is inserted once; then what else is written and read, evenly mixed. */
+typedef struct firn_sim_workload {
+    size_t struct_size;   /* set by firn_sim_workload_init() */
+    uint64_t entries;     /* distinct keys; default 10,000,000 */
+    firn_sim_order order; /* of inserting them: not FIRN_SIM_ZIPF; default FIRN_SIM_UNIFORM */
+
+    firn_sim_order accesses; /* which keys the following go to; default FIRN_SIM_UNIFORM */
+    double zipf_theta;       /* skew, above 0 and below 1; default 0.99 */
+    uint64_t updates;        /* default 0, as all of these */
+    uint64_t deletes;
+    uint64_t reads;       /* of keys that were inserted */
+    uint64_t empty_reads; /* of keys that never were, between those */
+    uint64_t scans;
+    uint64_t scan_entries; /* keys a scan passes; default 100 */
+    uint64_t seed;         /* default 1; the same seed gives the same run */
+} firn_sim_workload;
+
+typedef struct firn_sim_machine {
+    size_t struct_size;       /* set by firn_sim_machine_init() */
+    uint64_t entry_bytes;     /* of an entry in a table; default 16 */
+    double writes_per_second; /* how fast writers are when nothing holds them; default 500,000 */
+    double
+        disk_bytes_per_second; /* for flushes and merges, read and written; 0: no time; default 0 */
+    uint64_t entries_max;      /* to simulate; more are sampled; default 2,000,000 */
+    uint32_t samples;          /* about so many calls of `sample`; default 200 */
+} firn_sim_machine;
+
+typedef struct firn_sim_level {
+    uint64_t runs, tables, entries;
+    uint64_t written; /* entries that flushes and merges wrote into the level so far */
+} firn_sim_level;
+
+/* Where the tree stands, and everything counted since the beginning. Counts are of real entries and
+ * operations: what was sampled is scaled up. */
+typedef struct firn_sim_sample {
+    double seconds;        /* simulated */
+    uint64_t puts;         /* entries written by the workload, tombstones among them */
+    uint64_t flushed;      /* entries written by flushes */
+    uint64_t merged;       /* and by merges; (flushed + merged) / puts is the write amplification */
+    uint64_t merge_inputs; /* entries read by merges */
+    uint64_t jobs;         /* merges */
+    uint64_t live;         /* keys that are there, as of the last flush */
+    uint64_t stored;       /* entries in tables; stored / live is the space amplification */
+    uint64_t stored_most;  /* the most since the sample before, with inputs and outputs of merges */
+    uint64_t runs;         /* a scan has to position */
+    uint64_t debt;         /* bytes to merge before every level is as the policy wants it */
+    double reads,
+        read_runs;      /* done, and the runs that they went through, up to the one that had it */
+    double false_reads; /* expected, of these: pages read because a filter erred */
+    double empty_reads, empty_read_runs, empty_false_reads;
+    double scans, scan_runs, scan_entries;       /* entries passed, outdated ones among them */
+    double stall_seconds, stall_longest_seconds; /* writers stood still */
+    size_t level_count;
+    firn_sim_level levels[FIRN_LEVELS_MAX];
+} firn_sim_sample;
+
+FIRN_API void firn_sim_workload_init(firn_sim_workload *workload);
+FIRN_API void firn_sim_machine_init(firn_sim_machine *machine);
+
+/* Runs the workload. Of options, those count that decide the shape of the tree: memtable_entries or
+ * memtable_bytes, table_entries or table_bytes, the policy's, filters' and background_threads;
+ * NULL: the defaults. sample is called about machine->samples times, and at the end when all merges
+ * are done; a result other than 0 ends the run with FIRN_CANCELLED. FIRN_INVALID names what is
+ * wrong; FIRN_NOMEM. */
+FIRN_API int firn_simulate(const firn_options *options, const firn_sim_workload *workload,
+                           const firn_sim_machine *machine,
+                           int (*sample)(void *context, const firn_sim_sample *sample),
+                           void *context);
+
 #ifdef __cplusplus
 }
 #endif

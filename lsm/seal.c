@@ -6,8 +6,6 @@
  */
 #include "lsm/db.h"
 
-/* Level 0 may grow to so many times its trigger before writers stall. */
-#define LEVEL0_STALL_FACTOR 16
 
 static bool memtable_is_full(const firn_db *db) {
     const struct memtable *m = db->active.table;

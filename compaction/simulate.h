@@ -1,0 +1,31 @@
+/* compaction/simulate.h: a workload through a policy, without a disk: lsm/firn_lab.h says what is
+ * counted, sim_tree.h holds the tree.
+ *
+ * The writer fills memtables; a full one is sealed and flushed as a job; merges are picked and
+ * checked as in the engine, and several run at once. A job takes the time of its bytes, the disk
+ * shared evenly by those that run; where the disk costs nothing, a job is done at once. Writers
+ * stand still by the engine's rules, sealed memtables waiting or level 0 too long.
+ */
+#ifndef FIRN_COMPACTION_SIMULATE_H
+#define FIRN_COMPACTION_SIMULATE_H
+
+#include "base/alloc.h"
+#include "compaction/policy.h"
+
+struct sim_setup {
+    const firn_sim_workload *workload;
+    const firn_sim_machine *machine;
+    firn_policy_params policy;
+    uint64_t memtable_entries, table_entries;
+    double filter_bits;
+    unsigned merges_max;     /* at once */
+    size_t sealed_max;       /* memtables that may wait */
+    size_t level0_runs_most; /* before writers stand still; 0: as many as there are */
+    int (*sample)(void *context, const firn_sim_sample *sample);
+    void *context;
+};
+
+/* FIRN_CANCELLED, FIRN_NOMEM, FIRN_INVALID: a policy's job broke a rule. */
+int simulate(struct alloc *alloc, const struct sim_setup *setup);
+
+#endif
