@@ -156,11 +156,6 @@ static int install(firn_db *db, const firn_job *job, const struct version *v,
     return rc;
 }
 
-static size_t builder_bytes(const firn_db *db) {
-    uint64_t share = db->options.memory_budget / 4;
-    return share > (UINT64_C(16) << 20) ? (size_t)share : (size_t)16 << 20;
-}
-
 int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, firn_progress_fn progress,
                 void *context) {
     struct inputs in;
@@ -171,7 +166,7 @@ int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, firn_p
         job_context.totals.bytes_total = in.bytes;
         job_context.totals.entries_total = in.entries;
         struct merge_request request;
-        job_setup(&job_context, effort, builder_bytes(db), &request);
+        job_setup(&job_context, effort, job_builder_bytes(&db->options), &request);
         request.inputs = in.iters;
         request.input_count = in.count;
         in.count = 0; /* the merge owns them from here on */

@@ -345,7 +345,8 @@ static int start(firn_db *db) {
     return rc;
 }
 
-int firn_open(const char *path, const firn_options *options, firn_db **out) {
+int db_open(const char *path, const firn_options *options,
+            int (*begin)(firn_db *db, void *context), void *context, firn_db **out) {
     firn_options resolved;
     *out = NULL;
     if (path == NULL) {
@@ -370,9 +371,7 @@ int firn_open(const char *path, const firn_options *options, firn_db **out) {
     db->options.allocator = resolved.allocator != NULL ? &db->alloc.host : NULL;
     init_fields(db);
     rc = make_parts(db, path);
-    if (rc == FIRN_OK) {
-        rc = resolved.read_only ? open_for_reading(db) : open_for_writing(db);
-    }
+    rc = rc != FIRN_OK ? rc : begin(db, context);
     rc = rc != FIRN_OK ? rc : start(db);
     if (rc != FIRN_OK) {
         destroy(db);
@@ -380,6 +379,15 @@ int firn_open(const char *path, const firn_options *options, firn_db **out) {
     }
     *out = db;
     return FIRN_OK;
+}
+
+static int open_folder(firn_db *db, void *context) {
+    (void)context;
+    return db->options.read_only ? open_for_reading(db) : open_for_writing(db);
+}
+
+int firn_open(const char *path, const firn_options *options, firn_db **out) {
+    return db_open(path, options, open_folder, NULL, out);
 }
 
 static int check_handles_locked(const firn_db *db) {

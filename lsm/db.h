@@ -11,6 +11,7 @@
 #ifndef FIRN_LSM_DB_H
 #define FIRN_LSM_DB_H
 
+#include "base/env_span.h"
 #include "base/epoch.h"
 #include "base/fork_guard.h"
 #include "compaction/policy.h"
@@ -68,6 +69,8 @@ struct firn_db {
     struct env_lock *lock;
     uint8_t id[16];
     struct epoch *epoch;
+    bool is_table;        /* of one table file, or its bytes: there is no folder */
+    struct env_span span; /* the bytes, where it is of these */
     bool look_again; /* reading beside a writer: a log that is gone was flushed since it was listed
                       */
     struct buf held_tables;   /* struct sst_table *: a read-only database keeps all open */
@@ -127,6 +130,12 @@ struct firn_db {
     _Atomic bool cancel; /* running jobs end soon */
     struct counters counters;
 };
+
+/* ---- db.c ---- */
+/* Opens a handle: checks and resolves options, makes its parts, brings it up by `begin`, which finds
+ * all but its content in place. */
+int db_open(const char *path, const firn_options *options,
+            int (*begin)(firn_db *db, void *context), void *context, firn_db **out);
 
 /* Entry check of every public function: FIRN_INVALID in the child of a fork or for NULL. */
 int db_check(const firn_db *db);

@@ -439,6 +439,61 @@ FIRN_API void firn_dump_options_init(firn_dump_options *dump);
 FIRN_API int firn_dump(const char *path, const firn_options *options, const firn_dump_options *dump,
                        int (*write)(void *context, const char *text, size_t size), void *context);
 
+/* ---- Tables on their own ---------------------------------------------------------------------
+ *
+ * A table is one file: keys in order with their values, in the form in which databases keep them,
+ * never changed once it is made. It can be built from sorted input and read without a database. */
+
+typedef struct firn_table_builder firn_table_builder;
+
+/* Begins a table at path. Of the options (NULL: the defaults) these count: table_form, page_bytes,
+ * filter, filter_bits_per_key, value_compression, allocator, env, and memory_budget, of which a
+ * quarter, at least 16 MiB, is what the builder takes, however large the table. It is written under
+ * the name path.tmp, which is gone afterwards unless the process is killed. FIRN_EXISTS: there is a
+ * file of one of these names. A builder is used by one thread at a time. */
+FIRN_API int firn_table_builder_create(const char *path, const firn_options *options,
+                                       firn_table_builder **builder);
+
+/* Adds a key above all before it. FIRN_INVALID: it is not above the one before, and both are told by
+ * their number; FIRN_TOO_LARGE. After these two it is as if the call had not been made; after other
+ * failures all further calls fail, too. */
+FIRN_API int firn_table_builder_add(firn_table_builder *builder, firn_slice key, firn_slice value);
+
+FIRN_API uint64_t firn_table_builder_keys(const firn_table_builder *builder);
+/* About the size of the file, were it finished now; and the memory held. */
+FIRN_API uint64_t firn_table_builder_bytes(const firn_table_builder *builder);
+FIRN_API uint64_t firn_table_builder_memory(const firn_table_builder *builder);
+
+/* Completes the file, makes it durable, gives it its name, and frees the builder, whatever it returns.
+ * FIRN_INVALID: no key was added. After a failure there is no file of that name, but for a failure to
+ * make the name durable. */
+FIRN_API int firn_table_builder_finish(firn_table_builder *builder);
+FIRN_API void firn_table_builder_abandon(firn_table_builder *builder); /* NULL is allowed */
+
+/* Opens a table file, also one of a database, as a database that holds just that: all that reads
+ * works on it, by any number of threads, and writes answer FIRN_READ_ONLY. Options as for firn_open().
+ * FIRN_CORRUPT: not a whole table. Close it with firn_close(). */
+FIRN_API int firn_table_open(const char *path, const firn_options *options, firn_db **db);
+
+/* The same for the bytes of such a file, of any alignment, which the caller has mapped or read, and
+ * keeps as they are until the handle is closed. They are searched where they lie; only pages of
+ * compressed values are decoded into the page cache. */
+FIRN_API int firn_table_open_memory(const void *data, size_t size, const firn_options *options,
+                                    firn_db **db);
+
+typedef struct firn_table_info {
+    size_t struct_size;
+    uint8_t id[16]; /* random: no two tables have the same */
+    uint32_t page_bytes;
+    uint64_t file_bytes, keys, entries, tombstones, raw_key_bytes, raw_value_bytes;
+    uint64_t sequence_min, sequence_max; /* of its entries; 0: not written by a database */
+    uint64_t created_ns;                 /* since 1970 */
+    firn_slice smallest, largest;        /* keys; they live until the handle is closed */
+} firn_table_info;
+
+/* FIRN_INVALID: db was not opened as a table. */
+FIRN_API int firn_table_get_info(firn_db *db, firn_table_info *info);
+
 /* ---- Environments --------------------------------------------------------------------------- */
 
 /* Files kept in memory, lost at destroy. Databases in it can be closed and opened again meanwhile.

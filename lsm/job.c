@@ -28,6 +28,26 @@ static int progress(void *context, uint64_t entries_in, uint64_t bytes_out) {
     return FIRN_OK;
 }
 
+void job_builder_options(const firn_options *o, firn_env *env, enum sst_effort effort,
+                         size_t builder_bytes, struct sst_builder_options *out) {
+    memset(out, 0, sizeof *out);
+    out->form = o->table_form;
+    out->page_bytes = o->page_bytes;
+    out->effort = effort;
+    out->filter_bits_per_key = o->filter ? o->filter_bits_per_key : 0;
+    out->memory_max = builder_bytes;
+    out->keyspace = KEYSPACE_DEFAULT;
+    out->value_inline_max = VALUE_INLINE_MAX;
+    out->value_compression = o->value_compression;
+    out->without_zstd = o->in_memory || effort == SST_EFFORT_FAST;
+    out->created_ns = env_wall_ns(env);
+}
+
+size_t job_builder_bytes(const firn_options *o) {
+    uint64_t share = o->memory_budget / 4;
+    return share > (UINT64_C(16) << 20) ? (size_t)share : (size_t)16 << 20;
+}
+
 void job_setup(struct job_context *context, enum sst_effort effort, size_t builder_bytes,
                struct merge_request *request) {
     firn_db *db = context->db;
@@ -35,16 +55,7 @@ void job_setup(struct job_context *context, enum sst_effort effort, size_t build
     memset(request, 0, sizeof *request);
     request->alloc = &db->alloc;
     request->env = db->env;
-    request->builder.form = o->table_form;
-    request->builder.page_bytes = o->page_bytes;
-    request->builder.effort = effort;
-    request->builder.filter_bits_per_key = o->filter ? o->filter_bits_per_key : 0;
-    request->builder.memory_max = builder_bytes;
-    request->builder.keyspace = KEYSPACE_DEFAULT;
-    request->builder.value_inline_max = VALUE_INLINE_MAX;
-    request->builder.value_compression = o->value_compression;
-    request->builder.without_zstd = o->in_memory || effort == SST_EFFORT_FAST;
-    request->builder.created_ns = env_wall_ns(db->env);
+    job_builder_options(o, db->env, effort, builder_bytes, &request->builder);
     request->table_bytes = o->table_bytes;
     request->table_entries = o->table_entries;
     request->new_file = new_file;

@@ -13,6 +13,13 @@ struct job_context {
     firn_progress totals;
 };
 
+/* How tables are written under these options. */
+void job_builder_options(const firn_options *o, firn_env *env, enum sst_effort effort,
+                         size_t builder_bytes, struct sst_builder_options *out);
+
+/* What a builder may hold when it writes tables that stay. */
+size_t job_builder_bytes(const firn_options *o);
+
 /* Fills in all of the request but inputs, snapshots and bottom. */
 void job_setup(struct job_context *context, enum sst_effort effort, size_t builder_bytes,
                struct merge_request *request);

@@ -59,8 +59,8 @@ void firn_get_stats(firn_db *db, firn_stats *s) {
     s->tables = hold.version->table_count;
     s->keys_estimate = hold.memtable_entries - hold.memtable_tombstones;
     count_tables(hold.version, s);
+    s->file_bytes = db->is_table ? hold.version->table_bytes : bytes_of_files(db);
     view_hold_release(&hold);
-    s->file_bytes = bytes_of_files(db);
     const struct counters *c = &db->counters;
     s->user_bytes_written = counted(&c->user_bytes);
     s->log_bytes_written = counted(&c->log_bytes);

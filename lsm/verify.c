@@ -113,7 +113,7 @@ int firn_verify(firn_db *db, void (*damage)(void *context, const char *message),
     rc = verify_tables(&v, hold.version);
     view_hold_release(&hold);
     rc = rc != FIRN_OK ? rc : verify_logs(&v);
-    rc = rc != FIRN_OK ? rc : verify_manifest(&v);
+    rc = rc != FIRN_OK || db->is_table ? rc : verify_manifest(&v);
     if (rc == FIRN_OK && v.found > 0) {
         rc = FAIL(FIRN_CORRUPT, "%s: %" PRIu64 " damages found", db->path, v.found);
     }

@@ -379,8 +379,7 @@ static int check_order(const struct sst_builder *b, int order, uint64_t seq) {
 
 static int add_key(struct sst_builder *b, const struct entry *e, uint64_t seq, bool *is_first) {
     struct table_meta *meta = &b->footer.meta;
-    const struct buf *last = b->keys.count > 0 ? &b->keys.last : &b->largest;
-    int rc, order = meta->keys == 0 ? -1 : slice_compare(buf_slice(last), e->key);
+    int rc, order = meta->keys == 0 ? -1 : slice_compare(sst_builder_last_key(b), e->key);
     *is_first = order != 0;
     if ((rc = check_order(b, order, seq)) != FIRN_OK || !*is_first) {
         return rc;
@@ -456,6 +455,10 @@ uint64_t sst_builder_bytes(const struct sst_builder *b) {
     double values = (double)b->entries.values.size * b->value_ratio;
     return b->out.offset + b->index.blocks.size +
            (uint64_t)(b->key_ratio * (double)b->keys.bytes.size + values + filter);
+}
+
+firn_slice sst_builder_last_key(const struct sst_builder *b) {
+    return buf_slice(b->keys.count > 0 ? &b->keys.last : &b->largest);
 }
 
 uint64_t sst_builder_entries(const struct sst_builder *b) {

@@ -33,6 +33,9 @@ int sst_builder_create(struct alloc *alloc, firn_env *env, const char *path, uin
  * tells the true one by true_seq (for the meta). */
 int sst_builder_add(struct sst_builder *b, struct iter *it, uint64_t seq, uint64_t true_seq);
 
+/* The key added last; the empty one before any. Lives until the next call. */
+firn_slice sst_builder_last_key(const struct sst_builder *b);
+
 /* About what the file would have if finished now, in bytes; and how many entries it has. */
 uint64_t sst_builder_bytes(const struct sst_builder *b);
 uint64_t sst_builder_entries(const struct sst_builder *b);

@@ -56,6 +56,14 @@ const struct table_meta *sst_table_meta(const struct sst_table *t) {
     return &t->meta;
 }
 
+uint64_t sst_table_page_bytes(const struct sst_table *t) {
+    return t->footer.page_bytes;
+}
+
+void sst_table_set_name(struct sst_table *t, const char *name) {
+    t->name = name;
+}
+
 /* ---- Opening ---- */
 
 /* Reads the end of the file, and once more when the footer is longer than that. */

@@ -34,6 +34,11 @@ int sst_table_read_meta(struct alloc *alloc, firn_env *env, const char *path, ui
 void sst_table_ref(struct sst_table *t);
 void sst_table_unref(struct sst_table *t); /* NULL is allowed */
 const struct table_meta *sst_table_meta(const struct sst_table *t);
+uint64_t sst_table_page_bytes(const struct sst_table *t);
+
+/* Failures name the table so instead of by its number. The name must outlive it. REQUIRES: no other
+ * thread has it yet. */
+void sst_table_set_name(struct sst_table *t, const char *name);
 
 /* A found value: bytes that stay until the pin is released. */
 struct sst_value {

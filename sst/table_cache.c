@@ -207,6 +207,17 @@ int table_cache_get(struct table_cache *c, const struct table_meta *meta, struct
     return rc;
 }
 
+int table_cache_put(struct table_cache *c, struct sst_table *t) {
+    mutex_lock(&c->mu);
+    int rc = put_in_locked(c, t->meta.number, t);
+    if (rc == FIRN_OK) {
+        table_count_resident_in(t, &c->resident);
+        sst_table_ref(t);
+    }
+    mutex_unlock(&c->mu);
+    return rc;
+}
+
 void table_cache_drop(struct table_cache *c, uint64_t number) {
     struct sst_table *table = NULL;
     mutex_lock(&c->mu);

@@ -17,6 +17,10 @@ void table_cache_destroy(struct table_cache *c); /* REQUIRES: no table is held. 
 /* The open table with a reference for the caller. */
 int table_cache_get(struct table_cache *c, const struct table_meta *meta, struct sst_table **out);
 
+/* Enters a table that was opened otherwise, with a reference of the cache's own. It is closed like
+ * others once nobody else holds it. REQUIRES: none of its number is there. */
+int table_cache_put(struct table_cache *c, struct sst_table *t);
+
 /* Forgets a table whose file is being deleted, and its pages. */
 void table_cache_drop(struct table_cache *c, uint64_t number);
 

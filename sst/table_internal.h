@@ -52,6 +52,7 @@ struct sst_table {
     uint64_t cache_number;
     struct sst_counters *counters;
     struct table_meta meta; /* owned */
+    const char *name;       /* what failures call it; NULL: by its number. Outlives the table */
     struct buf footer_bytes;
     struct footer footer;
     struct table_segment *segments;

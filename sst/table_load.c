@@ -6,10 +6,12 @@
 #include "sst/table_internal.h"
 
 int table_failed(const struct sst_table *t, int rc) {
-    if (rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED) {
-        return FAIL(rc, "%06llu.sst: %s", (unsigned long long)t->meta.number, status_message());
+    if (rc != FIRN_CORRUPT && rc != FIRN_UNSUPPORTED) {
+        return rc;
     }
-    return rc;
+    return t->name != NULL ? FAIL(rc, "%s: %s", t->name, status_message())
+                           : FAIL(rc, "%06llu.sst: %s", (unsigned long long)t->meta.number,
+                                  status_message());
 }
 
 int table_read(struct sst_table *t, uint64_t offset, void *to, size_t size) {

@@ -37,7 +37,8 @@ struct command {
 };
 
 extern const struct command command_load, command_put, command_get, command_delete, command_scan,
-    command_count, command_stats, command_compact, command_verify, command_dump, command_destroy;
+    command_count, command_stats, command_build, command_compact, command_verify, command_dump,
+    command_destroy;
 
 /* Prints "firn: " and the sentence to standard error. Returns EXIT_FAILED. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -50,7 +51,7 @@ int complain_usage(const struct command *command, const char *format, ...)
 int complain_firn(void);
 
 enum database_access {
-    DATABASE_READ,  /* beside a live writer */
+    DATABASE_READ,  /* beside a live writer; also a table file by itself */
     DATABASE_WRITE, /* must exist */
     DATABASE_CREATE /* made if missing */
 };

@@ -5,7 +5,7 @@ _firn() {
     local options="--option --memory-budget --help"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "load put get delete scan count stats compact verify dump destroy help \
+        COMPREPLY=($(compgen -W "load put get delete scan count stats build compact verify dump destroy help \
             --version" -- "$word"))
         return
     fi
@@ -18,12 +18,13 @@ _firn() {
     --from | --to | --prefix | --limit | --memory-budget | --ack-fd | --page)
         return ;;
     help)
-        COMPREPLY=($(compgen -W "load put get delete scan count stats compact verify dump destroy \
+        COMPREPLY=($(compgen -W "load put get delete scan count stats build compact verify dump destroy \
             options" -- "$word"))
         return ;;
     esac
     case $command in
     load) options+=" $forms --sync --ack-fd --null --values-hex" ;;
+    build) options+=" $forms --null --values-hex" ;;
     put | get | delete) options+=" $forms" ;;
     scan) options+=" $forms $range --reverse --limit --keys-only --values-hex --null" ;;
     count) options+=" $forms $range --estimate" ;;

@@ -4,15 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/command.h"
 #include "tools/out.h"
 
 static const struct command *const commands[] = {
-    &command_load,   &command_put,   &command_get,     &command_delete,
-    &command_scan,   &command_count, &command_stats,   &command_compact,
-    &command_verify, &command_dump,  &command_destroy,
+    &command_load,    &command_put,    &command_get,   &command_delete,
+    &command_scan,    &command_count,  &command_stats, &command_build,
+    &command_compact, &command_verify, &command_dump,  &command_destroy,
 };
 
 static const size_t command_count_all = sizeof(commands) / sizeof(commands[0]);
@@ -60,12 +61,19 @@ int complain_firn(void) {
     return complain("%s", firn_errmsg());
 }
 
+/* A table file is read like a database that holds just that. */
+static bool is_file(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 bool database_open(struct call *call, enum database_access access, firn_db **db) {
     call->options.create_if_missing = access == DATABASE_CREATE;
     if (access == DATABASE_READ) {
         call->options.read_only = true;
     }
-    if (firn_open(call->words[0], &call->options, db) != FIRN_OK) {
+    bool table = access == DATABASE_READ && is_file(call->words[0]);
+    if ((table ? firn_table_open : firn_open)(call->words[0], &call->options, db) != FIRN_OK) {
         complain_firn();
         return false;
     }
@@ -108,7 +116,7 @@ static int help_all(void) {
         printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
     }
     printf("  %-8s %s\n", "help", "all about a command, or about the library's options");
-    printf("\nDB is a folder. Example:\n"
+    printf("\nDB is a folder; where it is only read, it may be a table file, too. Example:\n"
            "  find /usr -printf '%%p\\t%%s\\n' | firn load files.firn\n"
            "  firn scan files.firn --prefix /usr/bin/ --limit 5\n\n"
            "Exit codes: 0 done, 1 failed (or `get` found no key), 2 wrong usage.\n");
