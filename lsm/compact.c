@@ -231,8 +231,7 @@ static enum sst_effort effort_of_locked(const firn_db *db, const firn_job *job)
             bytes += run->tables[t]->meta.bytes;
         }
     }
-    return bytes >= db->policy.level1_bytes * db->policy.size_ratio / 2 ? SST_EFFORT_FULL
-                                                                        : SST_EFFORT_FAST;
+    return bytes > db->policy.level1_bytes ? SST_EFFORT_FULL : SST_EFFORT_FAST;
 }
 
 void compact_job(void *context) {

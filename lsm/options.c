@@ -285,8 +285,10 @@ int options_resolve(const firn_options *given, firn_options *out) {
     return FIRN_OK;
 }
 
-/* A flushed memtable takes about a quarter of its memory on disk; level 1 holds what level 0 may.
- */
+/* A flushed memtable takes about a quarter of its memory on disk, so that level0_runs of them come
+ * down at once. A level between them and the bottom costs one merge more, and size_ratio bytes in
+ * the bottom for each of its own; without it, all of the bottom is merged each time. The two cost
+ * the same where the bottom is size_ratio times what comes down: only then is a level opened. */
 void options_policy(const firn_options *options, firn_policy_params *policy) {
     uint64_t flushed = options->memtable_bytes / 4;
     if (options->memtable_entries > 0 && options->memtable_entries * 16 < flushed) {
@@ -295,6 +297,6 @@ void options_policy(const firn_options *options, firn_policy_params *policy) {
     policy->policy = options->compaction_policy;
     policy->size_ratio = options->size_ratio;
     policy->level0_runs = options->level0_runs;
-    policy->level1_bytes = options->level0_runs * flushed;
+    policy->level1_bytes = options->size_ratio * options->level0_runs * flushed;
     policy->table_bytes = options->table_bytes;
 }

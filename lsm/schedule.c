@@ -74,7 +74,7 @@ void pressure_update_locked(firn_db *db) {
     /* From the debt of a few merges of level 0 on, linearly up to eight times that. */
     double debt = (double)policy_debt(&shape, &db->policy);
     shape_deinit(&db->alloc, &shape);
-    double begin = 4.0 * (double)db->policy.level1_bytes;
+    double begin = 4.0 * (double)db->policy.level1_bytes / db->policy.size_ratio;
     double part = (debt - begin) / (7.0 * begin);
     part = part < 0 ? 0 : part > 1 ? 1 : part;
     atomic_store_explicit(&db->pressure, (uint32_t)(part * 1000), memory_order_relaxed);
