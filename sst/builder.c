@@ -236,7 +236,8 @@ static int write_page(struct sst_builder *b) {
     f->values_bytes += sizes->values;
     f->padding_bytes += sizes->padding;
     f->incompatible |= b->page.features;
-    b->units += (b->page.page.size + FORMAT_CHECKSUM_BYTES) / FORMAT_UNIT_BYTES;
+    b->units +=
+        (b->page.page.size + FORMAT_CHECKSUM_BYTES + FORMAT_UNIT_BYTES - 1) / FORMAT_UNIT_BYTES;
     return rc;
 }
 
@@ -313,6 +314,11 @@ static int end_zstd(struct sst_builder *b, uint64_t first_page) {
     return rc;
 }
 
+/* Gathered for the segment: about twice what its pages will take. */
+static size_t segment_bytes(const struct sst_builder *b) {
+    return b->keys.bytes.size + b->entries.records.size + b->entries.values.size;
+}
+
 static size_t memory_left_to_train(const struct sst_builder *b) {
     size_t held = key_buffer_memory(&b->keys) + b->entries.records.capacity +
                   b->entries.values.capacity + b->out.pending.capacity;
@@ -328,7 +334,9 @@ static int write_segment(struct sst_builder *b) {
         rc = footer_add_section(f, SECTION_VALUES, first_page, b->values_offset,
                                 b->out.offset - b->values_offset);
     }
-    rc = rc == FIRN_OK ? output_align(&b->out, FORMAT_UNIT_BYTES) : rc;
+    if (rc == FIRN_OK && segment_bytes(b) >= FORMAT_ALIGNED_BYTES) {
+        rc = output_align(&b->out, FORMAT_UNIT_BYTES);
+    }
     uint64_t offset = b->out.offset;
     struct segment_model *model = NULL;
     if (rc == FIRN_OK) {
@@ -362,8 +370,7 @@ static int end_segment(struct sst_builder *b) {
 /* ---- Adding ---- */
 
 static bool segment_is_full(const struct sst_builder *b, const struct entry *e) {
-    size_t held = b->keys.bytes.size + b->keys.restarts.size + b->entries.records.size +
-                  b->entries.values.size;
+    size_t held = segment_bytes(b) + b->keys.restarts.size;
     return b->keys.count >= SEGMENT_KEYS_MAX ||
            held + e->key.size + (size_t)b->options.value_inline_max > b->options.memory_max / 3;
 }

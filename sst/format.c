@@ -216,16 +216,15 @@ static bool page_may_follow(const struct footer *f, const struct section *s,
            (rises ? s->first_page > before->first_page : s->first_page == before->first_page);
 }
 
-/* Sections lie one behind the other; only pages are aligned. */
+/* Sections lie one behind the other; only pages may be aligned. */
 static bool place_may_follow(const struct section *s, uint64_t end, uint64_t footer_offset) {
     bool pages = s->kind == SECTION_PAGES;
     uint64_t gap = pages ? (0 - end) % FORMAT_UNIT_BYTES : 0;
-    if (s->offset != end + gap || s->offset > footer_offset || s->size > footer_offset ||
-        section_stored_bytes(s) > footer_offset - s->offset) {
+    if ((s->offset != end && s->offset != end + gap) || s->offset > footer_offset ||
+        s->size > footer_offset || section_stored_bytes(s) > footer_offset - s->offset) {
         return false;
     }
-    return pages ? s->size > 0 && s->size % FORMAT_UNIT_BYTES == 0
-                 : s->size > 0 || section_has_chunks(s->kind);
+    return s->size > 0 || section_has_chunks(s->kind);
 }
 
 static int check_tiling(const struct footer *f, uint64_t footer_offset) {

@@ -3,12 +3,13 @@
  * page.h, values.h, packed.h or page_index.h is a feature bit or raises FORMAT_VERSION.
  *
  *     table   = header  segment+  index  footer
- *     segment = [values]  zeros to a multiple of 4096  pages  phrases  shared  [dictionary]
+ *     segment = [values]  [zeros to a multiple of 4096]  pages  phrases  shared  [dictionary]
  *               filter*
  *
  *     header  = magic:u64  version:u32  keyspace:u32  id:16  features:u64 x 3  xxh3:u64  (64 bytes)
  *     values  = records of values too large for a page (values.h), in the order of their entries
- *     pages   = pages of one or more units of 4096 bytes (page.h), each with a checksum of its own
+ *     pages   = pages of one or more units of 4096 bytes (page.h), each with a checksum of its own;
+ *               the last one ends where its bytes do
  *     phrases, shared = what the pages of the segment have in common (segment.h)
  *     dictionary = what its pages' values have in common, for zstd (value_zstd.h)
  *     filter  = a Bloom filter over the keys of some whole pages (bloom.h): 65,536 keys at most,
@@ -27,8 +28,8 @@
  *
  * A section's size is that of its body; phrases, shared, dictionary, filter and index are followed
  * by a u64 xxh3 for every 64 KiB chunk of the body, behind it, so that a body may be used where it
- * lies. Sections are listed in file order and, with less than 4096 zeros before pages, tile the
- * file.
+ * lies. Sections are listed in file order and tile the file, with zeros before pages where these
+ * are aligned.
  *
  * Every checksum is seeded with the table's random id and the offset of what it covers, so that a
  * stale or misplaced block fails. `parts` is the sum of all of them but the header's and footer's;
@@ -37,8 +38,10 @@
  * Why so: the footer is last because the builder streams and learns offsets as it goes; phrases
  * and shared sections follow their pages because their codes are numbered by use, known only when
  * the last page is encoded; large values come first because they are written as they arrive, while
- * the keys of the segment are still being gathered. The footer has the size it needs and sections
- * are not aligned, so that a table of one page takes little more than 8 KiB.
+ * the keys of the segment are still being gathered. Pages are aligned, so that each is one page of
+ * the system's cache, but not in a small segment, where zeros would be a good part of it: half a
+ * page of a few dozen. The footer has the size it needs and the last page, too, so that a table of
+ * a thousand short keys takes a few KiB.
  */
 #ifndef FIRN_SST_FORMAT_H
 #define FIRN_SST_FORMAT_H
@@ -52,6 +55,8 @@
 
 #define FORMAT_UNIT_BYTES 4096
 #define FORMAT_CHUNK_BYTES 65536
+#define FORMAT_ALIGNED_BYTES                                                                       \
+    (1u << 20) /* gathered for a segment: from here on its pages are aligned */
 #define FORMAT_HEADER_BYTES 64
 #define FORMAT_TRAILER_BYTES 24
 #define FORMAT_CHECKSUM_BYTES 8
@@ -122,6 +127,17 @@ uint64_t format_checksum(const uint8_t id[TABLE_ID_BYTES], uint64_t offset, cons
 /* Whether a section's body is followed by chunk checksums, and what it takes with them. */
 bool section_has_chunks(uint64_t kind);
 uint64_t section_stored_bytes(const struct section *s);
+
+/* Of a section of pages: its units, and the bytes of those from `first` to before `end` <= units.
+ */
+static inline uint64_t section_units(const struct section *s) {
+    return (s->size + FORMAT_UNIT_BYTES - 1) / FORMAT_UNIT_BYTES;
+}
+
+static inline uint64_t section_page_bytes(const struct section *s, uint64_t first, uint64_t end) {
+    uint64_t limit = end * FORMAT_UNIT_BYTES;
+    return (limit < s->size ? limit : s->size) - first * FORMAT_UNIT_BYTES;
+}
 
 /* Checks all chunks of a section. `stored` holds section_stored_bytes(). FIRN_CORRUPT. */
 int section_check(const uint8_t id[TABLE_ID_BYTES], const struct section *s, const uint8_t *stored);

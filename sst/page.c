@@ -4,6 +4,9 @@
 
 int page_check(const uint8_t id[TABLE_ID_BYTES], uint64_t offset, const uint8_t *bytes,
                size_t size) {
+    if (size < FORMAT_CHECKSUM_BYTES) { /* the last of a damaged section */
+        return FAIL(FIRN_CORRUPT, "page at %llu has %zu bytes", (unsigned long long)offset, size);
+    }
     uint64_t expected = get_u64(bytes + size - FORMAT_CHECKSUM_BYTES);
     uint64_t found = format_checksum(id, offset, bytes, size - FORMAT_CHECKSUM_BYTES);
     if (found != expected) {

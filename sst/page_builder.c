@@ -83,6 +83,10 @@ static void plan_extend(struct page_plan *plan, size_t keys) {
     }
 }
 
+static bool plan_is_last(const struct page_plan *plan) {
+    return plan->end.record_at == plan->end.entries->records.size;
+}
+
 static unsigned plan_seq_width(const struct page_plan *plan) {
     return packed_width(plan->seq_max - plan->seq_min);
 }
@@ -209,7 +213,7 @@ static int encode_page(struct page_builder *b) {
     plan_extend(plan, b->best_keys);
     size_t entries = plan_entries_bytes(plan);
     size_t bytes = automaton->size + plan_bytes(plan, automaton->size) + area->size;
-    size_t size = whole_units(bytes);
+    size_t size = plan_is_last(plan) ? bytes : whole_units(bytes); /* nothing follows that one */
     b->sizes.automaton = automaton->size;
     b->sizes.entries = entries;
     b->sizes.values = area->size;
@@ -268,10 +272,6 @@ static void keep_best(struct page_builder *b) {
         swap(&b->automaton, &b->best_automaton);
         swap(&b->area, &b->best_area);
     }
-}
-
-static bool plan_is_last(const struct page_plan *plan) {
-    return plan->end.record_at == plan->end.entries->records.size;
 }
 
 /* The ratios between which a page is cut right: more keys than by `fits` are wanted, fewer than by

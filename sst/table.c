@@ -143,7 +143,7 @@ static void sort_sections(struct sst_table *t) {
             s->pages = at;
             s->values = values;
             values = NULL;
-            units += at->size / FORMAT_UNIT_BYTES;
+            units += section_units(at);
             if (s > t->segments) {
                 s[-1].page_end = s->first_page;
             }

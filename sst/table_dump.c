@@ -291,7 +291,7 @@ static int read_page(struct dump *d, const struct section *pages, uint64_t page,
     const struct line *units = &d->index.units;
     uint64_t first = line_get(units, (size_t)pages->first_page);
     uint64_t begin = line_get(units, (size_t)page), end = line_get(units, (size_t)page + 1);
-    uint64_t limit = pages->size / FORMAT_UNIT_BYTES;
+    uint64_t limit = section_units(pages);
     *offset = pages->offset;
     if (begin < first || begin >= end || end - first > limit) {
         return FAIL(FIRN_CORRUPT,
@@ -300,7 +300,7 @@ static int read_page(struct dump *d, const struct section *pages, uint64_t page,
                     (unsigned long long)(first + limit));
     }
     *offset += (begin - first) * FORMAT_UNIT_BYTES;
-    return read_bytes(d, *offset, (end - begin) * FORMAT_UNIT_BYTES, &d->page);
+    return read_bytes(d, *offset, section_page_bytes(pages, begin - first, end - first), &d->page);
 }
 
 static int dump_page(struct dump *d, const struct section *pages, uint64_t page) {
@@ -315,13 +315,23 @@ static int dump_page(struct dump *d, const struct section *pages, uint64_t page)
     return rc;
 }
 
-/* Leaves the page that stands at offset in d->page; none there: FIRN_NOT_FOUND. */
+/* Leaves the page that stands at offset in d->page; none there: FIRN_NOT_FOUND. The last page of a
+ * segment has no whole units: only its own fields tell how long it is. */
 static int find_page(struct dump *d, uint64_t offset, uint64_t end) {
-    uint64_t left = (end - offset) / FORMAT_UNIT_BYTES;
-    size_t units_max = left < SEARCH_UNITS_MAX ? (size_t)left : SEARCH_UNITS_MAX;
-    int rc = read_bytes(d, offset, units_max * FORMAT_UNIT_BYTES, &d->page);
-    for (size_t units = 1; rc == FIRN_OK && units <= units_max; units++) {
-        d->page.size = units * FORMAT_UNIT_BYTES;
+    uint64_t left = end - offset, max = SEARCH_UNITS_MAX * FORMAT_UNIT_BYTES;
+    max = left < max ? left : max;
+    int rc = read_bytes(d, offset, max, &d->page);
+    for (size_t bytes = FORMAT_UNIT_BYTES; rc == FIRN_OK && bytes <= max;
+         bytes += FORMAT_UNIT_BYTES) {
+        d->page.size = bytes;
+        if (page_check(d->id, offset, d->page.data, bytes) == FIRN_OK) {
+            return FIRN_OK;
+        }
+    }
+    struct page p;
+    if (rc == FIRN_OK && max > FORMAT_CHECKSUM_BYTES &&
+        page_parse(d->page.data, (size_t)max, &p) == FIRN_OK) {
+        d->page.size = (size_t)max - p.padding_bytes;
         if (page_check(d->id, offset, d->page.data, d->page.size) == FIRN_OK) {
             return FIRN_OK;
         }
@@ -342,10 +352,10 @@ static void dump_gap(struct dump *d, uint64_t begin, uint64_t end) {
 static int search_pages(struct dump *d, uint64_t begin, uint64_t end) {
     int rc = FIRN_OK;
     uint64_t gap = begin;
-    while (rc == FIRN_OK && d->out->rc == FIRN_OK && end - begin >= FORMAT_UNIT_BYTES) {
+    while (rc == FIRN_OK && d->out->rc == FIRN_OK && begin < end) {
         rc = find_page(d, begin, end);
         if (rc == FIRN_NOT_FOUND) {
-            begin += FORMAT_UNIT_BYTES;
+            begin += end - begin < FORMAT_UNIT_BYTES ? end - begin : FORMAT_UNIT_BYTES;
             rc = FIRN_OK;
         } else if (rc == FIRN_OK) {
             dump_gap(d, gap, begin);
@@ -449,6 +459,20 @@ static int dump_one_page(struct dump *d) {
 
 /* ---- The table ---- */
 
+/* Without a footer: pages stand at multiples of a unit, or, in a small table, right behind the
+ * header.
+ */
+static int search_file(struct dump *d) {
+    uint64_t begin = FORMAT_HEADER_BYTES;
+    int rc = begin < d->file_bytes ? find_page(d, begin, d->file_bytes) : FIRN_NOT_FOUND;
+    if (rc == FIRN_NOT_FOUND) {
+        begin = FORMAT_UNIT_BYTES;
+    } else if (rc != FIRN_OK) {
+        return rc;
+    }
+    return search_pages(d, begin, d->file_bytes);
+}
+
 static int dump_all(struct dump *d) {
     int rc = dump_header(d);
     rc = rc == FIRN_OK ? dump_footer(d) : rc;
@@ -461,8 +485,7 @@ static int dump_all(struct dump *d) {
     }
     if (d->has_header) {
         print_list(d->out, "pages");
-        rc = d->file_bytes < FORMAT_UNIT_BYTES ? FIRN_OK
-                                               : search_pages(d, FORMAT_UNIT_BYTES, d->file_bytes);
+        rc = search_file(d);
         print_list_end(d->out);
     }
     return rc;

@@ -24,13 +24,13 @@ int table_page_place(struct sst_table *t, const struct table_segment *s, size_t 
                      uint64_t *offset, size_t *size) {
     uint64_t first = line_get(&t->index.units, page) - s->first_unit;
     uint64_t end = line_get(&t->index.units, page + 1) - s->first_unit;
-    if (first >= end || end > s->pages->size / FORMAT_UNIT_BYTES) {
+    if (first >= end || end > section_units(s->pages)) {
         return FAIL(FIRN_CORRUPT, "page %zu has units %llu to %llu of %llu", page,
                     (unsigned long long)first, (unsigned long long)end,
-                    (unsigned long long)(s->pages->size / FORMAT_UNIT_BYTES));
+                    (unsigned long long)section_units(s->pages));
     }
     *offset = s->pages->offset + first * FORMAT_UNIT_BYTES;
-    *size = (size_t)(end - first) * FORMAT_UNIT_BYTES;
+    *size = (size_t)section_page_bytes(s->pages, first, end);
     return FIRN_OK;
 }
 

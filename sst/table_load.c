@@ -86,7 +86,7 @@ static int check_index(const struct sst_table *t, const struct page_index *index
         const struct table_segment *s = &t->segments[i];
         uint64_t first = line_get(&index->units, (size_t)s->first_page);
         uint64_t end = line_get(&index->units, (size_t)s->page_end);
-        ok = first == s->first_unit && end - first == s->pages->size / FORMAT_UNIT_BYTES;
+        ok = first == s->first_unit && end - first == section_units(s->pages);
     }
     return ok ? FIRN_OK : FAIL(FIRN_CORRUPT, "the index contradicts the footer");
 }

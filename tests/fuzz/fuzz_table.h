@@ -66,11 +66,11 @@ static inline void fuzz_seal_pages(struct fuzz_table *t, const struct page_index
     for (uint64_t page = s->first_page; page < index->pages; page++) {
         uint64_t from = line_get(&index->units, (size_t)page) - units_before;
         uint64_t to = line_get(&index->units, (size_t)page + 1) - units_before;
-        if (from >= to || to > s->size / FORMAT_UNIT_BYTES) {
+        if (from >= to || to > section_units(s)) {
             return;
         }
         fuzz_seal_page(t, s->offset + from * FORMAT_UNIT_BYTES,
-                       (size_t)(to - from) * FORMAT_UNIT_BYTES);
+                       (size_t)section_page_bytes(s, from, to));
     }
 }
 
@@ -102,7 +102,7 @@ static inline void fuzz_seal_sections(struct fuzz_table *t) {
         if (s->kind == SECTION_PAGES) {
             t->values = i > 0 && s[-1].kind == SECTION_VALUES ? s - 1 : NULL;
             fuzz_seal_pages(t, &index, s, units);
-            units += s->size / FORMAT_UNIT_BYTES;
+            units += section_units(s);
         }
     }
 }

@@ -261,8 +261,9 @@ static void another_table_under_this_name_is_refused(void **state) {
 
 /* Seals the page that the byte lies in, of one unit or of all of the section's. */
 static void seal_page(struct fixture *f, const struct section *s, size_t at) {
-    size_t begin = at / FORMAT_UNIT_BYTES * FORMAT_UNIT_BYTES;
-    size_t size = FORMAT_UNIT_BYTES;
+    size_t unit = (at - (size_t)s->offset) / FORMAT_UNIT_BYTES;
+    size_t begin = (size_t)s->offset + unit * FORMAT_UNIT_BYTES;
+    size_t size = (size_t)section_page_bytes(s, unit, unit + 1);
     if (f->scene.count < 100) {
         begin = (size_t)s->offset;
         size = (size_t)s->size;
@@ -385,7 +386,7 @@ static void wrong_bytes_in_compact_values_do_no_harm(void **state) {
     (void)state;
     struct fixture f;
     set_up_compact(&f, false);
-    write_wrong_bytes(&f, 4096, f.size, 2000);
+    write_wrong_bytes(&f, 0, f.size, 2000);
     tear_down(&f);
 }
 

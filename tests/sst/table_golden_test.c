@@ -17,6 +17,7 @@
 #include "tests/support/table_scene.h"
 
 #define GOLDEN "table-v1.sst"
+#define GOLDEN_SHORT "table-v1-short.sst" /* pages not aligned, and the last one not filled up */
 #define GOLDEN_VALUES "table-v1-values.sst"
 #define PATH "golden.sst"
 
@@ -79,6 +80,8 @@ static void version_1_is_still_read(void **state) {
     struct scene s;
     make_scene(&s);
     check_read(GOLDEN, &s, 4, 70000);
+    make_scene(&s);
+    check_read(GOLDEN_SHORT, &s, 4, 70000);
 }
 
 static void version_1_with_compact_values_is_still_read(void **state) {
@@ -102,7 +105,7 @@ static void version_1_is_still_written(void **state) {
     assert_int_equal(env_mem_create(&env), FIRN_OK);
     assert_int_equal(scene_build(&s, &alloc, env, PATH, &options, &meta), FIRN_OK);
     uint8_t *bytes = file_bytes_get(env, PATH, &size);
-    golden_assert_equal(GOLDEN, bytes, size);
+    golden_assert_equal(GOLDEN_SHORT, bytes, size);
     free(bytes);
     table_meta_deinit(&alloc, &meta);
     env_destroy(env);

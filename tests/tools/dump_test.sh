@@ -20,9 +20,10 @@ table=$(ls db/*.sst | head -1)
 dumps "manifest in force      MANIFEST-" db/CURRENT
 dumps "adds a table  file ${table##*/}" db/MANIFEST-*
 dumps "keys                   2000" "$table"
-dumps 'page  number 0  offset 4096' "$table"
+dumps 'page  number 0  offset 64' "$table"
 dumps 'put  rank 0  key "key000001"  sequence 0  value bytes 18' "$table" --page 0
 dumps 'key "key002000"' "$table" --keys
+pages=$(grep -c 'page  number ' out)
 same "keys of all pages" 2000 "$(grep -c '  put  rank ' out)"
 logs=0
 for log in db/*.log; do
@@ -50,14 +51,14 @@ fi
 
 # Damage: told, with exit code 1, and what is beside it is still there.
 cp "$table" hurt.sst
-printf 'x' | dd of=hurt.sst bs=1 seek=5000 conv=notrunc status=none
+printf 'x' | dd of=hurt.sst bs=1 seek=1000 conv=notrunc status=none
 exits 1 "$firn" dump hurt.sst
-grep -q 'DAMAGE: page at 4096 has checksum' out || fail "the damaged page is not told"
-grep -q 'page  number 1  offset 8192' out || fail "the page behind the damaged one is not told"
+grep -q 'DAMAGE: page at 64 has checksum' out || fail "the damaged page is not told"
+grep -q 'page  number 1  offset 4160' out || fail "the page behind the damaged one is not told"
 grep -q '^firn: hurt.sst: 1 damage found' err || fail "the complaint is $(cat err)"
 head -c $(($(stat -c %s "$table") - 1)) "$table" >hurt.sst
 exits 1 "$firn" dump hurt.sst
-grep -q 'page  offset 4096' out || fail "without a footer no page is found"
+same "pages found without a footer" "$pages" "$(grep -c '^ *page  offset' out)"
 head -c 150 "$log" >torn.log
 exits 0 "$firn" dump torn.log
 grep -qE 'state +torn' out || fail "a torn log is $(cat out)"
