@@ -10,13 +10,16 @@
  * the page measured.
  *
  * Size does not strictly grow with keys: a node may become one that is shared when its last key
- * comes. So a few keys are tried beyond the first that did not fit.
+ * comes. So a few keys are tried beyond the first that did not fit, if anything is shared and what
+ * they bring beside the automaton leaves hope.
  *
  * A node's bytes are complete before what precedes them is known (its label's end mark tells what
  * it is, its extent whether a sibling follows), so those are inserted before it: a short move of
  * bytes that are in the cache. */
 
 #define TRIES_BEYOND 4
+#define MARGIN_KNOWN 24
+#define BYTES_BEYOND 64 /* by which a page may exceed its room for more keys to be tried */
 
 struct automaton_builder {
     struct alloc *alloc;
@@ -178,6 +181,7 @@ struct page {
     automaton_payload_fn payload;
     void *context;
     size_t best_count; /* keys in b->best; 0: nothing fits yet */
+    size_t excess;     /* bytes by which the last try did not fit */
     uint8_t header[HEADER_BYTES_MAX];
     size_t header_size;
 };
@@ -202,6 +206,7 @@ static int try_page(struct automaton_builder *b, struct page *page, size_t count
     size_t size = size_of_header + b->bytes.size;
     size_t taken = page->payload(page->context, page->first, count);
     *fits = taken <= page->room && size <= page->room - taken;
+    page->excess = *fits ? 0 : size + taken - page->room;
     if (*fits || count == 1) {
         swap(&b->best, &b->bytes);
         page->best_count = count;
@@ -214,14 +219,16 @@ static int try_page(struct automaton_builder *b, struct page *page, size_t count
     return FIRN_OK;
 }
 
-/* Adds keys until a few do not fit; tries each from where the estimate comes within `margin` of the
- * room. */
+/* Adds keys until a few do not fit; tries one where the estimate comes within `margin` of the room,
+ * which makes the estimate a good one, and those for which that then leaves next to nothing. */
 static int fill_page(struct automaton_builder *b, struct page *page, size_t margin) {
+    bool shares = shared_model_count(&b->model->shared) > 0;
     size_t left = b->cursor.keys->count - page->first, beyond = 0;
+    size_t beyond_max = shares ? TRIES_BEYOND : 1;
     page->best_count = 0;
     buf_reset(&b->bytes);
     int rc = spine_begin(&b->spine);
-    for (size_t count = 1; rc == FIRN_OK && count <= left && beyond < TRIES_BEYOND; count++) {
+    for (size_t count = 1; rc == FIRN_OK && count <= left && beyond < beyond_max; count++) {
         size_t shared = 0;
         if (count == 1) {
             rc = key_cursor_to(&b->cursor, page->first);
@@ -237,9 +244,10 @@ static int fill_page(struct automaton_builder *b, struct page *page, size_t marg
         }
         size_t taken = page->payload(page->context, page->first, count);
         if (count == left || b->bytes.size + taken + b->closing_bytes + margin > page->room) {
-            bool fits;
+            bool fits = false;
             rc = try_page(b, page, count, &fits);
-            beyond += rc == FIRN_OK && !fits;
+            margin = fits ? MARGIN_KNOWN + page->room / count : margin; /* of one key at least */
+            beyond += rc != FIRN_OK || fits ? 0 : page->excess < BYTES_BEYOND ? 1 : beyond_max;
         }
     }
     return rc;

@@ -40,65 +40,6 @@ int phrase_model_add(struct phrase_model *m, firn_slice text, enum end_mark end,
     return rc;
 }
 
-static void count_uses(struct phrase_model *m, const struct label_sample *sample) {
-    uint32_t ids[LABEL_PIECE_MAX + 1];
-    for (size_t i = 0; i < m->phrases.size / sizeof(struct phrase); i++) {
-        phrase_at(m, (uint32_t)i)->count = 0;
-    }
-    for (size_t at = 0; at < sample->bytes.size;) {
-        struct label label = label_sample_next(sample, &at);
-        size_t n = phrase_model_cut(m, label.text, label.size, (enum end_mark)label.end, ids);
-        for (size_t i = 0; i < n; i++) {
-            if (ids[i] < PHRASE_PATTERN) {
-                phrase_at(m, ids[i])->count++;
-            }
-        }
-    }
-}
-
-#define TRIE_NODE_BYTES 36 /* at most: an edge's slots and the phrase */
-#define TRIE_NODES_PER_PHRASE 6
-#define PHRASES_MAX 62000 /* codes of two bytes there can be, and one-byte ones */
-
-int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
-                       const struct label_sample *sample, double part, bool thorough,
-                       size_t memory_max) {
-    size_t phrases_max = 512 + sample->bytes.size / 24;
-    phrases_max = phrases_max < PHRASES_MAX ? phrases_max : PHRASES_MAX;
-    size_t nodes_max = 2 * PHRASE_FIXED + phrases_max * TRIE_NODES_PER_PHRASE;
-    if (nodes_max > memory_max / 2 / TRIE_NODE_BYTES) {
-        nodes_max = memory_max / 2 / TRIE_NODE_BYTES;
-    }
-    memset(m, 0, sizeof *m);
-    m->alloc = alloc;
-    buf_init(&m->phrases, alloc, MEM_BUILDER);
-    buf_init(&m->text, alloc, MEM_BUILDER);
-    buf_init(&m->costs, alloc, MEM_BUILDER);
-    buf_init(&m->order, alloc, MEM_BUILDER);
-    int rc = phrase_trie_init(&m->trie, alloc, nodes_max);
-    if (rc == FIRN_OK) {
-        rc = add_fixed(m);
-    }
-    if (rc == FIRN_OK) {
-        rc = pattern_set_train(&m->patterns, alloc, sample);
-    }
-    if (rc == FIRN_OK) {
-        rc = phrase_model_grow(m, sample, (uint32_t)phrases_max + PHRASE_FIXED, memory_max / 4);
-    }
-    for (int round = 0; rc == FIRN_OK && round < 2; round++) {
-        count_uses(m, sample);
-        rc = phrase_model_assign(m, part);
-        m->thorough = thorough;
-        if (!thorough) {
-            break;
-        }
-    }
-    if (rc != FIRN_OK) {
-        phrase_model_deinit(m);
-    }
-    return rc;
-}
-
 void phrase_model_deinit(struct phrase_model *m) {
     if (m->alloc == NULL) {
         return;
@@ -111,9 +52,9 @@ void phrase_model_deinit(struct phrase_model *m) {
     m->alloc = NULL;
 }
 
-const struct pattern *phrase_model_pattern(const struct phrase_model *m, const uint8_t *text,
-                                           size_t size, enum end_mark end, size_t i) {
-    if (m->patterns.count == 0 || !pattern_may_begin(text, i)) {
+const struct pattern *phrase_model_find_pattern(const struct phrase_model *m, const uint8_t *text,
+                                                size_t size, enum end_mark end, size_t i) {
+    if (!pattern_may_begin(text, i)) {
         return NULL;
     }
     for (uint32_t p = 0; p < m->patterns.count; p++) {
@@ -124,30 +65,30 @@ const struct pattern *phrase_model_pattern(const struct phrase_model *m, const u
     return NULL;
 }
 
+/* ---- Cutting ---- */
+
+/* Among the numbers of phrases that a label was cut into: PHRASE_PATTERN + i is pattern i. */
+#define PHRASE_PATTERN UINT32_C(0x80000000)
+
 static uint32_t pattern_id(const struct phrase_model *m, const struct pattern *p) {
     return PHRASE_PATTERN + (uint32_t)(p - m->patterns.patterns);
 }
 
-/* The longest phrase each time. Where the text ends in one that cannot take the end mark, the mark
- * follows alone. */
-static size_t cut_greedily(const struct phrase_model *m, const uint8_t *text, size_t size,
-                           enum end_mark end, uint32_t *ids) {
-    size_t n = 0;
-    bool ends = end == END_NONE;
-    for (size_t i = 0; i < size || !ends;) {
-        const struct pattern *p = i < size ? phrase_model_pattern(m, text, size, end, i) : NULL;
-        if (p != NULL) {
-            ids[n++] = pattern_id(m, p);
-            ends = ends || p->end != END_NONE;
-            i += p->size;
-            continue;
-        }
-        size_t matched;
-        ids[n++] = phrase_trie_longest(&m->trie, text + i, size - i, end, &matched, &ends);
-        i += matched;
-        ends = ends || end == END_NONE;
+/* The longest phrase or pattern at byte *i, which moves behind it. *ends: it takes the end mark,
+ * too; where the text ends in one that cannot, the mark follows alone. */
+static inline uint32_t next_greedily(const struct phrase_model *m, const uint8_t *text, size_t size,
+                                     enum end_mark end, size_t *i, bool *ends) {
+    const struct pattern *p = phrase_model_pattern(m, text, size, end, *i);
+    if (p != NULL) {
+        *i += p->size;
+        *ends = p->end != END_NONE || end == END_NONE;
+        return pattern_id(m, p);
     }
-    return n;
+    size_t matched;
+    uint32_t phrase = phrase_trie_longest(&m->trie, text + *i, size - *i, end, &matched, ends);
+    *i += matched;
+    *ends = *ends || end == END_NONE;
+    return phrase;
 }
 
 struct step {
@@ -188,11 +129,9 @@ static struct step cheapest_step(const struct phrase_model *m, const uint8_t *te
     return best;
 }
 
-size_t phrase_model_cut(const struct phrase_model *m, const uint8_t *text, size_t size,
-                        enum end_mark end, uint32_t ids[LABEL_PIECE_MAX + 1]) {
-    if (!m->thorough) {
-        return cut_greedily(m, text, size, end, ids);
-    }
+/* Cuts at most LABEL_PIECE_MAX bytes into the fewest bytes of codes; returns how many codes. */
+static size_t cut_thoroughly(const struct phrase_model *m, const uint8_t *text, size_t size,
+                             enum end_mark end, uint32_t ids[LABEL_PIECE_MAX + 1]) {
     struct step steps[LABEL_PIECE_MAX + 1];
     if (end == END_NONE) {
         steps[size].cost = 0;
@@ -232,24 +171,111 @@ static uint8_t *put_code(const struct phrase_model *m, uint32_t id, const uint8_
     return to;
 }
 
+/* Encodes at most LABEL_PIECE_MAX bytes. */
+static uint8_t *encode_piece(const struct phrase_model *m, const uint8_t *text, size_t size,
+                             enum end_mark end, uint8_t *to) {
+    if (!m->thorough) {
+        bool ends = end == END_NONE;
+        for (size_t i = 0; i < size || !ends;) {
+            const uint8_t *at = text + i;
+            to = put_code(m, next_greedily(m, text, size, end, &i, &ends), at, to);
+        }
+        return to;
+    }
+    uint32_t ids[LABEL_PIECE_MAX + 1];
+    size_t n = cut_thoroughly(m, text, size, end, ids);
+    for (size_t i = 0, at = 0; i < n; i++) {
+        to = put_code(m, ids[i], text + at, to);
+        at += ids[i] >= PHRASE_PATTERN ? m->patterns.patterns[ids[i] - PHRASE_PATTERN].size
+                                       : phrase_at(m, ids[i])->size;
+    }
+    return to;
+}
+
 size_t phrase_model_encode(const struct phrase_model *m, firn_slice label, enum end_mark end,
                            uint8_t *to) {
-    uint32_t ids[LABEL_PIECE_MAX + 1];
     const uint8_t *text = slice_bytes(label), *begin = to;
     size_t left = label.size;
-    for (;;) {
-        bool last = left <= LABEL_PIECE_MAX;
-        size_t size = last ? left : LABEL_PIECE_MAX;
-        size_t n = phrase_model_cut(m, text, size, last ? end : END_NONE, ids);
-        for (size_t i = 0, at = 0; i < n; i++) {
-            to = put_code(m, ids[i], text + at, to);
-            at += ids[i] >= PHRASE_PATTERN ? m->patterns.patterns[ids[i] - PHRASE_PATTERN].size
-                                           : phrase_at(m, ids[i])->size;
-        }
-        if (last) {
-            return (size_t)(to - begin);
-        }
-        text += size;
-        left -= size;
+    for (; left > LABEL_PIECE_MAX; left -= LABEL_PIECE_MAX, text += LABEL_PIECE_MAX) {
+        to = encode_piece(m, text, LABEL_PIECE_MAX, END_NONE, to);
     }
+    return (size_t)(encode_piece(m, text, left, end, to) - begin);
+}
+
+/* ---- Training ---- */
+
+static void count_uses_of(struct phrase_model *m, struct label label) {
+    enum end_mark end = (enum end_mark)label.end;
+    uint32_t ids[LABEL_PIECE_MAX + 1];
+    size_t n = 0;
+    if (m->thorough) {
+        n = cut_thoroughly(m, label.text, label.size, end, ids);
+    } else {
+        bool ends = end == END_NONE;
+        for (size_t i = 0; i < label.size || !ends;) {
+            ids[n++] = next_greedily(m, label.text, label.size, end, &i, &ends);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] < PHRASE_PATTERN) {
+            phrase_at(m, ids[i])->count++;
+        }
+    }
+}
+
+static void count_uses(struct phrase_model *m, const struct label_sample *sample) {
+    for (size_t i = 0; i < m->phrases.size / sizeof(struct phrase); i++) {
+        phrase_at(m, (uint32_t)i)->count = 0;
+    }
+    for (size_t at = 0; at < sample->bytes.size;) {
+        count_uses_of(m, label_sample_next(sample, &at));
+    }
+}
+
+#define TRIE_NODE_BYTES 36 /* at most: an edge's slots and the phrase */
+#define TRIE_NODES_PER_PHRASE 6
+#define PHRASES_MAX 62000 /* codes of two bytes there can be, and one-byte ones */
+
+int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
+                       const struct label_sample *sample, double part, bool thorough,
+                       size_t memory_max) {
+    size_t phrases_max = 512 + sample->bytes.size / 24;
+    phrases_max = phrases_max < PHRASES_MAX ? phrases_max : PHRASES_MAX;
+    size_t nodes_max = 2 * PHRASE_FIXED + phrases_max * TRIE_NODES_PER_PHRASE;
+    if (nodes_max > memory_max / 2 / TRIE_NODE_BYTES) {
+        nodes_max = memory_max / 2 / TRIE_NODE_BYTES;
+    }
+    memset(m, 0, sizeof *m);
+    m->alloc = alloc;
+    buf_init(&m->phrases, alloc, MEM_BUILDER);
+    buf_init(&m->text, alloc, MEM_BUILDER);
+    buf_init(&m->costs, alloc, MEM_BUILDER);
+    buf_init(&m->order, alloc, MEM_BUILDER);
+    int rc = phrase_trie_init(&m->trie, alloc, nodes_max);
+    if (rc == FIRN_OK) {
+        rc = add_fixed(m);
+    }
+    if (rc == FIRN_OK) {
+        rc = pattern_set_train(&m->patterns, alloc, sample);
+        m->pattern_bytes_min = SIZE_MAX;
+        for (uint32_t p = 0; p < m->patterns.count; p++) {
+            size_t size = m->patterns.patterns[p].size;
+            m->pattern_bytes_min = size < m->pattern_bytes_min ? size : m->pattern_bytes_min;
+        }
+    }
+    if (rc == FIRN_OK) {
+        rc = phrase_model_grow(m, sample, (uint32_t)phrases_max + PHRASE_FIXED, memory_max / 4);
+    }
+    for (int round = 0; rc == FIRN_OK && round < 2; round++) {
+        count_uses(m, sample);
+        rc = phrase_model_assign(m, part);
+        m->thorough = thorough;
+        if (!thorough) {
+            break;
+        }
+    }
+    if (rc != FIRN_OK) {
+        phrase_model_deinit(m);
+    }
+    return rc;
 }

@@ -35,6 +35,7 @@ struct phrase_model {
     struct buf costs; /* u8 by phrase: bytes of its code */
     struct phrase_trie trie;
     struct pattern_set patterns;
+    size_t pattern_bytes_min;                /* of their texts; SIZE_MAX: there are none */
     struct buf order;                        /* u32: coded phrases in the order of their codes */
     uint32_t one[END_MARKS], two[END_MARKS]; /* phrases with one- and two-byte codes */
     bool thorough;                           /* labels are cut to the fewest bytes, not greedily */
@@ -48,16 +49,9 @@ int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
                        size_t memory_max);
 void phrase_model_deinit(struct phrase_model *m);
 
-/* Among the numbers of phrases that a label was cut into: PHRASE_PATTERN + i is pattern i. */
-#define PHRASE_PATTERN UINT32_C(0x80000000)
-
 static inline struct phrase *phrase_at(const struct phrase_model *m, uint32_t id) {
     return (struct phrase *)(void *)m->phrases.data + id;
 }
-
-/* Cuts at most LABEL_PIECE_MAX bytes into phrases; returns how many. */
-size_t phrase_model_cut(const struct phrase_model *m, const uint8_t *text, size_t size,
-                        enum end_mark end, uint32_t ids[LABEL_PIECE_MAX + 1]);
 
 /* Bytes that encoding a label can take at most. */
 static inline size_t phrase_model_bound(size_t size) {
@@ -65,8 +59,15 @@ static inline size_t phrase_model_bound(size_t size) {
 }
 
 /* The pattern that matches at byte i of a label, or NULL. */
-const struct pattern *phrase_model_pattern(const struct phrase_model *m, const uint8_t *text,
-                                           size_t size, enum end_mark end, size_t i);
+const struct pattern *phrase_model_find_pattern(const struct phrase_model *m, const uint8_t *text,
+                                                size_t size, enum end_mark end, size_t i);
+
+static inline const struct pattern *phrase_model_pattern(const struct phrase_model *m,
+                                                         const uint8_t *text, size_t size,
+                                                         enum end_mark end, size_t i) {
+    bool too_short = size - i < m->pattern_bytes_min; /* most are, and at most places */
+    return too_short ? NULL : phrase_model_find_pattern(m, text, size, end, i);
+}
 
 /* Writes the codes of a label; returns how many bytes. */
 size_t phrase_model_encode(const struct phrase_model *m, firn_slice label, enum end_mark end,

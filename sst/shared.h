@@ -35,6 +35,10 @@ int shared_model_init(struct shared_model *m, struct alloc *alloc,
                       const struct language_table *languages);
 void shared_model_deinit(struct shared_model *m);
 
+static inline size_t shared_model_count(const struct shared_model *m) {
+    return m->entries.size / sizeof(struct shared_entry);
+}
+
 /* Whether a node may be replaced by a reference: its language was chosen, and `header` then `body`
  * are the bytes of the entry (which they become when it has none yet). *entry is its number.
  * FIRN_OK, FIRN_NOT_FOUND, FIRN_NOMEM. */
