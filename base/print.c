@@ -219,12 +219,20 @@ void print_number(struct print *p, const char *name, uint64_t value) {
     trail(p);
 }
 
-void print_decimal(struct print *p, const char *name, double value) {
+static void print_places(struct print *p, const char *name, double value, int places) {
     char text[48];
-    (void)snprintf(text, sizeof text, "%.4f", value);
+    (void)snprintf(text, sizeof text, "%.*f", places, value);
     lead(p, name);
     put_text(p, text);
     trail(p);
+}
+
+void print_decimal(struct print *p, const char *name, double value) {
+    print_places(p, name, value, 4);
+}
+
+void print_rate(struct print *p, const char *name, double value) {
+    print_places(p, name, value, 7);
 }
 
 void print_text(struct print *p, const char *name, const char *format, ...) {

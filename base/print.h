@@ -48,6 +48,7 @@ void print_list_end(struct print *p); /* of a list */
 
 void print_number(struct print *p, const char *name, uint64_t value);
 void print_decimal(struct print *p, const char *name, double value); /* four places */
+void print_rate(struct print *p, const char *name, double value);    /* seven */
 void print_text(struct print *p, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void print_bytes(struct print *p, const char *name, firn_slice bytes);

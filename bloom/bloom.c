@@ -82,6 +82,12 @@ double bloom_expected_rate(double bits_per_key) {
     return rate;
 }
 
+double bloom_rate(firn_slice filter, uint64_t keys) {
+    const uint8_t *header = slice_bytes(filter);
+    double bits = (double)get_u32(header + AT_LINES) * LINE_BITS;
+    return keys == 0 ? 0 : rate_with_probes(clamp_bits(bits / (double)keys), header[AT_PROBES]);
+}
+
 /* ---- Building ---- */
 
 /* At least one, so that an empty filter is one clear line and no special case. */

@@ -25,6 +25,9 @@ bool bloom_may_contain(firn_slice filter, uint64_t hash);
  * the paper (a Poisson mixture over line loads). */
 double bloom_expected_rate(double bits_per_key);
 
+/* The rate of this filter, which bloom_check() accepted, when so many keys were added to it. */
+double bloom_rate(firn_slice filter, uint64_t keys);
+
 /* Bytes bloom_build() will append. */
 size_t bloom_bytes(size_t count, double bits_per_key);
 

@@ -54,7 +54,8 @@ struct old_log {
 
 struct counters { /* relaxed atomics */
     _Atomic uint64_t user_bytes, log_bytes, flush_bytes, compaction_bytes, compaction_read_bytes;
-    _Atomic uint64_t flushes, compactions, log_syncs, groups, stall_ns, gets, gets_found;
+    _Atomic uint64_t flushes, compactions, log_syncs, groups, stall_ns, gets, gets_found,
+        gets_absent, false_reads;
 };
 
 struct firn_db {

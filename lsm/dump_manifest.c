@@ -27,6 +27,7 @@ static void dump_add(struct print *out, const struct edit_add *add) {
     print_bytes(out, "smallest_key", m->smallest);
     print_bytes(out, "largest_key", m->largest);
     print_text(out, "effort", "%s", m->effort == SST_EFFORT_FULL ? "full" : "fast");
+    print_rate(out, "false_positive_rate", filter_rate_of(m));
     print_hex(out, "id", m->id, TABLE_ID_BYTES);
     print_text(out, "digest", "%016" PRIx64, m->digest);
     print_end(out);

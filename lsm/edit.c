@@ -67,7 +67,7 @@ int edit_drop_table(struct edit *e, uint64_t number) {
 /* ---- Encoding ---- */
 
 /* Everything of a meta but the keys. */
-#define META_VARINTS 12
+#define META_VARINTS 13
 #define META_BYTES_MAX (META_VARINTS * VARINT_BYTES_MAX + TABLE_ID_BYTES + 8)
 
 int edit_encode_add(struct buf *out, uint32_t level, uint64_t run_id,
@@ -98,6 +98,7 @@ int edit_encode_add(struct buf *out, uint32_t level, uint64_t run_id,
     at += put_varint(at, meta->created_ns);
     at += put_varint(at, meta->keyspace);
     at += put_varint(at, meta->effort);
+    at += put_varint(at, meta->filter_rate);
     out->size = (size_t)(at - out->data);
     (void)buf_append_prefixed(out, meta->smallest);
     return buf_append_prefixed(out, meta->largest);
@@ -161,6 +162,7 @@ static void read_meta(struct reader *in, struct table_meta *meta) {
     meta->created_ns = reader_varint(in);
     meta->keyspace = read_u32(in);
     meta->effort = read_u32(in);
+    meta->filter_rate = reader_varint(in);
     meta->smallest = reader_slice(in);
     meta->largest = reader_slice(in);
 }
@@ -171,6 +173,8 @@ static int check_meta(const struct table_meta *meta) {
         wrong = "its sequence numbers are out of order or range";
     } else if (meta->keys > meta->entries || meta->tombstones > meta->entries) {
         wrong = "it has more keys or tombstones than entries";
+    } else if (meta->filter_rate > FILTER_RATE_ALL) {
+        wrong = "its filters let more keys through than there are";
     } else if (meta->smallest.size > FIRN_KEY_BYTES_MAX ||
                meta->largest.size > FIRN_KEY_BYTES_MAX) {
         wrong = "a bound is longer than a key may be";

@@ -11,7 +11,7 @@
  *     ADD         level  run id  meta
  *     meta = number  id:16  bytes  digest:u64  keys  entries  tombstones  raw key bytes
  *            raw value bytes  seq max  (seq max - seq min)  created ns  keyspace  effort
- *            smallest length  smallest  largest length  largest
+ *            filter rate  smallest length  smallest  largest length  largest
  *
  * A table that an edit both drops and adds is moved, and must be the same table in all else.
  */

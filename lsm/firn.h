@@ -148,6 +148,14 @@ typedef enum firn_policy {
     FIRN_POLICY_LAZY_LEVELED = 3 /* tiered above, one run in the last level (Dostoevsky) */
 } firn_policy;
 
+/* How a table tells that it certainly does not have a key. Filters of either kind are read, whatever
+ * is written now. */
+typedef enum firn_filter_kind {
+    FIRN_FILTER_AUTO = 0,  /* Bloom for flushed tables, fuse for merged ones */
+    FIRN_FILTER_BLOOM = 1, /* blocked Bloom: built fast */
+    FIRN_FILTER_FUSE = 2   /* binary fuse: a quarter smaller for the same rate of errors */
+} firn_filter_kind;
+
 /* A host's allocator. All three or none; must be thread-safe. context is passed through. */
 typedef struct firn_allocator {
     void *context;
@@ -190,8 +198,9 @@ typedef struct firn_options {
     uint64_t page_cache_bytes; /* 0: a quarter of memory_budget */
     uint64_t page_cache_initial_bytes; /* its table is sized for this; 0: grows from small */
 
-    bool filter;                /* default true */
-    double filter_bits_per_key; /* default 10, 1 to 32; more: fewer reads for absent keys */
+    bool filter;                  /* default true */
+    firn_filter_kind filter_kind; /* default FIRN_FILTER_AUTO */
+    double filter_bits_per_key;   /* default 10, 1 to 32; more: fewer reads for absent keys */
 
     bool value_compression; /* values in tables take fewer bytes where they can; default true */
 
@@ -397,6 +406,9 @@ typedef struct firn_stats {
     uint64_t compaction_bytes_read;
     uint64_t flushes, compactions, log_syncs, group_commits, write_stall_ns;
     uint64_t gets, gets_found, page_reads, page_cache_hits, filter_probes, filter_negatives;
+    uint64_t gets_absent; /* that came past every run: for keys never written, or forgotten */
+    uint64_t false_reads; /* pages these searched in vain: their filters, if any, did not know */
+    double false_reads_expected; /* for one such get, from the filters of all runs; now */
     uint64_t last_sequence, snapshots;
 } firn_stats;
 

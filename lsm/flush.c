@@ -15,6 +15,9 @@ static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom,
     uint64_t share = db->options.memory_budget / 16;
     job_setup(&context, SST_EFFORT_FAST,
               share > FLUSH_BUILDER_BYTES_MIN ? share : FLUSH_BUILDER_BYTES_MIN, &request);
+    if (db->options.filter_kind == FIRN_FILTER_AUTO) {
+        request.builder.filter_kind = FIRN_FILTER_BLOOM; /* built fast, and not kept for long */
+    }
     request.inputs = &input;
     request.input_count = 1;
     request.snapshots = (const uint64_t *)(const void *)snapshots->data;

@@ -34,6 +34,7 @@ void job_builder_options(const firn_options *o, firn_env *env, enum sst_effort e
     out->form = o->table_form;
     out->page_bytes = o->page_bytes;
     out->effort = effort;
+    out->filter_kind = o->filter_kind;
     out->filter_bits_per_key = o->filter ? o->filter_bits_per_key : 0;
     out->memory_max = builder_bytes;
     out->keyspace = KEYSPACE_DEFAULT;

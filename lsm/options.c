@@ -9,7 +9,15 @@
 
 #include "base/status.h"
 
-enum option_type { OPTION_BOOL, OPTION_U32, OPTION_U64, OPTION_DOUBLE, OPTION_FORM, OPTION_POLICY };
+enum option_type {
+    OPTION_BOOL,
+    OPTION_U32,
+    OPTION_U64,
+    OPTION_DOUBLE,
+    OPTION_FORM,
+    OPTION_POLICY,
+    OPTION_FILTER
+};
 
 struct option {
     const char *name;
@@ -41,6 +49,7 @@ static const struct option options_table[] = {
     {"page_cache_initial_bytes", OPTION_U64, offsetof(firn_options, page_cache_initial_bytes), 0,
      65536 * GIB, true},
     {"filter", OPTION_BOOL, offsetof(firn_options, filter), 0, 1, false},
+    {"filter_kind", OPTION_FILTER, offsetof(firn_options, filter_kind), 0, 2, false},
     {"filter_bits_per_key", OPTION_DOUBLE, offsetof(firn_options, filter_bits_per_key), 1, 32,
      false},
     {"value_compression", OPTION_BOOL, offsetof(firn_options, value_compression), 0, 1, false},
@@ -120,6 +129,9 @@ static void field_set(firn_options *options, const struct option *o, double v) {
     case OPTION_POLICY:
         *(firn_policy *)(void *)at = (firn_policy)v;
         break;
+    case OPTION_FILTER:
+        *(firn_filter_kind *)(void *)at = (firn_filter_kind)v;
+        break;
     case OPTION_U32:
         *(uint32_t *)(void *)at = (uint32_t)v;
         break;
@@ -186,6 +198,18 @@ static bool parse_policy(const char *text, double *v) {
     return false;
 }
 
+static const char *const filter_names[] = {"auto", "bloom", "fuse"}; /* by firn_filter_kind */
+
+static bool parse_filter(const char *text, double *v) {
+    for (size_t i = 0; i < sizeof filter_names / sizeof *filter_names; i++) {
+        if (strcmp(filter_names[i], text) == 0) {
+            *v = (double)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static const char *expectation(enum option_type type) {
     switch (type) {
     case OPTION_BOOL:
@@ -194,6 +218,8 @@ static const char *expectation(enum option_type type) {
         return "fst";
     case OPTION_POLICY:
         return "none, leveled, tiered or lazy-leveled";
+    case OPTION_FILTER:
+        return "auto, bloom or fuse";
     default:
         return "a number, with k, m, g or t for powers of 1024";
     }
@@ -208,6 +234,8 @@ static bool parse(const struct option *o, const char *text, double *v) {
         return strcmp(text, "fst") == 0;
     case OPTION_POLICY:
         return parse_policy(text, v);
+    case OPTION_FILTER:
+        return parse_filter(text, v);
     default:
         return parse_number(text, v);
     }
@@ -246,6 +274,9 @@ int firn_options_get(const firn_options *options, const char *name, char *text, 
         break;
     case OPTION_POLICY:
         length = snprintf(text, capacity, "%s", policy_name((firn_policy)v));
+        break;
+    case OPTION_FILTER:
+        length = snprintf(text, capacity, "%s", filter_names[(size_t)v]);
         break;
     default:
         length = snprintf(text, capacity, "%.15g", v);

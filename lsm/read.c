@@ -63,8 +63,9 @@ static int search_memtable(firn_db *db, struct memtable *m, firn_slice key, uint
     return rc;
 }
 
+/* in_vain counts pages that were searched for a key that is not there. */
 static int search_table(firn_db *db, const struct version_table *t, firn_slice key, uint64_t hash,
-                        uint64_t seq, firn_value *value, bool *found) {
+                        uint64_t seq, firn_value *value, bool *found, unsigned *in_vain) {
     struct sst_table *table;
     int rc = table_cache_get(db->tables, &t->meta, &table);
     if (rc != FIRN_OK) {
@@ -84,12 +85,14 @@ static int search_table(firn_db *db, const struct version_table *t, firn_slice k
             pin(db, value, v.bytes, v.table, &pin_table);
         }
     }
+    *in_vain += rc == FIRN_NOT_FOUND && kind == SST_READ_IN_VAIN;
     sst_table_unref(table);
     return rc;
 }
 
 static int search_view(firn_db *db, const struct view *view, firn_slice key, uint64_t seq,
                        firn_value *value, bool *found) {
+    unsigned in_vain = 0;
     for (size_t i = 0; i < view->memtable_count; i++) {
         int rc = search_memtable(db, view->memtables[i], key, seq, value, found);
         if (rc != FIRN_NOT_FOUND) {
@@ -104,11 +107,15 @@ static int search_view(firn_db *db, const struct view *view, firn_slice key, uin
             if (t == NULL) {
                 continue;
             }
-            int rc = search_table(db, t, key, hash, seq, value, found);
+            int rc = search_table(db, t, key, hash, seq, value, found, &in_vain);
             if (rc != FIRN_NOT_FOUND) {
                 return rc;
             }
         }
+    }
+    count(&db->counters.gets_absent, 1);
+    if (in_vain > 0) {
+        count(&db->counters.false_reads, in_vain);
     }
     return FIRN_NOT_FOUND;
 }

@@ -39,6 +39,11 @@ static void report_stats(struct print *p, firn_db *db) {
     print_number(p, "page_cache_hits", s.page_cache_hits);
     print_number(p, "filter_probes", s.filter_probes);
     print_number(p, "filter_negatives", s.filter_negatives);
+    double absent = s.gets_absent > 0 ? (double)s.gets_absent : 1;
+    print_number(p, "gets_absent", s.gets_absent);
+    print_number(p, "false_reads", s.false_reads);
+    print_rate(p, "false_reads_per_absent_get", (double)s.false_reads / absent);
+    print_rate(p, "false_reads_expected", s.false_reads_expected);
     print_number(p, "last_sequence", s.last_sequence);
     print_number(p, "snapshots", s.snapshots);
     print_end(p);
@@ -96,7 +101,9 @@ static int report_sizes(struct print *p, firn_db *db) {
 
 static void report_level(struct print *p, size_t number, const struct version_level *level) {
     uint64_t tables = 0, bytes = 0, entries = 0, tombstones = 0;
+    double false_reads = 0;
     for (size_t i = 0; i < level->count; i++) {
+        false_reads += stats_false_reads(&level->runs[i]);
         tables += level->runs[i].count;
         for (size_t t = 0; t < level->runs[i].count; t++) {
             const struct table_meta *meta = &level->runs[i].tables[t]->meta;
@@ -112,6 +119,7 @@ static void report_level(struct print *p, size_t number, const struct version_le
     print_number(p, "bytes", bytes);
     print_number(p, "entries", entries);
     print_number(p, "tombstones", tombstones);
+    print_rate(p, "false_reads", false_reads);
     print_end(p);
 }
 

@@ -38,6 +38,7 @@ static void count_tables(const struct version *v, firn_stats *s) {
         s->runs += v->levels[l].count;
         s->levels += v->levels[l].count > 0;
         for (size_t i = 0; i < v->levels[l].count; i++) {
+            s->false_reads_expected += stats_false_reads(&v->levels[l].runs[i]);
             for (size_t t = 0; t < v->levels[l].runs[i].count; t++) {
                 const struct table_meta *meta = &v->levels[l].runs[i].tables[t]->meta;
                 s->keys_estimate +=
@@ -45,6 +46,18 @@ static void count_tables(const struct version *v, firn_stats *s) {
             }
         }
     }
+}
+
+/* Of a run, an absent key meets the filters of one table at most: of each in proportion to its
+ * keys, when absent keys lie as present ones do. */
+double stats_false_reads(const struct version_run *run) {
+    double keys = 0, reads = 0;
+    for (size_t t = 0; t < run->count; t++) {
+        const struct table_meta *meta = &run->tables[t]->meta;
+        keys += (double)meta->keys;
+        reads += (double)meta->keys * filter_rate_of(meta);
+    }
+    return keys > 0 ? reads / keys : 0;
 }
 
 void firn_get_stats(firn_db *db, firn_stats *s) {
@@ -78,6 +91,8 @@ void firn_get_stats(firn_db *db, firn_stats *s) {
     s->page_cache_hits = counted(&db->sst_counters.page_cache_hits);
     s->filter_probes = counted(&db->sst_counters.filter_probes);
     s->filter_negatives = counted(&db->sst_counters.filter_negatives);
+    s->gets_absent = counted(&c->gets_absent);
+    s->false_reads = counted(&c->false_reads);
     s->last_sequence = atomic_load_explicit(&db->published, memory_order_acquire);
     mutex_lock(&db->mutex);
     s->snapshots = db->snapshots.count - db->iterators;

@@ -11,13 +11,11 @@
  */
 #include "sst/builder.h"
 
-#include "base/checksum.h"
-#include "bloom/bloom.h"
+#include "sst/filter_builder.h"
 #include "sst/page_builder.h"
 #include "sst/page_index.h"
 
 #define SEGMENT_KEYS_MAX ((size_t)1 << 20)
-#define FILTER_KEYS_MAX ((size_t)1 << 16)
 #define TRAINING_BYTES_MIN ((size_t)1 << 20)
 /* A builder of less memory has none to spare for contexts of zstd, or for training them. */
 #define ZSTD_MEMORY_MIN ((size_t)8 << 20)
@@ -51,21 +49,18 @@ struct sst_builder {
     struct page_builder page;
     struct value_zstd *zstd; /* NULL: values are not put under zstd */
     struct buf page_last;    /* the last key of the page before */
-    struct buf hashes;       /* u64s: of the keys of the filter being gathered */
-    struct buf filters;      /* finished ones of this segment */
-    struct buf filter_ends;  /* u64 pairs: first page, end in `filters` */
-    uint64_t filter_page;    /* the first of the filter being gathered */
+    struct filter_builder filters;
     struct buf smallest, largest;
 };
 
 /* ---- Creating and freeing ---- */
 
 static void builder_destroy(struct sst_builder *b) {
-    struct buf *bufs[] = {&b->chunk,       &b->page_last, &b->hashes, &b->filters,
-                          &b->filter_ends, &b->smallest,  &b->largest};
+    struct buf *bufs[] = {&b->chunk, &b->page_last, &b->smallest, &b->largest};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
         buf_deinit(bufs[i]);
     }
+    filter_builder_deinit(&b->filters);
     page_builder_deinit(&b->page);
     value_zstd_destroy(b->zstd);
     entry_buffer_deinit(&b->entries);
@@ -77,11 +72,11 @@ static void builder_destroy(struct sst_builder *b) {
 }
 
 static void builder_init(struct sst_builder *b, struct alloc *alloc) {
-    struct buf *bufs[] = {&b->chunk,       &b->page_last, &b->hashes, &b->filters,
-                          &b->filter_ends, &b->smallest,  &b->largest};
+    struct buf *bufs[] = {&b->chunk, &b->page_last, &b->smallest, &b->largest};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
         buf_init(bufs[i], alloc, MEM_BUILDER);
     }
+    filter_builder_init(&b->filters, alloc, b->options.filter_kind, b->options.filter_bits_per_key);
     page_builder_init(&b->page, alloc, b->options.page_bytes);
     entry_buffer_init(&b->entries, alloc);
     key_buffer_init(&b->keys, alloc);
@@ -155,36 +150,6 @@ void sst_builder_abandon(struct sst_builder *b) {
     }
 }
 
-/* ---- Filters of the segment that is being written ---- */
-
-static int finish_filter(struct sst_builder *b) {
-    if (b->hashes.size == 0) {
-        return FIRN_OK;
-    }
-    const uint64_t *hashes = (const uint64_t *)(const void *)b->hashes.data;
-    int rc = bloom_build(hashes, b->hashes.size / sizeof *hashes, b->options.filter_bits_per_key,
-                         &b->filters);
-    uint64_t end[2] = {b->filter_page, b->filters.size};
-    rc = rc == FIRN_OK ? buf_append(&b->filter_ends, end, sizeof end) : rc;
-    buf_reset(&b->hashes);
-    return rc;
-}
-
-static int write_filters(struct sst_builder *b) {
-    int rc = finish_filter(b);
-    size_t start = 0;
-    for (size_t i = 0; rc == FIRN_OK && i < b->filter_ends.size; i += 2 * sizeof(uint64_t)) {
-        uint64_t end[2];
-        memcpy(end, b->filter_ends.data + i, sizeof end);
-        firn_slice body = firn_slice_make(b->filters.data + start, (size_t)end[1] - start);
-        rc = output_section(&b->out, &b->footer, SECTION_FILTER, end[0], body);
-        start = (size_t)end[1];
-    }
-    buf_reset(&b->filters);
-    buf_reset(&b->filter_ends);
-    return rc;
-}
-
 /* ---- Writing a segment ---- */
 
 /* Tells the index of the page whose first key the cursor is at. */
@@ -202,19 +167,9 @@ static int index_page(struct sst_builder *b, const struct key_cursor *cursor, ui
 /* Walks the keys of the page just encoded: hashes them and remembers the last. */
 static int walk_page(struct sst_builder *b, struct key_cursor *cursor) {
     size_t count = b->page.plan.keys;
-    bool filter = b->options.filter_bits_per_key > 0;
-    int rc = FIRN_OK;
-    if (filter && b->hashes.size / sizeof(uint64_t) + count > FILTER_KEYS_MAX) {
-        rc = finish_filter(b);
-    }
-    if (b->hashes.size == 0) {
-        b->filter_page = b->footer.pages;
-    }
+    int rc = filter_builder_page(&b->filters, b->footer.pages, count);
     for (size_t i = 0; rc == FIRN_OK && i < count; i++) {
-        if (filter) {
-            uint64_t hash = key_hash(buf_slice(&cursor->key));
-            rc = buf_append(&b->hashes, &hash, sizeof hash);
-        }
+        rc = filter_builder_add(&b->filters, buf_slice(&cursor->key));
         if (rc == FIRN_OK && i + 1 == count) {
             rc = buf_assign(&b->page_last, buf_slice(&cursor->key));
         }
@@ -253,6 +208,7 @@ static int write_pages(struct sst_builder *b, struct segment_model *model) {
     page_builder_begin(&b->page, &b->entries, b->options.value_compression, b->zstd);
     uint64_t keys_before = b->footer.meta.keys - b->keys.count;
     uint64_t entries_before = b->footer.meta.entries - b->entries.count;
+    filter_builder_begin(&b->filters, b->keys.count);
     for (size_t key = 0; rc == FIRN_OK && key < b->keys.count; key += b->page.plan.keys) {
         rc = page_builder_next(&b->page, automata, key);
         rc = rc == FIRN_OK ? index_page(b, &cursor, keys_before, entries_before) : rc;
@@ -350,7 +306,7 @@ static int write_segment(struct sst_builder *b) {
     rc = rc == FIRN_OK ? write_model(b, model, first_page) : rc;
     rc = rc == FIRN_OK ? end_zstd(b, first_page) : rc;
     segment_model_destroy(model);
-    return rc == FIRN_OK ? write_filters(b) : rc;
+    return rc == FIRN_OK ? filter_builder_write(&b->filters, &b->out, f) : rc;
 }
 
 static int end_segment(struct sst_builder *b) {
@@ -482,6 +438,7 @@ static int write_end(struct sst_builder *b) {
     rc = rc == FIRN_OK ? output_section(&b->out, f, SECTION_INDEX, 0, buf_slice(&body)) : rc;
     buf_reset(&body);
     f->parts = b->out.parts;
+    f->meta.filter_rate = filter_builder_rate(&b->filters);
     f->meta.smallest = buf_slice(&b->smallest);
     f->meta.largest = buf_slice(&b->largest);
     rc = rc == FIRN_OK ? footer_encode(f, b->out.offset, &body) : rc;

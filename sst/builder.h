@@ -11,8 +11,9 @@ struct sst_builder_options {
     firn_table_form form;
     uint32_t page_bytes; /* a power of two from 4096 */
     enum sst_effort effort;
-    double filter_bits_per_key; /* 0: no filter */
-    size_t memory_max;          /* bytes the builder may hold: a segment ends before */
+    firn_filter_kind filter_kind; /* AUTO is fuse */
+    double filter_bits_per_key;   /* 0: no filter */
+    size_t memory_max;            /* bytes the builder may hold: a segment ends before */
     uint32_t keyspace;
     uint64_t value_inline_max; /* larger values go to value pages; 512 */
     bool value_compression;    /* values as integers or under zstd where that is smaller */

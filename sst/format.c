@@ -115,14 +115,14 @@ int footer_add_section(struct footer *f, enum section_kind kind, uint64_t first_
 }
 
 /* The varints between the id and the keys, in file order: one list for writer and reader. */
-#define FOOTER_NUMBERS 18
+#define FOOTER_NUMBERS 19
 static void footer_numbers(struct footer *f, uint64_t *to[FOOTER_NUMBERS], uint64_t narrow[2]) {
     struct table_meta *m = &f->meta;
     uint64_t *list[FOOTER_NUMBERS] = {
-        &f->compatible,      &f->read_compatible, &f->incompatible, &narrow[0],  &narrow[1],
-        &f->page_bytes,      &f->pages,           &m->keys,         &m->entries, &m->tombstones,
-        &m->raw_key_bytes,   &m->raw_value_bytes, &m->seq_min,      &m->seq_max, &m->created_ns,
-        &f->automaton_bytes, &f->entries_bytes,   &f->values_bytes};
+        &f->compatible,    &f->read_compatible, &f->incompatible,  &narrow[0],      &narrow[1],
+        &f->page_bytes,    &f->pages,           &m->keys,          &m->entries,     &m->tombstones,
+        &m->raw_key_bytes, &m->raw_value_bytes, &m->seq_min,       &m->seq_max,     &m->created_ns,
+        &m->filter_rate,   &f->automaton_bytes, &f->entries_bytes, &f->values_bytes};
     memcpy(to, list, sizeof list);
 }
 
@@ -281,14 +281,15 @@ static int check_features(const struct footer *f) {
 static int check_counts(const struct footer *f) {
     const struct table_meta *m = &f->meta;
     if (m->keys == 0 || m->keys > m->entries || m->tombstones > m->entries || f->pages == 0 ||
-        f->pages > m->keys || m->seq_min > m->seq_max ||
+        f->pages > m->keys || m->seq_min > m->seq_max || m->filter_rate > FILTER_RATE_ALL ||
         slice_compare(m->smallest, m->largest) > 0) {
         return FAIL(FIRN_CORRUPT,
                     "counts contradict each other: %llu keys, %llu entries, %llu tombstones, "
-                    "%llu pages, sequences %llu to %llu",
+                    "%llu pages, sequences %llu to %llu, filter rate %llu",
                     (unsigned long long)m->keys, (unsigned long long)m->entries,
                     (unsigned long long)m->tombstones, (unsigned long long)f->pages,
-                    (unsigned long long)m->seq_min, (unsigned long long)m->seq_max);
+                    (unsigned long long)m->seq_min, (unsigned long long)m->seq_max,
+                    (unsigned long long)m->filter_rate);
     }
     return FIRN_OK;
 }

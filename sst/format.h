@@ -12,12 +12,13 @@
  *               the last one ends where its bytes do
  *     phrases, shared = what the pages of the segment have in common (segment.h)
  *     dictionary = what its pages' values have in common, for zstd (value_zstd.h)
- *     filter  = a Bloom filter over the keys of some whole pages (bloom.h): 65,536 keys at most,
+ *     filter  = a filter over the keys of some whole pages (bloom/filter.h): 65,536 keys at most,
  *               but for a page that alone has more
  *     index   = separators -> page, and what lies before each page (page_index.h)
  *     footer  = id:16  features:v x 3 (compatible, read-only compatible, incompatible)
  *               keyspace:v effort:v page_bytes:v  pages:v keys:v entries:v tombstones:v
  *               raw_key_bytes:v raw_value_bytes:v  seq_min:v seq_max:v  created_ns:v
+ *               filter_rate:v (table_meta.h)
  *               bytes of all pages' automata:v entries:v values:v padding:v
  *               smallest:bytes largest:bytes  parts:u64
  *               sections:v {kind:v first_page:v offset:v size:v}*

@@ -49,7 +49,9 @@ struct sst_value {
 void sst_value_release(struct sst_value *v);
 
 /* The newest version of key with sequence at most seq: FIRN_OK with its kind and stored sequence (and
- * *value, for a put, when value is not NULL), or FIRN_NOT_FOUND. hash is key_hash(key). */
+ * *value, for a put, when value is not NULL), or FIRN_NOT_FOUND, with kind SST_READ_IN_VAIN when a page
+ * was searched for a key that the table does not have, else 0. hash is key_hash(key). */
+#define SST_READ_IN_VAIN 0xff
 int sst_table_get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t seq, uint8_t *kind,
                   uint64_t *found_seq, struct sst_value *value);
 

@@ -3,6 +3,7 @@
  */
 #include "sst/table_dump.h"
 
+#include "bloom/filter.h"
 #include "sst/page_dump.h"
 #include "sst/page_index.h"
 #include "sst/segment_internal.h"
@@ -131,6 +132,7 @@ static void dump_footer_fields(struct dump *d) {
     print_number(out, "tombstones", m->tombstones);
     print_number(out, "raw_key_bytes", m->raw_key_bytes);
     print_number(out, "raw_value_bytes", m->raw_value_bytes);
+    print_rate(out, "false_positive_rate", filter_rate_of(m));
     print_number(out, "lowest_sequence", m->seq_min);
     print_number(out, "highest_sequence", m->seq_max);
     print_bytes(out, "smallest_key", m->smallest);
@@ -164,7 +166,7 @@ static const char *section_holds(uint64_t kind) {
         "pages: keys in order, their entries and values",
         "the strings that edges of automata are made of",
         "sub-automata that many pages refer to",
-        "a Bloom filter over the keys of pages from this one on",
+        "a filter over the keys of pages from this one on",
         "separators: which page may hold a key, and what lies before it",
         "what values have in common, for zstd",
     };
@@ -180,6 +182,19 @@ static firn_slice section_body(const struct section *s, const struct buf *stored
     return firn_slice_make(stored->data, (size_t)s->size);
 }
 
+static int dump_filter(struct dump *d, firn_slice bytes) {
+    struct filter f;
+    int rc = filter_open(bytes, &f);
+    if (rc == FIRN_OK) {
+        print_text(d->out, "kind", "%s", f.is_fuse ? "fuse" : "bloom");
+    }
+    if (rc == FIRN_OK && f.is_fuse) {
+        print_number(d->out, "slot_bits", f.fuse.width);
+        print_rate(d->out, "false_positive_rate", fuse_rate(&f.fuse));
+    }
+    return rc;
+}
+
 static int dump_section(struct dump *d, const struct section *s) {
     print_row(d->out, section_name(s->kind));
     print_number(d->out, "offset", s->offset);
@@ -190,6 +205,9 @@ static int dump_section(struct dump *d, const struct section *s) {
     if (section_has_chunks(s->kind)) {
         struct buf *to = s->kind == SECTION_INDEX ? &d->index_bytes : &d->page;
         rc = load_section(d, s, to);
+        if (rc == FIRN_OK && s->kind == SECTION_FILTER) {
+            rc = dump_filter(d, section_body(s, to));
+        }
         if (rc == FIRN_OK && s->kind == SECTION_INDEX) {
             rc = page_index_open(section_body(s, to), &d->index);
             if (rc == FIRN_OK && d->index.pages != d->footer.pages) {

@@ -3,7 +3,6 @@
  * before the filter because filters cover runs of pages; it answers which page, and with it which
  * filter.
  */
-#include "bloom/bloom.h"
 #include "sst/table_internal.h"
 
 static void count(struct sst_table *t, size_t field_offset) {
@@ -303,7 +302,7 @@ static int probe_filter(struct sst_table *t, size_t page, uint64_t hash, bool *m
             return rc;
         }
     }
-    *may_contain = bloom_may_contain(f->loaded.body, hash);
+    *may_contain = filter_may_contain(&f->filter, hash);
     COUNT(t, filter_probes);
     if (!*may_contain) {
         COUNT(t, filter_negatives);
@@ -313,9 +312,10 @@ static int probe_filter(struct sst_table *t, size_t page, uint64_t hash, bool *m
 
 /* The newest version of the key with sequence at most seq. */
 static int find_entry(const struct page *p, const struct segment *segment, firn_slice key,
-                      uint64_t seq, size_t *entry) {
+                      uint64_t seq, size_t *entry, bool *has_key) {
     uint32_t rank;
     int rc = key_area_find(&p->area, segment, key, &rank);
+    *has_key = rc != FIRN_NOT_FOUND;
     if (rc != FIRN_OK) {
         return rc;
     }
@@ -377,7 +377,8 @@ static int get_value(struct sst_table *t, const struct page *p, size_t entry,
 static int get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t seq, uint8_t *kind,
                uint64_t *found_seq, struct sst_value *value) {
     const struct page_index *index;
-    bool may_contain;
+    bool may_contain, has_key = true;
+    *kind = 0;
     int rc = table_index(t, &index);
     if (rc != FIRN_OK) {
         return rc;
@@ -396,7 +397,8 @@ static int get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t seq,
     }
     rc = page_parse(page.bytes, page.size, &p);
     if (rc == FIRN_OK) {
-        rc = find_entry(&p, table_segment_opened(page.segment), key, seq, &entry);
+        rc = find_entry(&p, table_segment_opened(page.segment), key, seq, &entry, &has_key);
+        *kind = has_key ? 0 : SST_READ_IN_VAIN;
     }
     if (rc == FIRN_OK) {
         *kind = page_entry_is_put(&p, entry) ? ENTRY_PUT : ENTRY_DELETE;

@@ -9,6 +9,7 @@
 #ifndef FIRN_SST_TABLE_INTERNAL_H
 #define FIRN_SST_TABLE_INTERNAL_H
 
+#include "bloom/filter.h"
 #include "sst/page.h"
 #include "sst/page_index.h"
 #include "sst/segment.h"
@@ -40,6 +41,7 @@ struct table_filter {
 
     /* Guarded by mu while it is loaded, then constant. */
     struct loaded loaded;
+    struct filter filter;
     _Atomic bool ready;
 };
 

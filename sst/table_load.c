@@ -2,7 +2,6 @@
  * under the table's mutex, and published whole or not at all. Where the file lies in memory a
  * section is used in place. What the index says is checked against the footer.
  */
-#include "bloom/bloom.h"
 #include "sst/table_internal.h"
 
 int table_failed(const struct sst_table *t, int rc) {
@@ -159,7 +158,7 @@ int table_load_filter(struct sst_table *t, struct table_filter *f) {
     mutex_lock(&t->mu);
     if (!atomic_load_explicit(&f->ready, memory_order_relaxed)) {
         rc = load_section(t, f->section, MEM_FILTER, &f->loaded);
-        rc = rc == FIRN_OK ? bloom_check(f->loaded.body) : rc;
+        rc = rc == FIRN_OK ? filter_open(f->loaded.body, &f->filter) : rc;
         if (rc != FIRN_OK) {
             table_unload_section(t, f->section, MEM_FILTER, &f->loaded);
         }

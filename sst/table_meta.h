@@ -7,6 +7,7 @@
 #include "base/slice.h"
 
 #define TABLE_ID_BYTES 16
+#define FILTER_RATE_ALL (UINT64_C(1) << 32)
 
 struct table_meta {
     uint64_t number;              /* of the file */
@@ -19,8 +20,15 @@ struct table_meta {
     uint64_t created_ns;          /* wall clock */
     uint32_t keyspace;
     uint32_t effort;              /* enum sst_effort */
+    uint64_t filter_rate;         /* see filter_rate_of() */
     firn_slice smallest, largest; /* user keys; memory owned by the meta */
 };
+
+/* The false positive rate to expect of a table's filters; 1 when it has none. Stored as a share of
+ * FILTER_RATE_ALL. */
+static inline double filter_rate_of(const struct table_meta *meta) {
+    return (double)meta->filter_rate / (double)FILTER_RATE_ALL;
+}
 
 /* Copies with the two keys. FIRN_NOMEM. */
 int table_meta_copy(struct alloc *alloc, const struct table_meta *from, struct table_meta *to);

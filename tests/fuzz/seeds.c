@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "bloom/bloom.h"
+#include "bloom/filter.h"
 #include "lsm/current.h"
 #include "sst/format.h"
 #include "tests/support/file_bytes.h"
@@ -140,14 +140,18 @@ static void write_segment(enum key_shape shape, size_t count) {
 static void write_filter(void) {
     struct alloc alloc = {.total = 0};
     struct buf filter;
-    uint64_t hashes[20];
+    uint64_t hashes[200];
     uint8_t lead = 0;
-    for (size_t i = 0; i < 20; i++) {
+    bool built;
+    for (size_t i = 0; i < 200; i++) {
         put_u64(&hashes[i], i * UINT64_C(0x9e3779b97f4a7c15));
     }
     buf_init(&filter, &alloc, MEM_FILTER);
     CHECK(bloom_build(hashes, 20, 10, &filter) == FIRN_OK);
     write_seed("bloom", "filter", firn_slice_make(&lead, 1), buf_slice(&filter));
+    buf_reset(&filter);
+    CHECK(fuse_build(hashes, 200, 9.5, &filter, &built) == FIRN_OK && built);
+    write_seed("bloom", "fuse", firn_slice_make(&lead, 1), buf_slice(&filter));
     lead = 41;
     write_seed("bloom", "hashes", firn_slice_make(&lead, 1),
                firn_slice_make(hashes, sizeof hashes));

@@ -151,6 +151,10 @@ static const char *json_value(const char *at) {
         return json_string(at);
     default: {
         size_t digits = strspn(at, "0123456789");
+        if (digits > 0 && at[digits] == '.') {
+            size_t places = strspn(at + digits + 1, "0123456789");
+            return places == 0 ? NULL : at + digits + 1 + places;
+        }
         return digits == 0 ? NULL : at + digits;
     }
     }
@@ -273,7 +277,7 @@ static void a_manifest_is_told_in_words(void **state) {
     assert_int_equal(dump_plainly(f.path), FIRN_OK);
     says("is                     manifest\n");
     says("  database id            f00102030405060708090a0b0c0d0e0f\n");
-    says("sequence 3  durable before 261  needs no logs below 1004  next file 5");
+    says("sequence 3  durable before 263  needs no logs below 1004  next file 5");
     says("      drops a table  file 000003.sst\n");
     says("      adds a table  file 000004.sst  level 0  run 4");
     says("smallest key \"ape\"  largest key \"zebra\"");

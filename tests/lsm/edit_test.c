@@ -40,6 +40,7 @@ static struct table_meta meta_of(uint64_t number, firn_slice smallest, firn_slic
                            .created_ns = UINT64_C(1700000000000000000),
                            .keyspace = 0,
                            .effort = 2,
+                           .filter_rate = FILTER_RATE_ALL / 128,
                            .smallest = smallest,
                            .largest = largest};
     for (uint8_t i = 0; i < TABLE_ID_BYTES; i++) {
@@ -157,8 +158,8 @@ static void fields_that_cannot_be_are_refused(void **state) {
     assert_int_equal(decode(keyspace, sizeof keyspace), FIRN_CORRUPT);
 
     struct table_meta good = meta_of(9, FIRN_STR("a"), FIRN_STR("b"));
-    struct table_meta bad[5];
-    for (size_t i = 0; i < 5; i++) {
+    struct table_meta bad[6];
+    for (size_t i = 0; i < 6; i++) {
         bad[i] = good;
     }
     bad[0].largest = FIRN_STR("");
@@ -167,12 +168,13 @@ static void fields_that_cannot_be_are_refused(void **state) {
     bad[3].seq_min = SEQ_MAX + 1;
     bad[3].seq_max = SEQ_MAX + 1;
     bad[4].seq_min = bad[4].seq_max + 1;
-    for (size_t i = 0; i < 7; i++) {
+    bad[5].filter_rate = FILTER_RATE_ALL + 1;
+    for (size_t i = 0; i < 8; i++) {
         struct buf bytes;
         buf_init(&bytes, &alloc, MEM_OTHER);
-        uint32_t level = i == 5 ? 16 : 1;
-        assert_int_equal(edit_encode_add(&bytes, level, 1, i < 5 ? &bad[i] : &good), FIRN_OK);
-        assert_int_equal(decode(bytes.data, bytes.size), i == 6 ? FIRN_OK : FIRN_CORRUPT);
+        uint32_t level = i == 6 ? 16 : 1;
+        assert_int_equal(edit_encode_add(&bytes, level, 1, i < 6 ? &bad[i] : &good), FIRN_OK);
+        assert_int_equal(decode(bytes.data, bytes.size), i == 7 ? FIRN_OK : FIRN_CORRUPT);
         buf_deinit(&bytes);
     }
 }

@@ -10,6 +10,7 @@
 
 #include "base/checksum.h"
 #include "tests/support/array_iter.h"
+#include "tests/support/file_bytes.h"
 #include "tests/support/seed.h"
 #include "tests/support/table_scene.h"
 
@@ -419,6 +420,61 @@ static void a_filter_answers_for_most_absent_keys(void **state) {
     env_destroy(f.env);
 }
 
+/* Of a table with filters of one kind: what absent keys read in vain is what the table says of
+ * itself. */
+static void check_filter_rate(firn_filter_kind kind, uint32_t magic) {
+    enum { GETS = 60000 };
+    struct fixture f = {0};
+    struct sst_builder_options options;
+    assert_int_equal(env_mem_create(&f.env), FIRN_OK);
+    alloc_init(&f.alloc, NULL);
+    rand_init(&f.r, test_seed());
+    for (unsigned i = 0; i < 5000; i++) {
+        char key[16];
+        int size = snprintf(key, sizeof key, "%06u", i);
+        scene_add(&f.scene, firn_slice_make(key, (size_t)size), 0, ENTRY_PUT, 0);
+    }
+    scene_options(&options);
+    options.filter_kind = kind;
+    options.filter_bits_per_key = 6;
+    assert_int_equal(scene_build(&f.scene, &f.alloc, f.env, PATH, &options, &f.meta), FIRN_OK);
+    assert_int_equal(sst_table_open(&f.alloc, f.env, PATH, &f.meta, NULL, &f.counters, &f.table),
+                     FIRN_OK);
+    uint64_t in_vain = 0;
+    for (unsigned i = 0; i < GETS; i++) {
+        char text[16];
+        int size = snprintf(text, sizeof text, "%06u-%u", i % 5000, i);
+        firn_slice key = firn_slice_make(text, (size_t)size);
+        uint8_t found_kind;
+        uint64_t seq;
+        assert_int_equal(
+            sst_table_get(f.table, key, key_hash(key), SEQ_MAX, &found_kind, &seq, NULL),
+            FIRN_NOT_FOUND);
+        in_vain += found_kind == SST_READ_IN_VAIN;
+    }
+    double rate = (double)in_vain / GETS, expected = filter_rate_of(&f.meta);
+    printf("rate %.5f, expected %.5f\n", rate, expected);
+    assert_true(rate > 0.9 * expected && rate < 1.1 * expected);
+    assert_int_equal(in_vain, f.counters.filter_probes - f.counters.filter_negatives);
+    assert_int_equal(sst_table_verify(f.table, NULL, NULL), FIRN_OK);
+    size_t size;
+    uint8_t *bytes = file_bytes_get(f.env, PATH, &size), text[4];
+    put_u32(text, magic);
+    assert_non_null(memmem(bytes, size, text, sizeof text));
+    free(bytes);
+    sst_table_unref(f.table);
+    table_meta_deinit(&f.alloc, &f.meta);
+    scene_deinit(&f.scene);
+    env_destroy(f.env);
+}
+
+static void filters_of_each_kind_keep_their_rate(void **state) {
+    (void)state;
+    check_filter_rate(FIRN_FILTER_BLOOM, UINT32_C(0x6d6f6c62));
+    check_filter_rate(FIRN_FILTER_FUSE, UINT32_C(0x65737566));
+    check_filter_rate(FIRN_FILTER_AUTO, UINT32_C(0x65737566));
+}
+
 static void a_small_table_takes_little_more_than_two_blocks(void **state) {
     (void)state;
     struct fixture f = {0};
@@ -445,6 +501,7 @@ int main(void) {
         cmocka_unit_test(little_memory_makes_several_segments_in_one_table),
         cmocka_unit_test(more_keys_than_a_filter_takes_make_several_filters),
         cmocka_unit_test(a_filter_answers_for_most_absent_keys),
+        cmocka_unit_test(filters_of_each_kind_keep_their_rate),
         cmocka_unit_test(a_small_table_takes_little_more_than_two_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
