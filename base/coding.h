@@ -19,18 +19,25 @@ static inline void put_u16(void *to, uint16_t v) {
     p[1] = (uint8_t)(v >> 8);
 }
 
+/* Byte by byte without a loop: so compilers see that it is one store. */
 static inline void put_u32(void *to, uint32_t v) {
     uint8_t *p = to;
-    for (int i = 0; i < 4; i++) {
-        p[i] = (uint8_t)(v >> (8 * i));
-    }
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+    p[2] = (uint8_t)(v >> 16);
+    p[3] = (uint8_t)(v >> 24);
 }
 
 static inline void put_u64(void *to, uint64_t v) {
     uint8_t *p = to;
-    for (int i = 0; i < 8; i++) {
-        p[i] = (uint8_t)(v >> (8 * i));
-    }
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+    p[2] = (uint8_t)(v >> 16);
+    p[3] = (uint8_t)(v >> 24);
+    p[4] = (uint8_t)(v >> 32);
+    p[5] = (uint8_t)(v >> 40);
+    p[6] = (uint8_t)(v >> 48);
+    p[7] = (uint8_t)(v >> 56);
 }
 
 static inline uint16_t get_u16(const void *from) {

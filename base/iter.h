@@ -3,11 +3,14 @@
  * An iterator yields entries in the order of base/entry.h. It starts invalid. After a move either
  * `valid` is set and `entry` is the current one, or `valid` is clear and `status` tells whether it
  * came to an end (FIRN_OK) or failed (negative). The slices of `entry` live until the next move or
- * destroy. An implementation embeds struct iter as its first member and fills in these fields itself,
- * so that reading them costs no call. Used by one thread at a time.
+ * destroy. An implementation embeds struct iter as its first member and fills in these fields
+ * itself, so that reading them costs no call. Used by one thread at a time.
  *
- * A value whose entry.value.data is NULL and size > 0 is kept apart: iter_value_read() streams it in
- * pieces, so that no one has to hold a value of 1 GiB.
+ * An implementation may have read entries ahead, into an array: then iter_next() and iter_prev()
+ * move inside of it without a call, and the implementation looks at `at` when it is called again.
+ *
+ * A value whose entry.value.data is NULL and size > 0 is kept apart: iter_value_read() streams it
+ * in pieces, so that no one has to hold a value of 1 GiB.
  */
 #ifndef FIRN_BASE_ITER_H
 #define FIRN_BASE_ITER_H
@@ -36,8 +39,11 @@ struct iter_ops {
 struct iter {
     const struct iter_ops *ops;
     struct entry entry;
+    /* Entries read ahead; `entry` is a copy of *at. All NULL: there are none. */
+    const struct entry *first, *at, *last;
     int status;
     bool valid;
+    bool sole; /* no other version of the current key is yielded */
 };
 
 static inline void iter_first(struct iter *it) {
@@ -57,11 +63,19 @@ static inline void iter_seek_before(struct iter *it, firn_slice key, uint64_t se
 }
 
 static inline void iter_next(struct iter *it) {
-    it->ops->next(it);
+    if (it->at != it->last) {
+        it->entry = *++it->at;
+    } else {
+        it->ops->next(it);
+    }
 }
 
 static inline void iter_prev(struct iter *it) {
-    it->ops->prev(it);
+    if (it->at != it->first) {
+        it->entry = *--it->at;
+    } else {
+        it->ops->prev(it);
+    }
 }
 
 static inline int iter_value_read(struct iter *it, uint64_t offset, void *to, size_t size) {
@@ -82,6 +96,7 @@ static inline bool entry_value_is_apart(const struct entry *e) {
 static inline void iter_end(struct iter *it, int status) {
     it->valid = false;
     it->status = status;
+    it->first = it->at = it->last = NULL;
 }
 
 #endif

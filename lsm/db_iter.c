@@ -3,7 +3,8 @@
  * Below it, `source` yields all versions of all keys, newest first. Going forward, source stands on
  * the current entry, and key and value are borrowed from it. Going backward the versions of a key
  * come oldest first, so source has to pass all of them before it is known which one is visible; key
- * and value are then copies, and source stands on the last entry of the key before.
+ * and value are then copies, and source stands on the last entry of the key before. Where the
+ * source tells that a version is the only one of its key, both directions are the same.
  *
  * Tombstones and invisible versions are passed over here and nowhere below, because only here the
  * bounds are known that end a long walk over them.
@@ -189,11 +190,17 @@ static void pass_key(struct firn_iter *it, firn_slice key) {
     }
 }
 
+static inline void stand_on_source(struct firn_iter *it) {
+    it->key = it->source.iter->entry.key;
+    it->position = ON_SOURCE;
+    it->value_is_copied = false;
+    it->status = FIRN_OK;
+}
+
 /* From where source stands, the first visible entry. */
-static void find_forward(struct firn_iter *it) {
+static inline void find_forward(struct firn_iter *it) {
     struct iter *s = it->source.iter;
     it->position = NOWHERE;
-    it->value_is_copied = false;
     for (; s->valid; iter_next(s)) {
         const struct entry *e = &s->entry;
         if (e->seq > it->seq || (it->passed && slice_equal(e->key, buf_slice(&it->key_copy)))) {
@@ -204,9 +211,7 @@ static void find_forward(struct firn_iter *it) {
             return;
         }
         if (e->kind == ENTRY_PUT) {
-            it->key = e->key;
-            it->position = ON_SOURCE;
-            it->status = FIRN_OK;
+            stand_on_source(it);
             return;
         }
         int rc = buf_assign(&it->key_copy, e->key);
@@ -250,6 +255,14 @@ static void find_backward(struct firn_iter *it) {
     it->position = NOWHERE;
     it->passed = false;
     while (s->valid && !before_lower(it, s->entry.key)) {
+        if (s->sole) { /* the source need not pass it to tell which version is visible */
+            if (s->entry.kind == ENTRY_PUT && s->entry.seq <= it->seq) {
+                stand_on_source(it);
+                return;
+            }
+            iter_prev(s);
+            continue;
+        }
         struct backward found;
         int rc = pass_backward(it, &found);
         if (rc != FIRN_OK) {
@@ -327,7 +340,7 @@ void firn_iter_seek_for_prev(firn_iter *it, firn_slice key) {
 
 void firn_iter_next(firn_iter *it) {
     struct iter *s = it->source.iter;
-    if (it->position == ON_SOURCE && s->entry.seq == 0) {
+    if (it->position == ON_SOURCE && (s->sole || s->entry.seq == 0)) {
         it->passed = false; /* nothing older lies anywhere: no version to be skipped */
         iter_next(s);
         find_forward(it);
@@ -345,7 +358,10 @@ void firn_iter_next(firn_iter *it) {
 }
 
 void firn_iter_prev(firn_iter *it) {
-    if (it->position == ON_SOURCE) {
+    if (it->position == ON_SOURCE && it->source.iter->sole) {
+        iter_prev(it->source.iter);
+        find_backward(it);
+    } else if (it->position == ON_SOURCE) {
         pass_key(it, it->key); /* the source's key moves with it */
         if (it->passed) {
             iter_seek_before(it->source.iter, buf_slice(&it->key_copy), SEQ_MAX);

@@ -1,5 +1,6 @@
 /* The current table's iterator does all the work; this one mirrors its state and, at its ends,
- * steps to the neighbouring table. */
+ * steps to the neighbouring table. Entries that the other has read ahead are walked here, and it is
+ * told before it is called how far that came. */
 #include "lsm/run_iter.h"
 
 struct run_iter {
@@ -41,6 +42,10 @@ static void mirror(struct run_iter *r) {
     r->base.valid = r->current->valid;
     r->base.status = r->current->status;
     r->base.entry = r->current->entry;
+    r->base.first = r->current->first;
+    r->base.at = r->current->at;
+    r->base.last = r->current->last;
+    r->base.sole = r->current->sole;
 }
 
 /* Goes on to the next table while the current one is at its end. */
@@ -126,26 +131,22 @@ static void run_seek_before(struct iter *it, firn_slice key, uint64_t seq) {
 
 static void run_next(struct iter *it) {
     struct run_iter *r = run_iter_of(it);
+    r->current->at = it->at;
     iter_next(r->current);
-    if (r->current->valid) {
-        it->entry = r->current->entry;
-    } else {
-        settle_forward(r);
-    }
+    settle_forward(r);
 }
 
 static void run_prev(struct iter *it) {
     struct run_iter *r = run_iter_of(it);
+    r->current->at = it->at;
     iter_prev(r->current);
-    if (r->current->valid) {
-        it->entry = r->current->entry;
-    } else {
-        settle_backward(r);
-    }
+    settle_backward(r);
 }
 
 static int run_value_read(struct iter *it, uint64_t offset, void *to, size_t size) {
-    return iter_value_read(run_iter_of(it)->current, offset, to, size);
+    struct run_iter *r = run_iter_of(it);
+    r->current->at = it->at;
+    return iter_value_read(r->current, offset, to, size);
 }
 
 static void run_destroy(struct iter *it) {

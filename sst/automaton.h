@@ -8,6 +8,7 @@
 #ifndef FIRN_SST_AUTOMATON_H
 #define FIRN_SST_AUTOMATON_H
 
+#include "sst/key_run.h"
 #include "sst/segment.h"
 
 /* FIRN_OK with *rank (0-based position among the page's keys), FIRN_NOT_FOUND, or FIRN_CORRUPT. */
@@ -39,5 +40,11 @@ int automaton_cursor_seek(struct automaton_cursor *c, firn_slice key); /* first 
 int automaton_cursor_to_rank(struct automaton_cursor *c, uint32_t rank);
 int automaton_cursor_next(struct automaton_cursor *c);
 int automaton_cursor_prev(struct automaton_cursor *c);
+
+/* Reads the current key and those behind it, up to max of them, into the run; two at least where
+ * there are two. It may stop early where keys are long. The cursor then stands on the last key of
+ * the run, or is not valid when it came to the end before max. Several times as fast as stepping.
+ * REQUIRES: valid, max is 1 to KEY_RUN_MAX. FIRN_CORRUPT, FIRN_NOMEM. */
+int automaton_cursor_read(struct automaton_cursor *c, uint32_t max, struct key_run *run);
 
 #endif

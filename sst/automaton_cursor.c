@@ -1,6 +1,4 @@
-#include "sst/automaton.h"
-
-#include "sst/automaton_walk.h"
+#include "sst/automaton_frames.h"
 
 /* Hard here: bytes can only be read forwards. A frame remembers where its node's children begin, so
  * that the one before the current can be found by passing over those before it, and where the next
@@ -10,18 +8,6 @@
  * The cursor stands on the key that ends at the top frame's node (`next` is 0) or on its leaf child
  * next - 1. Every node is at least one byte of key below its parent, and keys are at most
  * FIRN_KEY_BYTES_MAX, so that hostile references that form a circle end in FIRN_CORRUPT. */
-
-struct frame {
-    const uint8_t *first; /* the node's first child */
-    const uint8_t *at;    /* its next child */
-    const uint8_t *end;   /* of the bytes it lies in */
-    uint32_t children;
-    uint32_t next;  /* index of the child at `at` */
-    uint32_t depth; /* bytes of key above the node */
-    uint32_t rank;  /* of its first key */
-    bool final;
-    bool open; /* where it ends, its parent goes on: its end was not told */
-};
 
 void automaton_cursor_init(struct automaton_cursor *c, struct alloc *alloc) {
     memset(c, 0, sizeof *c);
@@ -43,44 +29,10 @@ void automaton_cursor_open(struct automaton_cursor *c, const struct segment *s,
     c->frames.size = 0;
 }
 
-static int damaged(struct automaton_cursor *c) {
+int automaton_cursor_damaged(struct automaton_cursor *c) {
     c->valid = false;
     return FAIL(FIRN_CORRUPT, "an automaton of %zu bytes leads outside of its bytes",
                 c->automaton.size);
-}
-
-static inline struct frame *top(struct automaton_cursor *c) {
-    return (struct frame *)(void *)(c->frames.data + c->frames.size) - 1;
-}
-
-static int push(struct automaton_cursor *c, const struct frame *frame) {
-    if (c->frames.capacity - c->frames.size < sizeof *frame) {
-        int rc = buf_reserve(&c->frames, sizeof *frame);
-        if (rc != FIRN_OK) {
-            c->valid = false;
-            return rc;
-        }
-    }
-    memcpy(c->frames.data + c->frames.size, frame, sizeof *frame);
-    c->frames.size += sizeof *frame;
-    return FIRN_OK;
-}
-
-/* Pushes the frame of a node. */
-static int push_node(struct automaton_cursor *c, const struct node_start *node, size_t depth,
-                     uint32_t rank) {
-    if (node->first == NULL || (node->children == 0 && !node->final)) {
-        return damaged(c);
-    }
-    struct frame f = {.first = node->first,
-                      .at = node->first,
-                      .end = node->end,
-                      .children = node->children,
-                      .depth = (uint32_t)depth,
-                      .rank = rank,
-                      .final = node->final,
-                      .open = node->next == NULL};
-    return push(c, &f);
 }
 
 static int push_root(struct automaton_cursor *c) {
@@ -90,15 +42,6 @@ static int push_root(struct automaton_cursor *c) {
     c->key.size = 0;
     struct node_start root = enter_node(c->segment, p, p + c->automaton.size, END_NODE);
     return push_node(c, &root, 0, 0);
-}
-
-/* Leaves the top node, all of whose children were passed. */
-static inline void pop(struct automaton_cursor *c) {
-    const struct frame *f = top(c);
-    c->frames.size -= sizeof *f;
-    if (f->open && c->frames.size > 0) {
-        top(c)->at = f->at;
-    }
 }
 
 static inline int stand(struct automaton_cursor *c, size_t key_size, uint32_t rank) {
@@ -116,44 +59,15 @@ struct edge {
 };
 
 /* Appends the label of the top frame's next child to the key. */
-static inline int read_label(struct automaton_cursor *c, struct edge *edge) {
-    const struct phrase_table *phrases = &c->segment->phrases;
+static inline int read_edge(struct automaton_cursor *c, struct edge *edge) {
     const struct frame *f = top(c);
-    const uint8_t *p = f->at, *end = f->end;
-    size_t depth = f->depth;
-    for (;;) {
-        if (p >= end) {
-            return damaged(c);
-        }
-        const struct phrase_lead *lead = &phrases->leads[*p];
-        if (end - p < lead->size) {
-            return damaged(c);
-        }
-        uint8_t scratch[PATTERN_BYTES_MAX];
-        size_t size;
-        const uint8_t *text = phrase_text(phrases, lead, p, scratch, &size);
-        if (c->key.capacity < depth + PHRASE_BYTES_MAX + 1) {
-            c->key.size = depth;
-            int rc = buf_reserve(&c->key, PHRASE_BYTES_MAX + 1);
-            if (rc != FIRN_OK) {
-                c->valid = false;
-                return rc;
-            }
-        }
-        uint8_t *to = c->key.data + depth;
-        memcpy(to, text, PHRASE_PADDING); /* most are shorter; both sides have the room */
-        if (size > PHRASE_PADDING) {
-            memcpy(to + PHRASE_PADDING, text + PHRASE_PADDING, size - PHRASE_PADDING);
-        }
-        depth += size;
-        p += lead->size;
-        if (lead->end != END_NONE) {
-            edge->mark = (enum end_mark)lead->end;
-            edge->depth = depth;
-            edge->at = p;
-            return depth > f->depth && depth <= FIRN_KEY_BYTES_MAX ? FIRN_OK : damaged(c);
-        }
+    edge->at = f->at;
+    edge->depth = f->depth;
+    int rc = read_label(c, &edge->at, f->end, &c->key, &edge->depth, &edge->mark);
+    if (rc == FIRN_OK && (edge->depth == f->depth || edge->depth > FIRN_KEY_BYTES_MAX)) {
+        return automaton_cursor_damaged(c);
     }
+    return rc;
 }
 
 /* Pushes the node behind the label that was read. */
@@ -170,7 +84,7 @@ static int pass_child(struct automaton_cursor *c, uint32_t *keys) {
     struct frame *f = top(c);
     const uint8_t *p = skip_child(c->segment, f->at, f->end, keys);
     if (p == NULL) {
-        return damaged(c);
+        return automaton_cursor_damaged(c);
     }
     f->at = p;
     f->next++;
@@ -180,7 +94,7 @@ static int pass_child(struct automaton_cursor *c, uint32_t *keys) {
 /* Enters the next child of the top frame, which is not at its end: on a leaf the cursor stands. */
 static inline int take_child(struct automaton_cursor *c, uint32_t rank) {
     struct edge edge;
-    int rc = read_label(c, &edge);
+    int rc = read_edge(c, &edge);
     if (rc != FIRN_OK) {
         return rc;
     }
@@ -227,7 +141,7 @@ int automaton_cursor_first(struct automaton_cursor *c) {
 
 int automaton_cursor_next(struct automaton_cursor *c) {
     if (!c->valid || c->rank == UINT32_MAX) {
-        return damaged(c);
+        return automaton_cursor_damaged(c);
     }
     return go_on(c, c->rank + 1);
 }
@@ -255,7 +169,7 @@ static int descend_last(struct automaton_cursor *c, uint32_t limit) {
         if (limit == 0) {
             f->at = f->first;
             f->next = 0;
-            return f->final ? stand(c, f->depth, f->rank) : damaged(c);
+            return f->final ? stand(c, f->depth, f->rank) : automaton_cursor_damaged(c);
         }
         int rc = walk_to(c, limit - 1, &rank);
         if (rc == FIRN_OK) {
@@ -282,7 +196,7 @@ int automaton_cursor_last(struct automaton_cursor *c) {
 
 int automaton_cursor_prev(struct automaton_cursor *c) {
     if (!c->valid) {
-        return damaged(c);
+        return automaton_cursor_damaged(c);
     }
     c->valid = false;
     const struct frame *f = top(c);
@@ -310,7 +224,7 @@ int automaton_cursor_to_rank(struct automaton_cursor *c, uint32_t rank) {
             uint32_t behind = below;
             const uint8_t *p = skip_child(c->segment, f->at, f->end, &behind);
             if (p == NULL || behind <= below) {
-                return damaged(c);
+                return automaton_cursor_damaged(c);
             }
             if (rank < behind) {
                 break;
@@ -352,7 +266,7 @@ static int pass_below(struct automaton_cursor *c, uint8_t byte, uint32_t *rank) 
     const struct phrase_table *phrases = &c->segment->phrases;
     for (struct frame *f = top(c); f->next < f->children;) {
         if (f->at >= f->end || f->end - f->at < phrases->leads[*f->at].size) {
-            return damaged(c);
+            return automaton_cursor_damaged(c);
         }
         const struct phrase_lead *lead = &phrases->leads[*f->at];
         if (phrase_first(phrases, lead, f->at) >= byte) {
@@ -379,7 +293,7 @@ int automaton_cursor_seek(struct automaton_cursor *c, firn_slice key) {
             return rc == FIRN_OK ? go_on(c, rank) : rc;
         }
         struct edge edge;
-        rc = read_label(c, &edge);
+        rc = read_edge(c, &edge);
         if (rc != FIRN_OK) {
             return rc;
         }

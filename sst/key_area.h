@@ -77,4 +77,9 @@ static inline int area_cursor_prev(struct area_cursor *c) {
     return automaton_cursor_prev(&c->at);
 }
 
+/* The current key and up to max - 1 behind it, as automaton_cursor_read() tells. */
+static inline int area_cursor_read(struct area_cursor *c, uint32_t max, struct key_run *run) {
+    return automaton_cursor_read(&c->at, max, run);
+}
+
 #endif

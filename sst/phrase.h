@@ -71,6 +71,25 @@ static inline const uint8_t *phrase_text(const struct phrase_table *t,
     return t->text.data + (entry >> 8);
 }
 
+/* Writes the text of the code at p and up to PHRASE_PADDING bytes more; returns its size. REQUIRES:
+ * as above, and PHRASE_BYTES_MAX + PHRASE_PADDING bytes can be written. */
+static inline size_t phrase_copy(const struct phrase_table *t, const struct phrase_lead *lead,
+                                 const uint8_t *p, uint8_t *to) {
+    if (lead->pattern != 0) {
+        const struct pattern *pattern = &t->patterns[lead->pattern - 1];
+        pattern_expand(pattern, p + 1, to);
+        return pattern->size;
+    }
+    uint32_t entry = t->entries[phrase_number(lead, p)];
+    const uint8_t *text = t->text.data + (entry >> 8);
+    size_t size = entry & 0xff;
+    memcpy(to, text, PHRASE_PADDING); /* most are shorter */
+    for (size_t i = PHRASE_PADDING; i < size; i += PHRASE_PADDING) {
+        memcpy(to + i, text + i, PHRASE_PADDING);
+    }
+    return size;
+}
+
 /* Passes over an edge's phrases. Returns the byte after the last one, or NULL when they pass the
  * end. */
 static inline const uint8_t *phrase_skip(const struct phrase_table *t, const uint8_t *p,

@@ -1,6 +1,8 @@
-/* The iterator stands on entry `e` of a page; the cursor of the page's keys stands on its key.
- * Moving within a page is a step of the cursor and one or two array reads: the entry is filled in
- * from what the move before left behind (`put`, `value_at`), and only jumps look places up.
+/* Entries are read in runs: keys by one walk of the page's cursor, what belongs to them from the
+ * page's arrays. The iterator stands on one entry of its run, and moves inside of it without coming
+ * here (base/iter.h). The cursor stands on the key of the run's last entry. A run before that is
+ * read forwards, too, from a jump to where it begins. Runs become longer while the iterator goes
+ * straight ahead, so that one who wants a few entries does not pay for many.
  *
  * A cold iterator (a merge, a check) reads runs of pages into a buffer of its own, doubling from
  * one page to WINDOW_BYTES_MAX while it goes straight ahead, and leaves the cache alone.
@@ -9,7 +11,9 @@
 
 #define COLD_WINDOW_BYTES_MAX ((size_t)256 * 1024)
 #define WINDOW_BYTES_MAX ((size_t)64 * 1024)
-#define RUN_PAGES_MIN 2
+#define PAGES_AHEAD_MIN 2
+#define RUN_ENTRIES_MIN 4
+#define RUN_ENTRIES_MAX KEY_RUN_MAX
 
 struct table_iter {
     struct iter base;
@@ -24,19 +28,20 @@ struct table_iter {
     struct page view;
     struct area_cursor cursor;
 
-    /* The entry it stands on. */
-    size_t e;
-    size_t put,
-        value_at; /* its number among puts and its value's place; for a tombstone, the next's */
-    struct value_ref ref; /* of a value apart */
     struct value_chunk chunk;
-    uint8_t integer[VALUE_INTEGER_BYTES_MAX];
 
     /* Pages read ahead: bytes [window_offset, + window.size) of the file. */
     struct buf window;
     uint64_t window_offset;
     size_t window_bytes; /* to read next time */
-    size_t run;          /* pages loaded one after the other */
+    size_t pages_ahead;  /* loaded one after the other */
+
+    /* The run. */
+    size_t run_entries; /* how many to read next time */
+    size_t run_first;   /* number of entries[0] in its page */
+    struct key_run keys;
+    struct entry entries[RUN_ENTRIES_MAX];
+    uint8_t integers[RUN_ENTRIES_MAX][VALUE_INTEGER_BYTES_MAX];
 };
 
 static struct table_iter *of(struct iter *it) {
@@ -126,12 +131,12 @@ static int page_in_window(struct table_iter *t, size_t number) {
 
 static int find_page(struct table_iter *t, size_t number) {
     struct sst_table *table = t->table;
-    bool straight = number == t->number + 1 && t->run > 0;
-    t->run = straight ? t->run + 1 : 1;
+    bool straight = number == t->number + 1 && t->pages_ahead > 0;
+    t->pages_ahead = straight ? t->pages_ahead + 1 : 1;
     if (!table_is_in_place(table) && t->options.cold) {
         return page_in_window(t, number);
     }
-    if (!table_is_in_place(table) && t->run > RUN_PAGES_MIN) {
+    if (!table_is_in_place(table) && t->pages_ahead > PAGES_AHEAD_MIN) {
         return table_page_cached(table, number, &t->page) ? FIRN_OK : page_in_window(t, number);
     }
     return table_page_get(table, number, t->options.cold, &t->page);
@@ -151,76 +156,203 @@ static int load_page(struct table_iter *t, size_t number) {
     area_cursor_open(&t->cursor, table_segment_opened(t->page.segment), &t->view.area);
     t->number = number;
     t->has_page = true;
+    t->base.sole = t->view.versions == NULL;
     return FIRN_OK;
 }
 
-/* ---- The entry ---- */
+/* ---- Runs ---- */
 
-static int fill_value(struct table_iter *t) {
-    struct entry *entry = &t->base.entry;
-    const struct value_area *values = &t->view.values;
-    if (t->put >= t->view.puts) {
-        return FAIL(FIRN_CORRUPT, "put %zu of %zu in a page", t->put, t->view.puts);
+/* Where the entries of a run come from. */
+struct run_source {
+    size_t e, put, value_at; /* the next entry, its number among puts, its value's place */
+};
+
+static struct run_source run_source_at(const struct table_iter *t, size_t e) {
+    struct run_source from = {e, 0, 0};
+    if (!t->options.keys_only) {
+        from.put = page_puts_before(&t->view, e);
+        from.value_at = from.put < t->view.puts ? value_area_offset(&t->view.values, from.put) : 0;
     }
-    int rc = value_area_at(values, t->put, t->value_at, t->integer, &entry->value);
-    if (rc == FIRN_OK && values->apart != NULL && packed_bit(values->apart, t->put)) {
-        rc = value_ref_decode(entry->value, &t->ref);
-        rc = rc == FIRN_OK ? table_value_check(t->page.segment, &t->ref) : rc;
-        entry->value = firn_slice_make(NULL, (size_t)t->ref.size);
+    return from;
+}
+
+/* The reference of a put whose value is apart. */
+static int find_ref(const struct table_iter *t, firn_slice bytes, struct value_ref *ref) {
+    int rc = value_ref_decode(bytes, ref);
+    return rc == FIRN_OK ? table_value_check(t->page.segment, ref) : rc;
+}
+
+static int take_value_apart(const struct table_iter *t, struct entry *entry) {
+    struct value_ref ref = {0};
+    int rc = find_ref(t, entry->value, &ref);
+    entry->value = firn_slice_make(NULL, (size_t)ref.size);
+    return rc;
+}
+
+static int put_missing(const struct table_iter *t, size_t put) {
+    return FAIL(FIRN_CORRUPT, "put %zu of %zu in a page", put, t->view.puts);
+}
+
+static inline int take_value(struct table_iter *t, struct run_source *from, struct entry *entry) {
+    const struct value_area *values = &t->view.values;
+    size_t put = from->put++;
+    if (put >= t->view.puts) {
+        return put_missing(t, put);
+    }
+    uint8_t *integer = t->integers[entry - t->entries];
+    int rc = value_area_at(values, put, from->value_at, integer, &entry->value);
+    from->value_at += entry->value.size;
+    if (rc == FIRN_OK && values->apart != NULL && packed_bit(values->apart, put)) {
+        return take_value_apart(t, entry);
     }
     return rc;
 }
 
-/* Makes entry e current, the cursor and (put, value_at) being there. */
-static inline int fill_entry(struct table_iter *t) {
-    struct entry *entry = &t->base.entry;
-    entry->key = buf_slice(&t->cursor.at.key);
-    entry->seq = page_entry_seq(&t->view, t->e);
-    bool is_put = page_entry_is_put(&t->view, t->e);
+/* The next entry of the page. */
+static inline int take_entry(struct table_iter *t, struct run_source *from, firn_slice key,
+                             struct entry *entry) {
+    size_t e = from->e++;
+    bool is_put = page_entry_is_put(&t->view, e);
+    entry->key = key;
+    entry->seq = page_entry_seq(&t->view, e);
     entry->kind = is_put ? ENTRY_PUT : ENTRY_DELETE;
     entry->value = firn_slice_make(NULL, 0);
+    return is_put && !t->options.keys_only ? take_value(t, from, entry) : FIRN_OK;
+}
+
+static int key_missing(const struct table_iter *t, size_t e) {
+    return FAIL(FIRN_CORRUPT, "entry %zu of %zu, key %u of %zu in page %zu", e, t->view.entries,
+                t->cursor.at.rank, t->view.keys, t->number);
+}
+
+/* Whether the cursor may stand on the key of entry e. */
+static bool cursor_fits(const struct table_iter *t, size_t e) {
+    return t->cursor.at.valid && t->cursor.at.rank < t->view.keys && e < t->view.entries;
+}
+
+static void stand_in_run(struct table_iter *t, size_t first, size_t count, size_t at) {
+    t->run_first = first;
+    t->base.first = t->entries;
+    t->base.last = t->entries + count - 1;
+    t->base.at = t->entries + at;
+    t->base.entry = *t->base.at;
     t->base.valid = true;
-    return is_put && !t->options.keys_only ? fill_value(t) : FIRN_OK;
 }
 
-/* The cursor must stand on the key of entry e: its rank among the entries that are their key's
- * first. */
-static int check_cursor(const struct table_iter *t) {
-    if (!t->cursor.at.valid || t->cursor.at.rank >= t->view.keys || t->e >= t->view.entries) {
-        return FAIL(FIRN_CORRUPT, "entry %zu of %zu, key %u of %zu in page %zu", t->e,
-                    t->view.entries, t->cursor.at.rank, t->view.keys, t->number);
-    }
-    return FIRN_OK;
-}
-
-/* Makes entry e of the page current after a jump. */
+/* Makes entry e current after a jump of the cursor to its key: a run of one. The key is a copy, so
+ * that an iterator can be sent to a key that it lent out itself. */
 static int land(struct table_iter *t, size_t e) {
-    t->e = e;
-    int rc = check_cursor(t);
-    if (rc == FIRN_OK && !t->options.keys_only) {
-        t->put = page_puts_before(&t->view, e);
-        t->value_at = t->put < t->view.puts ? value_area_offset(&t->view.values, t->put) : 0;
+    if (!cursor_fits(t, e)) {
+        return key_missing(t, e);
     }
-    return rc == FIRN_OK ? fill_entry(t) : rc;
+    int rc = key_room(&t->keys.bytes, 0, t->cursor.at.key.size);
+    rc = rc == FIRN_OK ? buf_assign(&t->keys.bytes, buf_slice(&t->cursor.at.key)) : rc;
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    struct run_source from = run_source_at(t, e);
+    rc = take_entry(t, &from, buf_slice(&t->keys.bytes), &t->entries[0]);
+    if (rc == FIRN_OK) {
+        stand_in_run(t, e, 1, 0);
+    }
+    return rc;
+}
+
+static size_t keys_among(const struct page *p, size_t first, size_t count) {
+    size_t keys = 1;
+    for (size_t e = first + 1; p->versions != NULL && e < first + count; e++) {
+        keys += packed_bit(p->versions, e);
+    }
+    return p->versions == NULL ? count : keys;
+}
+
+/* Reads entries from `first` on, on whose key the cursor stands: `count` of them, or fewer where
+ * keys are long, but two at least. Returns how many in *count. */
+static int read_entries(struct table_iter *t, size_t first, size_t *count) {
+    struct key_run *keys = &t->keys;
+    size_t wanted = keys_among(&t->view, first, *count), n = 0;
+    if (!cursor_fits(t, first)) {
+        return key_missing(t, first);
+    }
+    int rc = area_cursor_read(&t->cursor, (uint32_t)wanted, keys);
+    if (rc == FIRN_OK && !t->cursor.at.valid) {
+        return key_missing(t, first + keys->count);
+    }
+    struct run_source from = run_source_at(t, first);
+    uint32_t begin = 0, key = 0;
+    for (; rc == FIRN_OK && n < *count; n++) {
+        if (n > 0 && page_entry_is_first(&t->view, first + n)) {
+            begin = keys->ends[key];
+            if (++key == keys->count) {
+                break;
+            }
+        }
+        firn_slice text = firn_slice_make(keys->bytes.data + begin, keys->ends[key] - begin);
+        rc = take_entry(t, &from, text, &t->entries[n]);
+    }
+    *count = n;
+    return rc;
+}
+
+/* As many entries as the next run is to have, of those that are left. */
+static size_t run_length(struct table_iter *t, size_t left) {
+    size_t count = t->run_entries;
+    t->run_entries = count * 2 < RUN_ENTRIES_MAX ? count * 2 : RUN_ENTRIES_MAX;
+    return count < left ? count : left;
 }
 
 /* ---- Moving ---- */
 
+/* Reads a run from entry e on, on whose key the cursor stands, and makes the entry after `skipped`
+ * others current. */
+static int run_from(struct table_iter *t, size_t e, size_t skipped) {
+    size_t count = run_length(t, t->view.entries - e - skipped) + skipped;
+    count = count < RUN_ENTRIES_MAX ? count : RUN_ENTRIES_MAX;
+    int rc = read_entries(t, e, &count);
+    if (rc == FIRN_OK) {
+        stand_in_run(t, e, count, skipped);
+    }
+    return rc;
+}
+
+/* Reads a run that ends before entry e and makes its last one current. REQUIRES: e > 0. */
+static int run_before(struct table_iter *t, size_t e) {
+    const struct page *p = &t->view;
+    size_t first = e - run_length(t, e), count;
+    size_t rank = p->versions == NULL ? first : packed_count(p->versions, first + 1) - 1;
+    int rc = area_cursor_to_rank(&t->cursor, (uint32_t)rank);
+    for (;;) { /* more than once where keys are so long that a run has only two */
+        count = e - first;
+        rc = rc == FIRN_OK ? read_entries(t, first, &count) : rc;
+        if (rc != FIRN_OK || first + count == e) {
+            break;
+        }
+        first += count - 1;
+    }
+    if (rc == FIRN_OK) {
+        stand_in_run(t, first, count, count - 1);
+    }
+    return rc;
+}
+
+static size_t current(const struct table_iter *t) {
+    return t->run_first + (size_t)(t->base.at - t->entries);
+}
+
 static int land_first(struct table_iter *t, size_t number) {
     int rc = load_page(t, number);
     rc = rc == FIRN_OK ? area_cursor_first(&t->cursor) : rc;
-    return rc == FIRN_OK ? land(t, 0) : rc;
+    return rc == FIRN_OK ? run_from(t, 0, 0) : rc;
 }
 
 static int land_last(struct table_iter *t, size_t number) {
     int rc = load_page(t, number);
-    rc = rc == FIRN_OK ? area_cursor_last(&t->cursor) : rc;
-    return rc == FIRN_OK ? land(t, t->view.entries - 1) : rc;
+    return rc == FIRN_OK ? run_before(t, t->view.entries) : rc;
 }
 
-static void begin_move(struct table_iter *t) {
-    t->base.valid = false;
-    t->base.status = FIRN_OK;
+static void begin_jump(struct table_iter *t) {
+    iter_end(&t->base, FIRN_OK);
+    t->run_entries = RUN_ENTRIES_MIN;
 }
 
 static void end_move(struct table_iter *t, int rc) {
@@ -231,13 +363,13 @@ static void end_move(struct table_iter *t, int rc) {
 
 static void iter_do_first(struct iter *it) {
     struct table_iter *t = of(it);
-    begin_move(t);
+    begin_jump(t);
     end_move(t, land_first(t, 0));
 }
 
 static void iter_do_last(struct iter *it) {
     struct table_iter *t = of(it);
-    begin_move(t);
+    begin_jump(t);
     end_move(t, land_last(t, t->index->pages - 1));
 }
 
@@ -249,50 +381,24 @@ static int step_to_next_page(struct table_iter *t) {
     return land_first(t, t->number + 1);
 }
 
-static int step_forward(struct table_iter *t) {
-    if (t->e + 1 == t->view.entries) {
-        return step_to_next_page(t);
-    }
-    if (!t->options.keys_only && t->base.entry.kind == ENTRY_PUT) {
-        t->value_at += value_area_size(&t->view.values, t->put);
-        t->put++;
-    }
-    t->e++;
-    if (page_entry_is_first(&t->view, t->e)) {
-        int rc = area_cursor_next(&t->cursor);
-        rc = rc == FIRN_OK ? check_cursor(t) : rc;
-        if (rc != FIRN_OK) {
-            return rc;
-        }
-    }
-    return fill_entry(t);
-}
-
 static void iter_do_next(struct iter *it) {
     struct table_iter *t = of(it);
-    end_move(t, step_forward(t));
+    size_t e = current(t);
+    end_move(t, e + 1 == t->view.entries ? step_to_next_page(t) : run_from(t, e, 1));
 }
 
-static int step_back(struct table_iter *t) {
-    if (t->e == 0) {
-        if (t->number == 0) {
-            iter_end(&t->base, FIRN_OK);
-            return FIRN_OK;
-        }
-        return land_last(t, t->number - 1);
+static int step_to_page_before(struct table_iter *t) {
+    if (t->number == 0) {
+        iter_end(&t->base, FIRN_OK);
+        return FIRN_OK;
     }
-    if (page_entry_is_first(&t->view, t->e)) {
-        int rc = area_cursor_prev(&t->cursor);
-        if (rc != FIRN_OK) {
-            return rc;
-        }
-    }
-    return land(t, t->e - 1);
+    return land_last(t, t->number - 1);
 }
 
 static void iter_do_prev(struct iter *it) {
     struct table_iter *t = of(it);
-    end_move(t, step_back(t));
+    size_t e = current(t);
+    end_move(t, e == 0 ? step_to_page_before(t) : run_before(t, e));
 }
 
 /* Stands on the first key at or after `key` in this page and says whether it is that very key. */
@@ -324,9 +430,10 @@ static int seek(struct table_iter *t, firn_slice key, uint64_t seq) {
     return rc == FIRN_OK ? land(t, e) : rc;
 }
 
+/* The key may be borrowed from the current entry, which begin_jump() leaves where it is. */
 static void iter_do_seek(struct iter *it, firn_slice key, uint64_t seq) {
     struct table_iter *t = of(it);
-    begin_move(t);
+    begin_jump(t);
     end_move(t, seek(t, key, seq));
 }
 
@@ -341,7 +448,14 @@ static void iter_do_seek_before(struct iter *it, firn_slice key, uint64_t seq) {
 
 static int iter_do_value_read(struct iter *it, uint64_t offset, void *to, size_t size) {
     struct table_iter *t = of(it);
-    return table_failed(t->table, table_value_read(t->table, &t->ref, offset, to, size, &t->chunk));
+    struct value_ref ref = {0};
+    struct run_source from = run_source_at(t, current(t));
+    firn_slice bytes;
+    uint8_t integer[VALUE_INTEGER_BYTES_MAX];
+    int rc = value_area_at(&t->view.values, from.put, from.value_at, integer, &bytes);
+    rc = rc == FIRN_OK ? find_ref(t, bytes, &ref) : rc;
+    rc = rc == FIRN_OK ? table_value_read(t->table, &ref, offset, to, size, &t->chunk) : rc;
+    return table_failed(t->table, rc);
 }
 
 /* ---- Life ---- */
@@ -351,6 +465,7 @@ static void iter_do_destroy(struct iter *it) {
     struct sst_table *table = t->table;
     table_page_release(&t->page);
     area_cursor_deinit(&t->cursor);
+    key_run_deinit(&t->keys);
     buf_deinit(&t->window);
     buf_deinit(&t->chunk.bytes);
     alloc_release(table->alloc, MEM_ITERATOR, t, sizeof *t);
@@ -375,10 +490,11 @@ int sst_table_iter_create(struct sst_table *t, const struct sst_iter_options *op
     if (rc != FIRN_OK) {
         return table_failed(t, rc);
     }
-    struct table_iter *it = alloc_get_zeroed(t->alloc, MEM_ITERATOR, sizeof *it);
+    struct table_iter *it = alloc_get(t->alloc, MEM_ITERATOR, sizeof *it);
     if (it == NULL) {
         return FAIL(FIRN_NOMEM, "no memory for an iterator");
     }
+    memset(it, 0, offsetof(struct table_iter, entries));
     it->base.ops = &ops;
     it->table = t;
     it->index = index;
@@ -386,6 +502,7 @@ int sst_table_iter_create(struct sst_table *t, const struct sst_iter_options *op
         it->options = *options;
     }
     area_cursor_init(&it->cursor, t->alloc);
+    key_run_init(&it->keys, t->alloc);
     buf_init(&it->window, t->alloc, MEM_ITERATOR);
     buf_init(&it->chunk.bytes, t->alloc, MEM_ITERATOR);
     sst_table_ref(t);

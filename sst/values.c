@@ -209,6 +209,11 @@ int value_area_parse(struct reader *r, size_t puts, struct value_area *area) {
     return FIRN_OK;
 }
 
+int value_area_damaged(const struct value_area *a, size_t put, size_t offset) {
+    return FAIL(FIRN_CORRUPT, "value %zu of a page lies at %zu + %zu in %zu bytes", put, offset,
+                value_area_size(a, put), a->size);
+}
+
 size_t value_area_offset(const struct value_area *a, size_t put) {
     if (!a->varied) {
         return put * a->size_min;

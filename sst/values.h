@@ -86,14 +86,16 @@ static inline size_t value_area_size(const struct value_area *a, size_t put) {
 /* Where the bytes of value `put` begin. REQUIRES: put < puts. */
 size_t value_area_offset(const struct value_area *a, size_t put);
 
+/* FIRN_CORRUPT. */
+int value_area_damaged(const struct value_area *a, size_t put, size_t offset);
+
 /* The value's bytes at an offset that value_area_offset() gave; an integer is put into `integer`.
  * FIRN_CORRUPT. REQUIRES: put < puts. */
 static inline int value_area_at(const struct value_area *a, size_t put, size_t offset,
                                 uint8_t integer[VALUE_INTEGER_BYTES_MAX], firn_slice *bytes) {
     size_t size = value_area_size(a, put);
     if (offset > a->size || size > a->size - offset) {
-        return FAIL(FIRN_CORRUPT, "value %zu of a page lies at %zu + %zu in %zu bytes", put, offset,
-                    size, a->size);
+        return value_area_damaged(a, put, offset);
     }
     if (a->is_integers) {
         value_integers_get(&a->integers, put, integer);

@@ -35,6 +35,21 @@ static void walk(struct automaton_cursor *c) {
     }
 }
 
+/* What runs read must be what steps find. */
+static void run(struct automaton_cursor *c, struct alloc *alloc, uint32_t length) {
+    struct key_run keys;
+    key_run_init(&keys, alloc);
+    bool ok = answered(automaton_cursor_first(c)) && c->valid && c->key.size < KEY_BYTES_MAX;
+    ok = ok && answered(automaton_cursor_read(c, length, &keys));
+    ok = ok && answered(automaton_cursor_first(c));
+    for (uint32_t i = 0, begin = 0; ok && i < keys.count; begin = keys.ends[i++]) {
+        firn_slice key = firn_slice_make(keys.bytes.data + begin, keys.ends[i] - begin);
+        FUZZ_CHECK(c->valid && slice_equal(key, buf_slice(&c->key)));
+        FUZZ_CHECK(answered(automaton_cursor_next(c)) || i + 1 == keys.count);
+    }
+    key_run_deinit(&keys);
+}
+
 static void jump(struct automaton_cursor *c, firn_slice key, uint32_t rank) {
     find(c, key);
     if (answered(automaton_cursor_seek(c, key)) && c->valid) {
@@ -64,6 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         automaton_cursor_init(&c, &alloc);
         automaton_cursor_open(&c, segment, part[2]);
         walk(&c);
+        run(&c, &alloc, KEY_RUN_MAX);
+        run(&c, &alloc, 3);
         for (uint32_t i = 0; i < KEYS_MAX; i++) {
             jump(&c, fuzz_take(&r), i * i * i);
         }

@@ -78,6 +78,38 @@ static void assert_seek(struct automaton_cursor *c, const struct page_set *set, 
     }
 }
 
+/* Runs of every length up to KEY_RUN_MAX, of which each begins with the last key of the one before.
+ */
+static void assert_runs(struct automaton_cursor *c, const struct page_set *set, size_t page,
+                        uint32_t length) {
+    const struct page_span *span = page_set_span(set, page);
+    struct key_run run;
+    key_run_init(&run, set->alloc);
+    assert_int_equal(automaton_cursor_first(c), FIRN_OK);
+    for (size_t at = 0; at + 1 < span->count;) {
+        assert_int_equal(automaton_cursor_read(c, length, &run), FIRN_OK);
+        assert_in_range(run.count, 1, length);
+        uint32_t begin = 0;
+        for (uint32_t i = 0; i < run.count; begin = run.ends[i++]) {
+            firn_slice key = firn_slice_make(run.bytes.data + begin, run.ends[i] - begin);
+            assert_true(slice_equal(key, set->keys[span->first + at + i]));
+        }
+        bool more = at + length < span->count + 1;
+        assert_true(run.count >= 2 || length == 1 || !more);
+        assert_true(c->valid || (run.count < length && at + run.count == span->count));
+        if (!c->valid) {
+            break;
+        }
+        assert_at(c, set, page, at + run.count - 1);
+        at += run.count - 1;
+        if (length == 1) {
+            assert_int_equal(automaton_cursor_next(c), FIRN_OK);
+            at++;
+        }
+    }
+    key_run_deinit(&run);
+}
+
 static void assert_walks(struct automaton_cursor *c, const struct page_set *set, size_t page) {
     size_t count = page_set_span(set, page)->count;
     assert_int_equal(automaton_cursor_first(c), FIRN_OK);
@@ -92,6 +124,9 @@ static void assert_walks(struct automaton_cursor *c, const struct page_set *set,
         assert_int_equal(automaton_cursor_prev(c), FIRN_OK);
     }
     assert_false(c->valid);
+    assert_runs(c, set, page, 1 + (uint32_t)(count % KEY_RUN_MAX));
+    assert_runs(c, set, page, 2);
+    assert_runs(c, set, page, KEY_RUN_MAX);
 }
 
 static void assert_rank(struct automaton_cursor *c, const struct page_set *set, size_t page,

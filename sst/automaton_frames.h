@@ -1,0 +1,93 @@
+/* sst/automaton_frames.h: where a cursor is in its automaton, and the two steps that all its moves
+ * are made of: a label read into a buffer of keys, a node entered. For automaton_cursor.c, which
+ * jumps, and automaton_run.c, which reads straight ahead. */
+#ifndef FIRN_SST_AUTOMATON_FRAMES_H
+#define FIRN_SST_AUTOMATON_FRAMES_H
+
+#include "sst/automaton.h"
+#include "sst/automaton_walk.h"
+
+struct frame {
+    const uint8_t *first; /* the node's first child */
+    const uint8_t *at;    /* its next child */
+    const uint8_t *end;   /* of the bytes it lies in */
+    uint32_t children;
+    uint32_t next;  /* index of the child at `at` */
+    uint32_t depth; /* bytes of key above the node */
+    uint32_t rank;  /* of its first key */
+    bool final;
+    bool open; /* where it ends, its parent goes on: its end was not told */
+};
+
+/* The cursor is not valid any more. FIRN_CORRUPT. */
+int automaton_cursor_damaged(struct automaton_cursor *c);
+
+static inline struct frame *top(struct automaton_cursor *c) {
+    return (struct frame *)(void *)(c->frames.data + c->frames.size) - 1;
+}
+
+/* Pushes the frame of a node. */
+static inline int push_node(struct automaton_cursor *c, const struct node_start *node, size_t depth,
+                            uint32_t rank) {
+    if (node->first == NULL || (node->children == 0 && !node->final)) {
+        return automaton_cursor_damaged(c);
+    }
+    if (c->frames.capacity - c->frames.size < sizeof(struct frame)) {
+        int rc = buf_reserve(&c->frames, sizeof(struct frame));
+        if (rc != FIRN_OK) {
+            c->valid = false;
+            return rc;
+        }
+    }
+    c->frames.size += sizeof(struct frame);
+    *top(c) = (struct frame){.first = node->first,
+                             .at = node->first,
+                             .end = node->end,
+                             .children = node->children,
+                             .depth = (uint32_t)depth,
+                             .rank = rank,
+                             .final = node->final,
+                             .open = node->next == NULL};
+    return FIRN_OK;
+}
+
+/* Leaves the top node, all of whose children were passed. */
+static inline void pop(struct automaton_cursor *c) {
+    const struct frame *f = top(c);
+    c->frames.size -= sizeof *f;
+    if (f->open && c->frames.size > 0) {
+        top(c)->at = f->at;
+    }
+}
+
+/* Appends the label at *p to the first *size bytes of keys and passes over it. */
+static inline int read_label(struct automaton_cursor *c, const uint8_t **p, const uint8_t *end,
+                             struct buf *keys, size_t *size, enum end_mark *mark) {
+    const struct phrase_table *phrases = &c->segment->phrases;
+    const uint8_t *code = *p;
+    size_t to = *size;
+    for (;;) {
+        if (code >= end) {
+            return automaton_cursor_damaged(c);
+        }
+        const struct phrase_lead *lead = &phrases->leads[*code];
+        if (end - code < lead->size) {
+            return automaton_cursor_damaged(c);
+        }
+        int rc = key_room(keys, to, PHRASE_BYTES_MAX + 1);
+        if (rc != FIRN_OK) {
+            c->valid = false;
+            return rc;
+        }
+        to += phrase_copy(phrases, lead, code, keys->data + to);
+        code += lead->size;
+        if (lead->end != END_NONE) {
+            *mark = (enum end_mark)lead->end;
+            *p = code;
+            *size = to;
+            return FIRN_OK;
+        }
+    }
+}
+
+#endif
