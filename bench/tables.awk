@@ -80,7 +80,7 @@ function print_bytes(i, j) {
 }
 
 function print_parts(i, j, n, part, names) {
-    n = split("automata headers padding phrases shared index footer", names, " ")
+    n = split("keys headers padding phrases shared index footer", names, " ")
     print "\nWhere firn's bytes go, per key:\n"
     printf "| keys "
     for (j = 1; j <= n; j++) {

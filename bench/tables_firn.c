@@ -114,7 +114,7 @@ static const struct tables_part *parts(const void *table) {
     const struct firn_file *f = table;
     firn_sizes s = {.struct_size = sizeof s};
     check(sst_table_add_sizes(f->table, &s));
-    const struct tables_part all[] = {{"automata", s.automata},      {"headers", s.headers},
+    const struct tables_part all[] = {{"keys", s.key_areas},         {"headers", s.headers},
                                       {"padding", s.page_padding},   {"phrases", s.phrases},
                                       {"shared", s.shared_automata}, {"index", s.index},
                                       {"footer", s.footers}};

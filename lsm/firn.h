@@ -209,8 +209,8 @@ typedef struct firn_options {
     uint32_t level0_runs;          /* flushed runs that start a compaction; default 4, 1 to 64 */
     uint32_t background_threads;   /* default 2, 1 to 64 */
 
-    /* A manifest is followed by a new one when it is larger than this and than twice what it began with;
-     * default 1 MiB. Less makes opening faster, more makes edits cheaper. */
+    /* A manifest is followed by a new one when it is larger than this and than twice what it began
+     * with; default 1 MiB. Less makes opening faster, more makes edits cheaper. */
     uint64_t manifest_bytes;
 
     const firn_allocator *allocator; /* NULL: the C library's. Copied */
@@ -418,10 +418,11 @@ FIRN_API void firn_get_stats(firn_db *db, firn_stats *stats);
 typedef struct firn_sizes {
     size_t struct_size;
     uint64_t file_bytes;
-    uint64_t headers, automata, entries, values, value_pages, page_padding; /* pages */
-    uint64_t phrases, shared_automata, value_dictionaries;                  /* resident */
+    uint64_t headers, key_areas, entries, values, value_pages, page_padding; /* pages */
+    uint64_t phrases, shared_automata, value_dictionaries;                   /* resident */
     uint64_t filters, index, footers;
     uint64_t keys, entry_count, raw_key_bytes, raw_value_bytes;
+    uint64_t pages, number_pages; /* all; those whose keys are numbers, not automata */
 } firn_sizes;
 
 FIRN_API int firn_get_sizes(firn_db *db, firn_sizes *sizes);
@@ -443,10 +444,11 @@ typedef struct firn_dump_options {
 
 FIRN_API void firn_dump_options_init(firn_dump_options *dump);
 
-/* Explains one file of a database, open or not: a table, log, manifest or CURRENT. Damaged files are
- * told as far as they go, and where they are damaged. write is called with piece after piece of the
- * text; a result other than 0 ends it with FIRN_CANCELLED. options (its env and allocator) and dump
- * may be NULL. FIRN_CORRUPT when damage was told; FIRN_INVALID: not a file of firn, or no such page.
+/* Explains one file of a database, open or not: a table, log, manifest or CURRENT. Damaged files
+ * are told as far as they go, and where they are damaged. write is called with piece after piece of
+ * the text; a result other than 0 ends it with FIRN_CANCELLED. options (its env and allocator) and
+ * dump may be NULL. FIRN_CORRUPT when damage was told; FIRN_INVALID: not a file of firn, or no such
+ * page.
  */
 FIRN_API int firn_dump(const char *path, const firn_options *options, const firn_dump_options *dump,
                        int (*write)(void *context, const char *text, size_t size), void *context);

@@ -82,7 +82,7 @@ static int report_sizes(struct print *p, firn_db *db) {
     print_number(p, "raw_value_bytes", s.raw_value_bytes);
     print_number(p, "file_bytes", s.file_bytes);
     print_number(p, "headers", s.headers);
-    print_number(p, "automata", s.automata);
+    print_number(p, "key_areas", s.key_areas);
     print_number(p, "entries", s.entries);
     print_number(p, "values", s.values);
     print_number(p, "value_pages", s.value_pages);
@@ -93,6 +93,8 @@ static int report_sizes(struct print *p, firn_db *db) {
     print_number(p, "filters", s.filters);
     print_number(p, "index", s.index);
     print_number(p, "footers", s.footers);
+    print_number(p, "pages", s.pages);
+    print_number(p, "number_pages", s.number_pages);
     print_decimal(p, "bytes_per_key", (double)s.file_bytes / keys);
     print_decimal(p, "bytes_per_key_no_filter", (double)(s.file_bytes - s.filters) / keys);
     print_end(p);

@@ -21,7 +21,7 @@
 #define ZSTD_MEMORY_MIN ((size_t)8 << 20)
 #define DICTIONARY_MEMORY_MIN ((size_t)16 << 20)
 
-/* Estimated bytes of an automaton for each byte of front-coded keys, before a segment was encoded.
+/* Estimated bytes of a key area for each byte of front-coded keys, before a segment was encoded.
  */
 #define FIRST_KEY_RATIO 0.4
 
@@ -186,7 +186,8 @@ static int write_page(struct sst_builder *b) {
     struct footer *f = &b->footer;
     const struct page_sizes *sizes = &b->page.sizes;
     f->pages++;
-    f->automaton_bytes += sizes->automaton;
+    f->number_pages += b->page.form == KEY_AREA_NUMBERS;
+    f->key_area_bytes += sizes->keys;
     f->entries_bytes += sizes->entries;
     f->values_bytes += sizes->values;
     f->padding_bytes += sizes->padding;
@@ -205,7 +206,9 @@ static int write_pages(struct sst_builder *b, struct segment_model *model) {
     struct key_cursor cursor;
     key_cursor_init(&cursor, &b->keys);
     rc = key_cursor_to(&cursor, 0);
-    page_builder_begin(&b->page, &b->entries, b->options.value_compression, b->zstd);
+    enum page_forms forms = b->options.effort == SST_EFFORT_FULL ? PAGES_SMALLEST : PAGES_AUTOMATA;
+    page_builder_begin(&b->page, forms, &b->keys, &b->entries, b->options.value_compression,
+                       b->zstd);
     uint64_t keys_before = b->footer.meta.keys - b->keys.count;
     uint64_t entries_before = b->footer.meta.entries - b->entries.count;
     filter_builder_begin(&b->filters, b->keys.count);
@@ -310,10 +313,10 @@ static int write_segment(struct sst_builder *b) {
 }
 
 static int end_segment(struct sst_builder *b) {
-    uint64_t automata = b->footer.automaton_bytes, values = b->footer.values_bytes;
+    uint64_t automata = b->footer.key_area_bytes, values = b->footer.values_bytes;
     int rc = write_segment(b);
     rc = rc == FIRN_OK ? buf_assign(&b->largest, buf_slice(&b->keys.last)) : rc;
-    b->key_ratio = (double)(b->footer.automaton_bytes - automata) / (double)b->keys.bytes.size;
+    b->key_ratio = (double)(b->footer.key_area_bytes - automata) / (double)b->keys.bytes.size;
     if (b->entries.values.size > 0) {
         b->value_ratio = (double)(b->footer.values_bytes - values) / (double)b->entries.values.size;
     }

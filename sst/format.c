@@ -122,7 +122,7 @@ static void footer_numbers(struct footer *f, uint64_t *to[FOOTER_NUMBERS], uint6
         &f->compatible,    &f->read_compatible, &f->incompatible,  &narrow[0],      &narrow[1],
         &f->page_bytes,    &f->pages,           &m->keys,          &m->entries,     &m->tombstones,
         &m->raw_key_bytes, &m->raw_value_bytes, &m->seq_min,       &m->seq_max,     &m->created_ns,
-        &m->filter_rate,   &f->automaton_bytes, &f->entries_bytes, &f->values_bytes};
+        &m->filter_rate,   &f->key_area_bytes,  &f->entries_bytes, &f->values_bytes};
     memcpy(to, list, sizeof list);
 }
 
@@ -134,7 +134,9 @@ int footer_encode(struct footer *f, uint64_t offset, struct buf *out) {
     for (size_t i = 0; rc == FIRN_OK && i < FOOTER_NUMBERS; i++) {
         rc = buf_append_varint(out, *numbers[i]);
     }
+    bool forms = (f->incompatible & FORMAT_FEATURE_KEY_FORMS) != 0;
     if (rc != FIRN_OK || (rc = buf_append_varint(out, f->padding_bytes)) != FIRN_OK ||
+        (forms && (rc = buf_append_varint(out, f->number_pages)) != FIRN_OK) ||
         (rc = buf_append_prefixed(out, f->meta.smallest)) != FIRN_OK ||
         (rc = buf_append_prefixed(out, f->meta.largest)) != FIRN_OK ||
         (rc = buf_append_u64(out, f->parts)) != FIRN_OK ||
@@ -281,8 +283,8 @@ static int check_features(const struct footer *f) {
 static int check_counts(const struct footer *f) {
     const struct table_meta *m = &f->meta;
     if (m->keys == 0 || m->keys > m->entries || m->tombstones > m->entries || f->pages == 0 ||
-        f->pages > m->keys || m->seq_min > m->seq_max || m->filter_rate > FILTER_RATE_ALL ||
-        slice_compare(m->smallest, m->largest) > 0) {
+        f->pages > m->keys || f->number_pages > f->pages || m->seq_min > m->seq_max ||
+        m->filter_rate > FILTER_RATE_ALL || slice_compare(m->smallest, m->largest) > 0) {
         return FAIL(FIRN_CORRUPT,
                     "counts contradict each other: %llu keys, %llu entries, %llu tombstones, "
                     "%llu pages, sequences %llu to %llu, filter rate %llu",
@@ -323,6 +325,7 @@ int footer_decode(firn_slice bytes, uint64_t file_bytes, struct footer *f) {
         return rc;
     }
     f->padding_bytes = reader_varint(&r);
+    f->number_pages = (f->incompatible & FORMAT_FEATURE_KEY_FORMS) != 0 ? reader_varint(&r) : 0;
     f->meta.keyspace = (uint32_t)narrow[0];
     f->meta.effort = (uint32_t)narrow[1];
     f->meta.smallest = reader_slice(&r);

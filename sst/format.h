@@ -16,10 +16,12 @@
  *               but for a page that alone has more
  *     index   = separators -> page, and what lies before each page (page_index.h)
  *     footer  = id:16  features:v x 3 (compatible, read-only compatible, incompatible)
- *               keyspace:v effort:v page_bytes:v  pages:v keys:v entries:v tombstones:v
+ *               keyspace:v effort:v page_bytes:v pages:v
+ *               keys:v entries:v tombstones:v
  *               raw_key_bytes:v raw_value_bytes:v  seq_min:v seq_max:v  created_ns:v
  *               filter_rate:v (table_meta.h)
- *               bytes of all pages' automata:v entries:v values:v padding:v
+ *               bytes of all pages' key areas:v entries:v values:v padding:v
+ *               [with feature 4: how many pages have numbers for keys:v]
  *               smallest:bytes largest:bytes  parts:u64
  *               sections:v {kind:v first_page:v offset:v size:v}*
  *               trailer (last 24 bytes of the file) = footer size, trailer included:u32
@@ -65,11 +67,14 @@
 /* Features this code knows; others are an error when they are incompatible. */
 #define FORMAT_FEATURES_COMPATIBLE UINT64_C(0)
 #define FORMAT_FEATURES_READ_COMPATIBLE UINT64_C(0)
-#define FORMAT_FEATURES_INCOMPATIBLE (FORMAT_FEATURE_INTEGERS | FORMAT_FEATURE_ZSTD)
+#define FORMAT_FEATURES_INCOMPATIBLE                                                               \
+    (FORMAT_FEATURE_INTEGERS | FORMAT_FEATURE_ZSTD | FORMAT_FEATURE_KEY_FORMS)
 
-/* Incompatible ones: values of some page are integers, or under zstd (values.h). */
+/* Incompatible ones: values of some page are integers, or under zstd (values.h); keys of some page
+ * are in another form than an automaton's (key_area.h). */
 #define FORMAT_FEATURE_INTEGERS UINT64_C(1)
 #define FORMAT_FEATURE_ZSTD UINT64_C(2)
+#define FORMAT_FEATURE_KEY_FORMS UINT64_C(4)
 
 /* Stored: append only. */
 enum section_kind {
@@ -91,9 +96,9 @@ struct section {
 
 struct footer {
     uint64_t compatible, read_compatible, incompatible; /* features */
-    uint64_t page_bytes, pages;
-    uint64_t automaton_bytes, entries_bytes, values_bytes, padding_bytes; /* in pages */
-    uint64_t parts;                                                       /* see above */
+    uint64_t page_bytes, pages, number_pages;           /* the last: those whose keys are numbers */
+    uint64_t key_area_bytes, entries_bytes, values_bytes, padding_bytes; /* in pages */
+    uint64_t parts;                                                      /* see above */
     struct table_meta
         meta; /* its keys are borrowed from the footer's bytes; number is not stored */
     struct section *sections; /* owned; in file order */

@@ -4,7 +4,8 @@
  *     page   = header  key area (key_area.h)  entries  value area (values.h)  zeros  xxh3:u64
  *              in whole units of 4096 bytes; the checksum ends the page
  *              (in the cache, a page whose values are under zstd has them decoded)
- *     header = form of the key area:u8 (1: automaton)  flags:u8  keys:v  key area size:v
+ *     header = form of the key area:u8 (1 automaton, 2 numbers, 3 array)  flags:u8  keys:v
+ *              key area size:v
  *              [entries:v]  [tombstones:v]  [seq_base:v  seq_width:u8]
  *     flags  = 1 versions: some key has several    2 tombstones
  *              4 sequences: not all 0              8 values: not all empty

@@ -1,6 +1,7 @@
-/* The automaton builder decides how many keys a page takes and asks, for each count it considers,
- * what the rest of the page would take. A plan answers that: it extends from count to greater count
- * in time proportional to the difference, and starts over when a smaller one is asked for.
+/* The builder of the key area decides how many keys a page takes and asks, for each count it
+ * considers, what the rest of the page would take. A plan answers that: it extends from count to
+ * greater count in time proportional to the difference, and starts over when a smaller one is asked
+ * for.
  *
  * What values take in their smallest form is known only when they are encoded, so a plan assumes
  * that they shrink as those of the page before did. The page is encoded, and where the guess turns
@@ -17,8 +18,8 @@
 #define EXPANSION_MAX 32
 
 static void all_bufs(struct page_builder *b, struct buf *list[6]) {
-    struct buf *bufs[6] = {&b->page,    &b->automaton,      &b->area,
-                           &b->scratch, &b->best_automaton, &b->best_area};
+    struct buf *bufs[6] = {&b->page,    &b->key_area,      &b->area,
+                           &b->scratch, &b->best_key_area, &b->best_area};
     memcpy(list, bufs, sizeof bufs);
 }
 
@@ -40,10 +41,13 @@ void page_builder_deinit(struct page_builder *b) {
     }
 }
 
-void page_builder_begin(struct page_builder *b, const struct entry_buffer *entries, bool compact,
-                        struct value_zstd *zstd) {
+void page_builder_begin(struct page_builder *b, enum page_forms forms,
+                        const struct key_buffer *keys, const struct entry_buffer *entries,
+                        bool compact, struct value_zstd *zstd) {
     memset(&b->plan, 0, sizeof b->plan);
     b->plan.end.entries = entries;
+    b->forms = forms;
+    b->keys = keys;
     b->compact = compact;
     b->zstd = zstd;
     b->ratio = 1;
@@ -91,8 +95,8 @@ static unsigned plan_seq_width(const struct page_plan *plan) {
     return packed_width(plan->seq_max - plan->seq_min);
 }
 
-static size_t plan_header_bytes(const struct page_plan *plan, size_t automaton_bytes) {
-    size_t bytes = 2 + varint_size(plan->keys) + varint_size(automaton_bytes);
+static size_t plan_header_bytes(const struct page_plan *plan, size_t key_area_bytes) {
+    size_t bytes = 2 + varint_size(plan->keys) + varint_size(key_area_bytes);
     bytes += plan->entries > plan->keys ? varint_size(plan->entries) : 0;
     bytes += plan->tombstones > 0 ? varint_size(plan->tombstones) : 0;
     return bytes + (plan->seq_max > 0 ? varint_size(plan->seq_min) + 1 : 0);
@@ -104,9 +108,9 @@ static size_t plan_entries_bytes(const struct page_plan *plan) {
            (plan->seq_max > 0 ? (size_t)packed_bytes(plan->entries, plan_seq_width(plan)) : 0);
 }
 
-/* All of a page but its automaton, values and padding. */
-static size_t plan_bytes(const struct page_plan *plan, size_t automaton_bytes) {
-    return plan_header_bytes(plan, automaton_bytes) + plan_entries_bytes(plan) +
+/* All of a page but its keys, values and padding. */
+static size_t plan_bytes(const struct page_plan *plan, size_t key_area_bytes) {
+    return plan_header_bytes(plan, key_area_bytes) + plan_entries_bytes(plan) +
            FORMAT_CHECKSUM_BYTES;
 }
 
@@ -130,14 +134,15 @@ static size_t payload(void *context, size_t first, size_t count) {
 
 /* ---- Encoding ---- */
 
-static uint8_t *encode_header(const struct page_plan *plan, size_t automaton_bytes, uint8_t *to) {
+static uint8_t *encode_header(const struct page_plan *plan, enum key_form form,
+                              size_t key_area_bytes, uint8_t *to) {
     bool versions = plan->entries > plan->keys, seqs = plan->seq_max > 0;
-    *to++ = KEYS_AUTOMATON;
+    *to++ = (uint8_t)form;
     *to++ =
         (uint8_t)((versions ? PAGE_VERSIONS : 0) | (plan->tombstones > 0 ? PAGE_TOMBSTONES : 0) |
                   (seqs ? PAGE_SEQUENCES : 0) | (plan->values.bytes > 0 ? PAGE_VALUES : 0));
     to += put_varint(to, plan->keys);
-    to += put_varint(to, automaton_bytes);
+    to += put_varint(to, key_area_bytes);
     to += versions ? put_varint(to, plan->entries) : 0;
     to += plan->tombstones > 0 ? put_varint(to, plan->tombstones) : 0;
     if (seqs) {
@@ -209,12 +214,12 @@ static size_t whole_units(size_t bytes) {
 /* Puts the best page together. */
 static int encode_page(struct page_builder *b) {
     struct page_plan *plan = &b->plan;
-    const struct buf *automaton = &b->best_automaton, *area = &b->best_area;
+    const struct buf *keys = &b->best_key_area, *area = &b->best_area;
     plan_extend(plan, b->best_keys);
     size_t entries = plan_entries_bytes(plan);
-    size_t bytes = automaton->size + plan_bytes(plan, automaton->size) + area->size;
+    size_t bytes = keys->size + plan_bytes(plan, keys->size) + area->size;
     size_t size = plan_is_last(plan) ? bytes : whole_units(bytes); /* nothing follows that one */
-    b->sizes.automaton = automaton->size;
+    b->sizes.keys = keys->size;
     b->sizes.entries = entries;
     b->sizes.values = area->size;
     b->sizes.padding = size - bytes;
@@ -226,9 +231,10 @@ static int encode_page(struct page_builder *b) {
     }
     memset(b->page.data, 0, size);
     b->page.size = size - FORMAT_CHECKSUM_BYTES;
-    uint8_t *to = encode_header(plan, automaton->size, b->page.data);
-    memcpy(to, automaton->data, automaton->size);
-    to += automaton->size;
+    uint8_t *to = encode_header(plan, b->form, keys->size, b->page.data);
+    memcpy(to, keys->data, keys->size);
+    to += keys->size;
+    b->features |= b->form != KEY_AREA_AUTOMATON ? FORMAT_FEATURE_KEY_FORMS : 0;
     encode_entries(plan, to);
     if (area->size > 0) {
         memcpy(to + entries, area->data, area->size);
@@ -245,18 +251,45 @@ static void swap(struct buf *a, struct buf *b) {
     *b = t;
 }
 
+/* Takes numbers instead of the automaton of `count` keys if they hold more keys, or as many in
+ * fewer bytes. */
+static int try_numbers(struct page_builder *b, size_t first, struct room *room, size_t *count) {
+    size_t numbers;
+    buf_reset(&b->scratch);
+    int rc = key_numbers_build(b->keys, first, room->bytes, payload, room, &b->scratch, &numbers);
+    if (rc == FIRN_OK &&
+        (numbers > *count || (numbers == *count && b->scratch.size < b->key_area.size))) {
+        swap(&b->key_area, &b->scratch);
+        b->tried_form = KEY_AREA_NUMBERS;
+        *count = numbers;
+    }
+    return rc;
+}
+
+/* As many keys as the room takes, into b->key_area. */
+static int encode_keys(struct page_builder *b, struct automaton_builder *automata, size_t first,
+                       struct room *room, size_t *count) {
+    buf_reset(&b->key_area);
+    if (b->forms == PAGES_ARRAYS) {
+        b->tried_form = KEY_AREA_ARRAY;
+        return key_array_build(b->keys, first, room->bytes, payload, room, &b->key_area, count);
+    }
+    b->tried_form = KEY_AREA_AUTOMATON;
+    int rc = automaton_build(automata, first, room->bytes, payload, room, &b->key_area, count);
+    return rc == FIRN_OK && b->forms == PAGES_SMALLEST ? try_numbers(b, first, room, count) : rc;
+}
+
 /* Encodes as many keys as the room takes by what its ratio promises. *bytes: what they do take. */
 static int try_page(struct page_builder *b, struct automaton_builder *automata, size_t first,
                     struct room *room, size_t *bytes) {
     size_t count;
-    buf_reset(&b->automaton);
-    int rc = automaton_build(automata, first, room->bytes, payload, room, &b->automaton, &count);
+    int rc = encode_keys(b, automata, first, room, &count);
     if (rc != FIRN_OK) {
         return rc;
     }
     plan_extend(&b->plan, count);
     rc = encode_values(b, room);
-    *bytes = b->automaton.size + plan_bytes(&b->plan, b->automaton.size) + b->area.size;
+    *bytes = b->key_area.size + plan_bytes(&b->plan, b->key_area.size) + b->area.size;
     return rc;
 }
 
@@ -269,7 +302,8 @@ static double ratio_now(const struct page_builder *b) {
 static void keep_best(struct page_builder *b) {
     if (b->plan.keys > b->best_keys) {
         b->best_keys = b->plan.keys;
-        swap(&b->automaton, &b->best_automaton);
+        b->form = b->tried_form;
+        swap(&b->key_area, &b->best_key_area);
         swap(&b->area, &b->best_area);
     }
 }

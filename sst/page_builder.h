@@ -6,6 +6,13 @@
 #include "sst/entry_buffer.h"
 #include "sst/page.h"
 
+/* Which forms the keys of pages may take (key_area.h). */
+enum page_forms {
+    PAGES_AUTOMATA,
+    PAGES_SMALLEST, /* automata, or what takes fewer bytes */
+    PAGES_ARRAYS
+};
+
 /* What decides the form of the entries and values of a run of keys. */
 struct page_plan {
     struct entry_cursor start, end;
@@ -15,15 +22,20 @@ struct page_plan {
 };
 
 struct page_sizes {
-    size_t automaton, entries, values, padding;
+    size_t keys, entries, values, padding;
 };
 
 struct page_builder {
     struct page_plan plan;   /* of the page encoded last */
     struct buf page;         /* that page without its checksum */
-    struct page_sizes sizes; /* of that page's areas */
+    enum key_form form;      /* of its keys */
+    struct page_sizes sizes; /* of its areas */
     uint64_t features;       /* that pages needed so far (format.h) */
     size_t page_bytes;
+
+    /* Keys. */
+    enum page_forms forms;
+    const struct key_buffer *keys;
 
     /* Values. */
     bool compact;            /* areas take their smallest form */
@@ -33,21 +45,23 @@ struct page_builder {
     size_t units;            /* a page is to take so many times page_bytes */
 
     /* The page being tried, and the best of those that were. */
-    struct buf automaton, area, scratch;
-    struct buf best_automaton, best_area;
+    struct buf key_area, area, scratch;
+    struct buf best_key_area, best_area;
+    enum key_form tried_form;
     size_t best_keys;
 };
 
 void page_builder_init(struct page_builder *b, struct alloc *alloc, size_t page_bytes);
 void page_builder_deinit(struct page_builder *b);
 
-/* The next page will hold the first keys of this segment. compact: values may take any form of
- * values.h; zstd, which has begun this segment: that of zstd, too, unless NULL. */
-void page_builder_begin(struct page_builder *b, const struct entry_buffer *entries, bool compact,
-                        struct value_zstd *zstd);
+/* The next page will hold the first of these keys, with these entries. compact: values may take any
+ * form of values.h; zstd, which has begun this segment: that of zstd, too, unless NULL. */
+void page_builder_begin(struct page_builder *b, enum page_forms forms,
+                        const struct key_buffer *keys, const struct entry_buffer *entries,
+                        bool compact, struct value_zstd *zstd);
 
 /* Encodes the keys from number `first` on, as many as fit in a page, into b->page. REQUIRES: pages
- * are encoded in order, from the first key to the last. */
+ * are encoded in order, from the first key to the last. automata: NULL for PAGES_ARRAYS. */
 int page_builder_next(struct page_builder *b, struct automaton_builder *automata, size_t first);
 
 #endif

@@ -266,10 +266,12 @@ int sst_table_add_sizes(struct sst_table *t, firn_sizes *sizes) {
         sizes->index += s->kind == SECTION_INDEX ? stored : 0;
     }
     uint64_t alignment = f->meta.bytes - in_sections - FORMAT_HEADER_BYTES - t->footer_bytes.size;
-    uint64_t areas = f->automaton_bytes + f->entries_bytes + f->values_bytes + f->padding_bytes;
+    uint64_t areas = f->key_area_bytes + f->entries_bytes + f->values_bytes + f->padding_bytes;
     sizes->file_bytes += f->meta.bytes;
     sizes->headers += FORMAT_HEADER_BYTES + pages - areas;
-    sizes->automata += f->automaton_bytes;
+    sizes->key_areas += f->key_area_bytes;
+    sizes->pages += f->pages;
+    sizes->number_pages += f->number_pages;
     sizes->entries += f->entries_bytes;
     sizes->values += f->values_bytes;
     sizes->page_padding += f->padding_bytes + alignment;

@@ -127,6 +127,7 @@ static void dump_footer_fields(struct dump *d) {
     print_text(out, "digest", "%016llx", (unsigned long long)m->digest);
     print_number(out, "page_bytes", f->page_bytes);
     print_number(out, "pages", f->pages);
+    print_number(out, "number_pages", f->number_pages);
     print_number(out, "keys", m->keys);
     print_number(out, "entries", m->entries);
     print_number(out, "tombstones", m->tombstones);
@@ -137,7 +138,7 @@ static void dump_footer_fields(struct dump *d) {
     print_number(out, "highest_sequence", m->seq_max);
     print_bytes(out, "smallest_key", m->smallest);
     print_bytes(out, "largest_key", m->largest);
-    print_number(out, "automata_bytes", f->automaton_bytes);
+    print_number(out, "key_area_bytes", f->key_area_bytes);
     print_number(out, "entries_bytes", f->entries_bytes);
     print_number(out, "values_bytes", f->values_bytes);
     print_number(out, "padding_bytes", f->padding_bytes);

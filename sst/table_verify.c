@@ -286,6 +286,16 @@ static int decode_page(struct verify *v, const struct table_segment *s, const ui
     return rc == FIRN_OK ? page_parse(v->decoded.data, size, decoded) : rc;
 }
 
+/* The footer names what its pages need. */
+static int verify_form(const struct verify *v, const struct page *p) {
+    if (p->area.form != KEY_AREA_AUTOMATON &&
+        (v->table->footer.incompatible & FORMAT_FEATURE_KEY_FORMS) == 0) {
+        return FAIL(FIRN_CORRUPT, "keys of a page are in the form %s, by the footer all automata",
+                    key_form_name(p->area.form));
+    }
+    return FIRN_OK;
+}
+
 static int verify_page(struct verify *v, struct table_segment *s, size_t page) {
     uint64_t offset;
     size_t size;
@@ -295,7 +305,7 @@ static int verify_page(struct verify *v, struct table_segment *s, size_t page) {
     if ((rc = table_page_place(v->table, s, page, &offset, &size)) != FIRN_OK ||
         (rc = read_bytes(v, offset, size, &bytes)) != FIRN_OK ||
         (rc = page_check(v->table->meta.id, offset, bytes, size)) != FIRN_OK ||
-        (rc = page_parse(bytes, size, &p)) != FIRN_OK ||
+        (rc = page_parse(bytes, size, &p)) != FIRN_OK || (rc = verify_form(v, &p)) != FIRN_OK ||
         (rc = check_zeros(offset + size - FORMAT_CHECKSUM_BYTES - p.padding_bytes,
                           bytes + size - FORMAT_CHECKSUM_BYTES - p.padding_bytes,
                           p.padding_bytes)) != FIRN_OK ||
@@ -306,10 +316,11 @@ static int verify_page(struct verify *v, struct table_segment *s, size_t page) {
     }
     v->sum.parts += get_u64(bytes + size - FORMAT_CHECKSUM_BYTES);
     v->sum.pages++;
+    v->sum.number_pages += p.area.form == KEY_AREA_NUMBERS;
     v->sum.meta.keys += p.keys;
     v->sum.meta.entries += p.entries;
     v->sum.meta.tombstones += p.entries - p.puts;
-    v->sum.automaton_bytes += p.area.bytes.size;
+    v->sum.key_area_bytes += p.area.bytes.size;
     v->sum.entries_bytes += p.entries_bytes;
     v->sum.values_bytes += p.values_bytes;
     v->sum.padding_bytes += p.padding_bytes;
@@ -351,7 +362,8 @@ static int verify_totals(struct verify *v) {
                   {"tombstones", m->tombstones, n->tombstones},
                   {"bytes of keys", m->raw_key_bytes, n->raw_key_bytes},
                   {"bytes of values", m->raw_value_bytes, n->raw_value_bytes},
-                  {"bytes of automata", is->automaton_bytes, sum->automaton_bytes},
+                  {"pages of numbers", is->number_pages, sum->number_pages},
+                  {"bytes of key areas", is->key_area_bytes, sum->key_area_bytes},
                   {"bytes of entries", is->entries_bytes, sum->entries_bytes},
                   {"bytes of value areas", is->values_bytes, sum->values_bytes},
                   {"bytes of padding", is->padding_bytes, sum->padding_bytes},

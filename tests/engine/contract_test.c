@@ -664,7 +664,7 @@ static void sizes_add_up_and_memory_is_told(void **state) {
     assert_int_equal(firn_compact(f.db, NULL, NULL, NULL), FIRN_OK);
     firn_sizes s = {.struct_size = sizeof s};
     assert_int_equal(firn_get_sizes(f.db, &s), FIRN_OK);
-    assert_int_equal(s.file_bytes, s.headers + s.automata + s.entries + s.values + s.value_pages +
+    assert_int_equal(s.file_bytes, s.headers + s.key_areas + s.entries + s.values + s.value_pages +
                                        s.value_dictionaries + s.page_padding + s.phrases +
                                        s.shared_automata + s.filters + s.index + s.footers);
     assert_int_equal(s.keys, 3000);

@@ -182,7 +182,7 @@ static void search(struct table_run *run, struct iter *it, const struct sample *
 static void add_sizes(struct table_run *run) {
     firn_sizes s = {.struct_size = sizeof s};
     FUZZ_CHECK(sst_table_add_sizes(run->table, &s) == FIRN_OK);
-    uint64_t sum = s.headers + s.automata + s.entries + s.values + s.value_pages +
+    uint64_t sum = s.headers + s.key_areas + s.entries + s.values + s.value_pages +
                    s.value_dictionaries + s.page_padding + s.phrases + s.shared_automata +
                    s.filters + s.index + s.footers;
     FUZZ_CHECK(!run->sound || sum == s.file_bytes);

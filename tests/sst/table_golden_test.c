@@ -19,6 +19,7 @@
 #define GOLDEN "table-v1.sst"
 #define GOLDEN_SHORT "table-v1-short.sst" /* pages not aligned, and the last one not filled up */
 #define GOLDEN_VALUES "table-v1-values.sst"
+#define GOLDEN_NUMBERS "table-v1-numbers.sst"
 #define PATH "golden.sst"
 
 /* Every kind of area and section: versions, tombstones, sequences, values inline and apart. */
@@ -46,6 +47,16 @@ static void make_values_scene(struct scene *s) {
         } else {
             memcpy(value + 32, value, 32);
         }
+    }
+}
+
+/* Keys that are numbers. */
+static void make_numbers_scene(struct scene *s) {
+    scene_init(s);
+    for (unsigned i = 0; i < 400; i++) {
+        char key[16];
+        int size = snprintf(key, sizeof key, "id:%06u", i * 3 + i % 3);
+        scene_add(s, firn_slice_make(key, (size_t)size), 0, ENTRY_PUT, 2);
     }
 }
 
@@ -91,25 +102,47 @@ static void version_1_with_compact_values_is_still_read(void **state) {
     check_read(GOLDEN_VALUES, &s, 1200, 0);
 }
 
-static void version_1_is_still_written(void **state) {
+static void version_1_with_numbers_is_still_read(void **state) {
     (void)state;
+    struct scene s;
+    make_numbers_scene(&s);
+    check_read(GOLDEN_NUMBERS, &s, 400, 0);
+}
+
+/* The scene is given back. */
+static void check_written(const char *name, struct scene *s, enum sst_effort effort,
+                          firn_table_form form) {
     struct alloc alloc;
     firn_env *env;
-    struct scene s;
     struct sst_builder_options options;
     struct table_meta meta;
     size_t size;
     alloc_init(&alloc, NULL);
-    make_scene(&s);
     scene_options(&options);
+    options.effort = effort;
+    options.form = form;
     assert_int_equal(env_mem_create(&env), FIRN_OK);
-    assert_int_equal(scene_build(&s, &alloc, env, PATH, &options, &meta), FIRN_OK);
+    assert_int_equal(scene_build(s, &alloc, env, PATH, &options, &meta), FIRN_OK);
     uint8_t *bytes = file_bytes_get(env, PATH, &size);
-    golden_assert_equal(GOLDEN_SHORT, bytes, size);
+    golden_assert_equal(name, bytes, size);
     free(bytes);
     table_meta_deinit(&alloc, &meta);
     env_destroy(env);
-    scene_deinit(&s);
+    scene_deinit(s);
+}
+
+static void version_1_is_still_written(void **state) {
+    (void)state;
+    struct scene s;
+    make_scene(&s);
+    check_written(GOLDEN_SHORT, &s, SST_EFFORT_FAST, FIRN_TABLE_FST);
+}
+
+static void version_1_with_numbers_is_still_written(void **state) {
+    (void)state;
+    struct scene s;
+    make_numbers_scene(&s);
+    check_written(GOLDEN_NUMBERS, &s, SST_EFFORT_FULL, FIRN_TABLE_FST);
 }
 
 /* Not byte for byte: another zstd may compress in another way. What it is for is there. */
@@ -148,6 +181,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(version_1_is_still_written),
         cmocka_unit_test(version_1_is_still_read),
+        cmocka_unit_test(version_1_with_numbers_is_still_written),
+        cmocka_unit_test(version_1_with_numbers_is_still_read),
         cmocka_unit_test(compact_values_are_still_written),
         cmocka_unit_test(version_1_with_compact_values_is_still_read),
     };

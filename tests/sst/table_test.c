@@ -25,6 +25,13 @@ static const struct scene_shape shapes[] = {
      .value_bytes_min = 8,
      .value_bytes_max = 8,
      .zero_seqs = true},
+    {.name = "ids", .keys = 4000, .key_bytes_max = SCENE_NUMBERS, .zero_seqs = true},
+    {.name = "versions of ids",
+     .keys = 500,
+     .key_bytes_max = SCENE_NUMBERS,
+     .value_bytes_max = 40,
+     .versions_max = 5,
+     .tombstones_percent = 20},
     {.name = "values of many sizes", .keys = 2000, .value_bytes_max = 300},
     {.name = "values mostly apart", .keys = 300, .value_bytes_max = 5000},
     {.name = "values read in pieces", .keys = 200, .value_bytes_max = 3000, .apart_bytes_min = 100},
@@ -279,7 +286,7 @@ static void check_sizes(struct fixture *f) {
     memset(&s, 0, sizeof s);
     assert_int_equal(sst_table_add_sizes(f->table, &s), FIRN_OK);
     assert_int_equal(s.file_bytes, f->meta.bytes);
-    assert_int_equal(s.headers + s.automata + s.entries + s.values + s.value_pages +
+    assert_int_equal(s.headers + s.key_areas + s.entries + s.values + s.value_pages +
                          s.value_dictionaries + s.page_padding + s.phrases + s.shared_automata +
                          s.filters + s.index + s.footers,
                      s.file_bytes);

@@ -224,7 +224,7 @@ static void check_sizes(struct fixture *f, const struct kind *kind, size_t page_
     firn_sizes s;
     memset(&s, 0, sizeof s);
     assert_int_equal(sst_table_add_sizes(f->table, &s), FIRN_OK);
-    assert_int_equal(s.headers + s.automata + s.entries + s.values + s.value_pages +
+    assert_int_equal(s.headers + s.key_areas + s.entries + s.values + s.value_pages +
                          s.value_dictionaries + s.page_padding + s.phrases + s.shared_automata +
                          s.filters + s.index + s.footers,
                      s.file_bytes);

@@ -111,6 +111,12 @@ void key_set_make(struct key_set *set, enum key_shape shape, size_t count, struc
         memcpy(copy, bytes, size);
         set->keys[i] = firn_slice_make(copy, size);
     }
+    set->count = count;
+    key_set_sort(set);
+}
+
+void key_set_sort(struct key_set *set) {
+    size_t count = set->count;
     qsort(set->keys, count, sizeof *set->keys, by_key);
     set->count = 1;
     for (size_t i = 1; i < count; i++) {

@@ -24,6 +24,7 @@ struct key_set {
 
 /* At most `count` keys, at least one; duplicates are dropped. Ends the program without memory. */
 void key_set_make(struct key_set *set, enum key_shape shape, size_t count, struct rand *r);
+void key_set_sort(struct key_set *set); /* and drops doubles. REQUIRES: there are keys */
 void key_set_free(struct key_set *set);
 
 const char *key_shape_name(enum key_shape shape);

@@ -82,14 +82,20 @@ static size_t make_bytes(uint8_t *key, size_t size_max, struct rand *r) {
     return size;
 }
 
+static size_t make_key(uint8_t *key, size_t size_max, struct rand *r) {
+    if (size_max == SCENE_NUMBERS) {
+        return (size_t)snprintf((char *)key, 16, "id:%06u", (unsigned)rand_below(r, 9000));
+    }
+    return size_max == 0 ? make_path((char *)key, 256, r) : make_bytes(key, size_max, r);
+}
+
 void scene_make(struct scene *s, const struct scene_shape *shape, struct rand *r) {
     static uint8_t key[FIRN_KEY_BYTES_MAX + 1];
     scene_init(s);
     s->apart_bytes_min = shape->apart_bytes_min;
     uint64_t seq = 0;
     for (size_t i = 0; i < shape->keys; i++) {
-        size_t size = shape->key_bytes_max == 0 ? make_path((char *)key, 256, r)
-                                                : make_bytes(key, shape->key_bytes_max, r);
+        size_t size = make_key(key, shape->key_bytes_max, r);
         size_t versions =
             shape->versions_max > 1 ? 1 + (size_t)rand_below(r, shape->versions_max) : 1;
         for (size_t v = 0; v < versions; v++) {

@@ -21,11 +21,13 @@ void scene_deinit(struct scene *s);
 void scene_add(struct scene *s, firn_slice key, uint64_t seq, uint8_t kind, size_t size);
 void scene_sort(struct scene *s); /* and drops doubles */
 
+#define SCENE_NUMBERS SIZE_MAX
+
 /* What a random scene is made of. */
 struct scene_shape {
     const char *name;
     size_t keys;
-    size_t key_bytes_max; /* 0: keys that look like paths */
+    size_t key_bytes_max; /* 0: keys that look like paths; SCENE_NUMBERS: ids of six digits */
     size_t value_bytes_min, value_bytes_max;
     size_t versions_max; /* of one key */
     unsigned tombstones_percent;

@@ -1,0 +1,114 @@
+/* sst/key_numbers.h: a key area for keys of one size that differ in digits only: numbers in
+ * decimal, in hexadecimal or as big-endian bytes, with whatever fixed text before, between and
+ * behind their digits ("user:000000000017", UUIDs, times, counters).
+ *
+ *     area  = class:u8 (0 decimal, 1 and 2 hexadecimal of small and capital letters, 3 bytes;
+ *                       + 4: no two heads are equal)
+ *             size of a key:v  common:v  the first key
+ *             a bit per byte of a key behind the `common` first ones: it is a digit that varies
+ *             low width:u8  steps:v
+ *             packed low bits of the heads  a bit per step  packed ranks of steps 1024, 2048 ...
+ *             the tails
+ *
+ * The digits that vary, read as one number, are cut in two: the head, the first of them that fit
+ * into 60 bits (decimal 18, hexadecimal 15, bytes 7), and the tail, the others, in 4 bits each,
+ * bytes in 8. Heads rise from that of the first key. Of head number k, less that of the first key,
+ * the low bits are stored as they are; the bits above them, `high`, are stored as the place of the
+ * k-th set bit among the steps: high + k (the code of Elias and Fano), or just high where no two
+ * heads are equal and none has low bits, which makes the steps a bitmap of the numbers that are
+ * there. The builder takes what is smallest. So n numbers of a range of u take about
+ * n * (2 + log2(u / n)) bits, or u bits, and 0.25 bytes a key where every second number is there.
+ *
+ * The k-th key is one select, the rank of a key one count; ranks of every 1024th step keep both
+ * short. REQUIRES: PACKED_SLACK readable bytes behind an area.
+ */
+#ifndef FIRN_SST_KEY_NUMBERS_H
+#define FIRN_SST_KEY_NUMBERS_H
+
+#include "sst/automaton_builder.h"
+#include "sst/packed.h"
+
+enum digit_class { DIGITS_DECIMAL, DIGITS_HEX_SMALL, DIGITS_HEX_CAPITAL, DIGITS_BYTES };
+#define NUMBERS_DISTINCT 4
+#define NUMBERS_SAMPLE 1024
+
+struct key_numbers {
+    enum digit_class class;
+    bool distinct;
+    const uint8_t *first; /* the first key */
+    size_t size, common;
+    const uint8_t *open;
+    size_t head_end; /* behind the last byte of a head */
+    size_t tail_digits;
+    uint64_t base; /* the head of the first key */
+    unsigned low_width, sample_width;
+    size_t keys, steps;
+    const uint8_t *lows, *bits, *samples, *tails;
+};
+
+/* ---- Reading ---- */
+
+/* Borrows bytes. FIRN_CORRUPT. */
+int key_numbers_open(firn_slice bytes, size_t keys, struct key_numbers *n);
+
+/* *rank: of the first key at or after `key`; n->keys: there is none. *exact: it is that key. */
+void key_numbers_seek(const struct key_numbers *n, firn_slice key, size_t *rank, bool *exact);
+
+/* Writes key number rank, REQUIRES: rank < n->keys, and leaves in *step where its bit is. The key
+ * in `out` is made anew. FIRN_CORRUPT, FIRN_NOMEM. */
+int key_numbers_key(const struct key_numbers *n, size_t rank, size_t *step, struct buf *out);
+
+/* The same for the key after the one of (rank - 1, *step), which is in `out`. */
+int key_numbers_next(const struct key_numbers *n, size_t rank, size_t *step, struct buf *out);
+
+/* ---- Building ---- */
+
+/* Appends the area of the keys from `first` on: as many as fit, with their payload, in `room`
+ * bytes. *count becomes how many; 0, and nothing appended, when one key and its neighbour are not
+ * such numbers. FIRN_NOMEM. */
+int key_numbers_build(const struct key_buffer *keys, size_t first, size_t room,
+                      automaton_payload_fn payload, void *context, struct buf *out, size_t *count);
+
+/* ---- Digits ---- */
+
+/* What a byte counts as a digit; 256: it is none. */
+static inline unsigned digit_of(enum digit_class class, uint8_t byte) {
+    unsigned decimal = byte - 48u;
+    switch (class) {
+    case DIGITS_DECIMAL:
+        return decimal < 10 ? decimal : 256;
+    case DIGITS_HEX_SMALL:
+        return decimal < 10 ? decimal : byte - 97u < 6 ? byte - 87u : 256;
+    case DIGITS_HEX_CAPITAL:
+        return decimal < 10 ? decimal : byte - 65u < 6 ? byte - 55u : 256;
+    default:
+        return byte;
+    }
+}
+
+static inline uint8_t digit_byte(enum digit_class class, unsigned digit) {
+    if (class == DIGITS_BYTES || digit < 10) {
+        return (uint8_t)(class == DIGITS_BYTES ? digit : digit + 48);
+    }
+    return (uint8_t)(digit + (class == DIGITS_HEX_SMALL ? 87 : 55));
+}
+
+static inline unsigned digit_radix(enum digit_class class) {
+    return class == DIGITS_BYTES ? 256 : class == DIGITS_DECIMAL ? 10 : 16;
+}
+
+/* The most digits that a head may have. */
+static inline size_t digit_head_max(enum digit_class class) {
+    return class == DIGITS_BYTES ? 7 : class == DIGITS_DECIMAL ? 18 : 15;
+}
+
+static inline size_t digit_tail_bits(enum digit_class class) {
+    return class == DIGITS_BYTES ? 8 : 4;
+}
+
+/* Whether the byte at `at` of a key, REQUIRES: behind the common ones, is a digit that varies. */
+static inline bool key_numbers_is_open(const struct key_numbers *n, size_t at) {
+    return packed_bit(n->open, at - n->common);
+}
+
+#endif
