@@ -136,7 +136,8 @@ static bool output_is_full(const struct merge *m, bool cut) {
     const struct merge_request *q = m->request;
     uint64_t bytes = sst_builder_bytes(m->builder), entries = sst_builder_entries(m->builder);
     if (cut) {
-        return bytes >= q->table_bytes / 4 || entries >= q->table_entries / 4;
+        return (double)bytes >= (double)q->table_bytes * q->cut_part ||
+               (double)entries >= (double)q->table_entries * q->cut_part;
     }
     return bytes >= q->table_bytes || entries >= q->table_entries;
 }

@@ -21,7 +21,8 @@ struct merge_request {
     struct sst_builder_options builder;
     uint64_t table_bytes, table_entries; /* an output ends at about this */
     const firn_slice *cuts;  /* ascending user keys before which an output ends, may be */
-    size_t cut_count;        /* boundaries of the level below; ends only past a quarter */
+    size_t cut_count;        /* boundaries of the level below; ends only when it has ... */
+    double cut_part;         /* ... this part of table_bytes or table_entries */
     const firn_slice *upper; /* NULL, or: stop before this user key */
     /* A new file's number and path (room for size bytes). */
     int (*new_file)(void *context, uint64_t *number, char *path, size_t size);

@@ -36,8 +36,7 @@ size_t run_seek(const firn_shape_run *run, firn_slice key) {
     return low;
 }
 
-/* The tables of the run that overlap the range: from the returned one to before *end. */
-static size_t run_overlap(const firn_shape_run *run, const struct key_range *range, size_t *end) {
+size_t run_overlap(const firn_shape_run *run, const struct key_range *range, size_t *end) {
     size_t begin = range->any ? run_seek(run, range->smallest) : run->count;
     *end = begin;
     while (*end < run->count && range_overlaps(range, &run->tables[*end])) {
@@ -175,6 +174,7 @@ static bool draft_end(struct draft *draft, size_t output_level, firn_job_output 
     bool into_run = output == FIRN_OUTPUT_MERGE_INTO_RUN;
     job->bottom = nothing_older_remains(draft, into_run ? output_level + 1 : output_level);
     job->score = score;
+    job->cut_part = 0.25;
     return true;
 }
 

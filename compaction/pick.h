@@ -21,6 +21,8 @@ bool range_overlaps(const struct key_range *range, const firn_shape_table *table
 
 /* The first table of the run that ends at or after the key, or run->count. */
 size_t run_seek(const firn_shape_run *run, firn_slice key);
+/* The tables of the run that overlap the range: from the returned one to before *end. */
+size_t run_overlap(const firn_shape_run *run, const struct key_range *range, size_t *end);
 uint64_t run_bytes(const firn_shape_run *run);
 
 uint64_t level_bytes(const firn_shape_level *level);
@@ -60,15 +62,20 @@ bool draft_new_run(struct draft *draft, size_t output_level, double score);
  */
 void leveled_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job);
 void tiered_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job);
-void lazy_leveled_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job);
+void fluid_pick(const firn_shape *shape, const firn_policy_params *params, firn_job *job);
+
+/* Whether the policy is a case of the fluid form; *fluid then are the parameters of that form. */
+bool policy_as_fluid(const firn_policy_params *params, firn_policy_params *fluid);
 
 /* Bytes to merge before every level is as the policy wants it. */
 uint64_t leveled_debt(const firn_shape *shape, const firn_policy_params *options);
 uint64_t tiered_debt(const firn_shape *shape, const firn_policy_params *options);
+uint64_t fluid_debt(const firn_shape *shape, const firn_policy_params *params);
 
 /* The level that a policy sends everything to in the end; at least 1. */
 size_t leveled_bottom(const firn_shape *shape, const firn_policy_params *options);
 size_t tiered_bottom(const firn_shape *shape);
+size_t fluid_last(const firn_shape *shape, const firn_policy_params *params);
 
 /* What leveling allows a level to hold; UINT64_MAX for the last. */
 uint64_t leveled_capacity(const firn_shape *shape, const firn_policy_params *options, size_t level);

@@ -88,6 +88,10 @@ static bool any_busy(const firn_shape *shape) {
 }
 
 static size_t bottom_of(const firn_shape *shape, const firn_policy_params *options) {
+    firn_policy_params fluid;
+    if (policy_as_fluid(options, &fluid)) {
+        return fluid_last(shape, &fluid);
+    }
     return options->policy == FIRN_POLICY_LEVELED ? leveled_bottom(shape, options)
                                                   : tiered_bottom(shape);
 }

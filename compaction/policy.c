@@ -1,14 +1,14 @@
 #include "compaction/policy.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "compaction/pick.h"
 
 static const char *const policy_names[] = {
-    [FIRN_POLICY_NONE] = "none",
-    [FIRN_POLICY_LEVELED] = "leveled",
-    [FIRN_POLICY_TIERED] = "tiered",
-    [FIRN_POLICY_LAZY_LEVELED] = "lazy-leveled",
+    [FIRN_POLICY_NONE] = "none",     [FIRN_POLICY_LEVELED] = "leveled",
+    [FIRN_POLICY_TIERED] = "tiered", [FIRN_POLICY_LAZY_LEVELED] = "lazy-leveled",
+    [FIRN_POLICY_FLUID] = "fluid",
 };
 
 const char *policy_name(firn_policy policy) {
@@ -24,38 +24,51 @@ static void job_clear(firn_job *job) {
     job->output = FIRN_OUTPUT_NEW_RUN;
     job->bottom = false;
     job->score = 0;
+    job->cut_part = 0;
     job->reason[0] = '\0';
 }
 
-void policy_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job) {
+bool policy_as_fluid(const firn_policy_params *params, firn_policy_params *fluid) {
+    bool full = params->granularity == FIRN_GRANULARITY_FULL;
+    *fluid = *params;
+    if (params->policy == FIRN_POLICY_LAZY_LEVELED) {
+        fluid->runs_upper = params->size_ratio - 1;
+    } else if (params->policy == FIRN_POLICY_LEVELED && full) {
+        fluid->runs_upper = 1;
+    } else {
+        return params->policy == FIRN_POLICY_FLUID;
+    }
+    fluid->runs_last = 1;
+    memset(fluid->runs_of_level, 0, sizeof fluid->runs_of_level);
+    return true;
+}
+
+void policy_pick(const firn_shape *shape, const firn_policy_params *params, firn_job *job) {
+    firn_policy_params fluid;
     job_clear(job);
-    switch (options->policy) {
-    case FIRN_POLICY_NONE:
-        break;
-    case FIRN_POLICY_LEVELED:
-        leveled_pick(shape, options, job);
-        break;
-    case FIRN_POLICY_TIERED:
-        tiered_pick(shape, options, job);
-        break;
-    case FIRN_POLICY_LAZY_LEVELED:
-        lazy_leveled_pick(shape, options, job);
-        break;
+    if (policy_as_fluid(params, &fluid)) {
+        fluid_pick(shape, &fluid, job);
+    } else if (params->policy == FIRN_POLICY_LEVELED) {
+        leveled_pick(shape, params, job);
+    } else if (params->policy == FIRN_POLICY_TIERED) {
+        tiered_pick(shape, params, job);
     }
     if (!job->any) {
         job_clear(job); /* of what was tried */
     }
 }
 
-uint64_t policy_debt(const firn_shape *shape, const firn_policy_params *options) {
-    switch (options->policy) {
-    case FIRN_POLICY_LEVELED:
-        return leveled_debt(shape, options);
-    case FIRN_POLICY_TIERED:
-    case FIRN_POLICY_LAZY_LEVELED:
-        return tiered_debt(shape, options);
-    case FIRN_POLICY_NONE:
-        break;
+uint64_t policy_debt(const firn_shape *shape, const firn_policy_params *params) {
+    firn_policy_params fluid;
+    if (policy_as_fluid(params, &fluid)) {
+        return fluid_debt(shape, &fluid);
     }
-    return 0;
+    switch (params->policy) {
+    case FIRN_POLICY_LEVELED:
+        return leveled_debt(shape, params);
+    case FIRN_POLICY_TIERED:
+        return tiered_debt(shape, params);
+    default:
+        return 0;
+    }
 }

@@ -146,15 +146,16 @@ static bool pass_cuts(const struct sim_run *below, size_t *cut, uint32_t key) {
     return *cut > before;
 }
 
-/* Cuts entries into tables: at table_entries, or past a quarter of them where a cut lies. */
+/* Cuts entries into tables: at table_entries, or past a part of them where a cut lies. */
 static int run_build(struct sim_tree *tree, const sim_entry *entries, size_t count,
-                     const struct sim_run *below, uint64_t now_ns, double filter_bits,
-                     struct sim_run *out) {
+                     const struct sim_run *below, double cut_part, uint64_t now_ns,
+                     double filter_bits, struct sim_run *out) {
     *out = (struct sim_run){NULL, 0, 0};
     size_t cut = 0, begin = 0;
+    size_t cut_entries = (size_t)((double)tree->table_entries * cut_part);
     for (size_t end = 1; end <= count; end++) {
         bool at_cut = end < count && pass_cuts(below, &cut, sim_entry_key(entries[end]));
-        size_t full = at_cut ? tree->table_entries / 4 : tree->table_entries;
+        size_t full = at_cut ? cut_entries : tree->table_entries;
         if (end < count && end - begin < full) {
             continue;
         }
@@ -175,7 +176,7 @@ static int run_build(struct sim_tree *tree, const sim_entry *entries, size_t cou
 int sim_tree_flush(struct sim_tree *tree, const sim_entry *entries, size_t count, uint64_t now_ns,
                    double filter_bits) {
     struct sim_run run;
-    int rc = run_build(tree, entries, count, NULL, now_ns, filter_bits, &run);
+    int rc = run_build(tree, entries, count, NULL, 1, now_ns, filter_bits, &run);
     if (rc == FIRN_OK) {
         rc = level_push(tree, &tree->levels[0], run);
         if (rc != FIRN_OK) {
@@ -437,7 +438,8 @@ int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns,
         const struct sim_level *next =
             job->output_level + 1 < FIRN_LEVELS_MAX ? &tree->levels[job->output_level + 1] : NULL;
         const struct sim_run *below = next != NULL && next->count > 0 ? &next->runs[0] : NULL;
-        rc = run_build(tree, s.entries, s.total, below, now_ns, filter_bits, &outputs);
+        rc = run_build(tree, s.entries, s.total, below, job->cut_part, now_ns, filter_bits,
+                       &outputs);
         if (rc == FIRN_OK) {
             drop_inputs(tree, job);
             rc = install(tree, job, &outputs);

@@ -59,7 +59,7 @@ struct sim_tree {
     /* Constant after init. */
     struct alloc *alloc;
     uint64_t scale, entry_bytes;
-    size_t table_entries; /* an output ends at so many, or at a cut past a quarter of them */
+    size_t table_entries; /* an output ends at so many, or earlier at a cut */
 
     struct sim_level levels[FIRN_LEVELS_MAX];
     uint64_t next_number;

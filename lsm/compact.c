@@ -175,6 +175,7 @@ int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, firn_p
         request.bottom = job->bottom;
         request.cuts = (const firn_slice *)(const void *)in.cuts.data;
         request.cut_count = in.cuts.size / sizeof(firn_slice);
+        request.cut_part = job->cut_part;
         rc = merge_run(&request, &result);
     }
     rc = rc == FIRN_OK && result.count > 0 ? env_sync_dir(db->env, db->path) : rc;

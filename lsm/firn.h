@@ -142,19 +142,26 @@ typedef enum firn_table_form {
 } firn_table_form;
 
 typedef enum firn_policy {
-    FIRN_POLICY_NONE = 0,        /* never merge by itself; flushes pile up as runs */
-    FIRN_POLICY_LEVELED = 1,     /* one run per level: reads and space first */
-    FIRN_POLICY_TIERED = 2,      /* size_ratio - 1 runs per level: writes first */
-    FIRN_POLICY_LAZY_LEVELED = 3 /* tiered above, one run in the last level (Dostoevsky) */
+    FIRN_POLICY_NONE = 0,         /* never merge by itself; flushes pile up as runs */
+    FIRN_POLICY_LEVELED = 1,      /* one run per level: reads and space first */
+    FIRN_POLICY_TIERED = 2,       /* size_ratio - 1 runs per level: writes first */
+    FIRN_POLICY_LAZY_LEVELED = 3, /* tiered above, one run in the last level (Dostoevsky) */
+    FIRN_POLICY_FLUID = 4         /* runs_upper runs a level, runs_last in the last level */
 } firn_policy;
 
-/* How a table tells that it certainly does not have a key. Filters of either kind are read, whatever
- * is written now. */
+/* How a table tells that it certainly does not have a key. Filters of either kind are read,
+ * whatever is written now. */
 typedef enum firn_filter_kind {
     FIRN_FILTER_AUTO = 0,  /* Bloom for flushed tables, fuse for merged ones */
     FIRN_FILTER_BLOOM = 1, /* blocked Bloom: built fast */
     FIRN_FILTER_FUSE = 2   /* binary fuse: a quarter smaller for the same rate of errors */
 } firn_filter_kind;
+
+/* How much of a level a merge takes. */
+typedef enum firn_granularity {
+    FIRN_GRANULARITY_PARTIAL = 0, /* some tables and what overlaps them: short, in little room */
+    FIRN_GRANULARITY_FULL = 1     /* whole levels: in as much room as the data */
+} firn_granularity;
 
 /* A host's allocator. All three or none; must be thread-safe. context is passed through. */
 typedef struct firn_allocator {
@@ -207,7 +214,10 @@ typedef struct firn_options {
     firn_policy compaction_policy; /* default FIRN_POLICY_LEVELED */
     uint32_t size_ratio;           /* T, how much larger each level is; default 10, 2 to 64 */
     uint32_t level0_runs;          /* flushed runs that start a compaction; default 4, 1 to 64 */
-    uint32_t background_threads;   /* default 2, 1 to 64 */
+    uint32_t runs_upper; /* fluid: runs a level above the last may have (K); default 3, 1 to 64 */
+    uint32_t runs_last;  /* fluid: runs the last level may have (Z); default 1, 1 to 64 */
+    firn_granularity granularity; /* of fluid and leveled; default FIRN_GRANULARITY_PARTIAL */
+    uint32_t background_threads;  /* default 2, 1 to 64 */
 
     /* A manifest is followed by a new one when it is larger than this and than twice what it began
      * with; default 1 MiB. Less makes opening faster, more makes edits cheaper. */
@@ -468,9 +478,9 @@ typedef struct firn_table_builder firn_table_builder;
 FIRN_API int firn_table_builder_create(const char *path, const firn_options *options,
                                        firn_table_builder **builder);
 
-/* Adds a key above all before it. FIRN_INVALID: it is not above the one before, and both are told by
- * their number; FIRN_TOO_LARGE. After these two it is as if the call had not been made; after other
- * failures all further calls fail, too. */
+/* Adds a key above all before it. FIRN_INVALID: it is not above the one before, and both are told
+ * by their number; FIRN_TOO_LARGE. After these two it is as if the call had not been made; after
+ * other failures all further calls fail, too. */
 FIRN_API int firn_table_builder_add(firn_table_builder *builder, firn_slice key, firn_slice value);
 
 FIRN_API uint64_t firn_table_builder_keys(const firn_table_builder *builder);
@@ -478,15 +488,15 @@ FIRN_API uint64_t firn_table_builder_keys(const firn_table_builder *builder);
 FIRN_API uint64_t firn_table_builder_bytes(const firn_table_builder *builder);
 FIRN_API uint64_t firn_table_builder_memory(const firn_table_builder *builder);
 
-/* Completes the file, makes it durable, gives it its name, and frees the builder, whatever it returns.
- * FIRN_INVALID: no key was added. After a failure there is no file of that name, but for a failure to
- * make the name durable. */
+/* Completes the file, makes it durable, gives it its name, and frees the builder, whatever it
+ * returns. FIRN_INVALID: no key was added. After a failure there is no file of that name, but for a
+ * failure to make the name durable. */
 FIRN_API int firn_table_builder_finish(firn_table_builder *builder);
 FIRN_API void firn_table_builder_abandon(firn_table_builder *builder); /* NULL is allowed */
 
 /* Opens a table file, also one of a database, as a database that holds just that: all that reads
- * works on it, by any number of threads, and writes answer FIRN_READ_ONLY. Options as for firn_open().
- * FIRN_CORRUPT: not a whole table. Close it with firn_close(). */
+ * works on it, by any number of threads, and writes answer FIRN_READ_ONLY. Options as for
+ * firn_open(). FIRN_CORRUPT: not a whole table. Close it with firn_close(). */
 FIRN_API int firn_table_open(const char *path, const firn_options *options, firn_db **db);
 
 /* The same for the bytes of such a file, of any alignment, which the caller has mapped or read, and

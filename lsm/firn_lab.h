@@ -62,6 +62,15 @@ typedef struct firn_policy_params {
      * T times as much, and so on. */
     uint64_t level1_bytes;
     uint64_t table_bytes;
+
+    /* The fluid form. */
+    uint64_t batch_bytes; /* what a merge of level 0 brings down, about */
+    uint32_t runs_upper;  /* K: runs a level between level 0 and the last may have; at least 1 */
+    uint32_t runs_last;   /* Z: runs the last level may have; at least 1 */
+    uint32_t runs_of_level[FIRN_LEVELS_MAX]; /* K of single levels; 0: runs_upper */
+    firn_granularity granularity;
+    uint64_t
+        job_bytes; /* what a merge with partial granularity rewrites of the last level, about */
 } firn_policy_params;
 
 #define FIRN_JOB_TABLES_MAX 4096 /* inputs of one job */
@@ -77,7 +86,11 @@ typedef struct firn_job {
     size_t table_count;
     size_t output_level;
     firn_job_output output;
-    bool bottom;     /* nothing older than the inputs lies in or below the output */
+    bool bottom; /* nothing older than the inputs lies in or below the output */
+    /* An output ends where a table of the level below begins, if it has at least this part of what
+     * fills a table: 0.25 keeps merges of the level below small; 0 makes outputs that can be merged
+     * down one table of that level at a time, with nothing else. */
+    double cut_part;
     double score;    /* how overdue: 1 is due */
     char reason[96]; /* "level 0 has 5 runs of 4" */
 } firn_job;

@@ -14,9 +14,14 @@ enum option_type {
     OPTION_U32,
     OPTION_U64,
     OPTION_DOUBLE,
-    OPTION_FORM,
-    OPTION_POLICY,
-    OPTION_FILTER
+    OPTION_CHOICE /* one of `choices` */
+};
+
+/* Names by number, and how to list them. */
+struct choices {
+    const char *const *names;
+    size_t count;
+    const char *listed;
 };
 
 struct option {
@@ -25,39 +30,58 @@ struct option {
     size_t offset;
     double least, most; /* 0 is allowed besides, where zero_chooses */
     bool zero_chooses;
+    const struct choices *choices;
 };
+
+#define CHOICES(list, ...)                                                                         \
+    &(const struct choices) {                                                                      \
+        (const char *const[]){__VA_ARGS__},                                                        \
+            sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *), list                \
+    }
 
 #define MIB 1048576.0
 #define GIB (1024 * MIB)
 
 static const struct option options_table[] = {
-    {"create_if_missing", OPTION_BOOL, offsetof(firn_options, create_if_missing), 0, 1, false},
-    {"error_if_exists", OPTION_BOOL, offsetof(firn_options, error_if_exists), 0, 1, false},
-    {"read_only", OPTION_BOOL, offsetof(firn_options, read_only), 0, 1, false},
-    {"in_memory", OPTION_BOOL, offsetof(firn_options, in_memory), 0, 1, false},
+    {"create_if_missing", OPTION_BOOL, offsetof(firn_options, create_if_missing), 0, 1, false,
+     NULL},
+    {"error_if_exists", OPTION_BOOL, offsetof(firn_options, error_if_exists), 0, 1, false, NULL},
+    {"read_only", OPTION_BOOL, offsetof(firn_options, read_only), 0, 1, false, NULL},
+    {"in_memory", OPTION_BOOL, offsetof(firn_options, in_memory), 0, 1, false, NULL},
     {"memory_budget", OPTION_U64, offsetof(firn_options, memory_budget), 16 * MIB, 65536 * GIB,
-     false},
-    {"memtable_bytes", OPTION_U64, offsetof(firn_options, memtable_bytes), 65536, 16 * GIB, true},
-    {"memtable_entries", OPTION_U64, offsetof(firn_options, memtable_entries), 1, 4e9, true},
-    {"table_form", OPTION_FORM, offsetof(firn_options, table_form), 0, 0, false},
-    {"page_bytes", OPTION_U32, offsetof(firn_options, page_bytes), 4096, 65536, false},
-    {"table_bytes", OPTION_U64, offsetof(firn_options, table_bytes), 4096, 1024 * GIB, false},
-    {"table_entries", OPTION_U64, offsetof(firn_options, table_entries), 1, 4e9, false},
-    {"page_cache", OPTION_BOOL, offsetof(firn_options, page_cache), 0, 1, false},
+     false, NULL},
+    {"memtable_bytes", OPTION_U64, offsetof(firn_options, memtable_bytes), 65536, 16 * GIB, true,
+     NULL},
+    {"memtable_entries", OPTION_U64, offsetof(firn_options, memtable_entries), 1, 4e9, true, NULL},
+    {"table_form", OPTION_CHOICE, offsetof(firn_options, table_form), 0, 0, false,
+     CHOICES("fst", "fst")},
+    {"page_bytes", OPTION_U32, offsetof(firn_options, page_bytes), 4096, 65536, false, NULL},
+    {"table_bytes", OPTION_U64, offsetof(firn_options, table_bytes), 4096, 1024 * GIB, false, NULL},
+    {"table_entries", OPTION_U64, offsetof(firn_options, table_entries), 1, 4e9, false, NULL},
+    {"page_cache", OPTION_BOOL, offsetof(firn_options, page_cache), 0, 1, false, NULL},
     {"page_cache_bytes", OPTION_U64, offsetof(firn_options, page_cache_bytes), 65536, 65536 * GIB,
-     true},
+     true, NULL},
     {"page_cache_initial_bytes", OPTION_U64, offsetof(firn_options, page_cache_initial_bytes), 0,
-     65536 * GIB, true},
-    {"filter", OPTION_BOOL, offsetof(firn_options, filter), 0, 1, false},
-    {"filter_kind", OPTION_FILTER, offsetof(firn_options, filter_kind), 0, 2, false},
+     65536 * GIB, true, NULL},
+    {"filter", OPTION_BOOL, offsetof(firn_options, filter), 0, 1, false, NULL},
+    {"filter_kind", OPTION_CHOICE, offsetof(firn_options, filter_kind), 0, 2, false,
+     CHOICES("auto, bloom or fuse", "auto", "bloom", "fuse")},
     {"filter_bits_per_key", OPTION_DOUBLE, offsetof(firn_options, filter_bits_per_key), 1, 32,
-     false},
-    {"value_compression", OPTION_BOOL, offsetof(firn_options, value_compression), 0, 1, false},
-    {"compaction_policy", OPTION_POLICY, offsetof(firn_options, compaction_policy), 0, 3, false},
-    {"size_ratio", OPTION_U32, offsetof(firn_options, size_ratio), 2, 64, false},
-    {"level0_runs", OPTION_U32, offsetof(firn_options, level0_runs), 1, 64, false},
-    {"background_threads", OPTION_U32, offsetof(firn_options, background_threads), 1, 64, false},
-    {"manifest_bytes", OPTION_U64, offsetof(firn_options, manifest_bytes), 4096, GIB, false},
+     false, NULL},
+    {"value_compression", OPTION_BOOL, offsetof(firn_options, value_compression), 0, 1, false,
+     NULL},
+    {"compaction_policy", OPTION_CHOICE, offsetof(firn_options, compaction_policy), 0, 4, false,
+     CHOICES("none, leveled, tiered, lazy-leveled or fluid", "none", "leveled", "tiered",
+             "lazy-leveled", "fluid")},
+    {"size_ratio", OPTION_U32, offsetof(firn_options, size_ratio), 2, 64, false, NULL},
+    {"level0_runs", OPTION_U32, offsetof(firn_options, level0_runs), 1, 64, false, NULL},
+    {"runs_upper", OPTION_U32, offsetof(firn_options, runs_upper), 1, 64, false, NULL},
+    {"runs_last", OPTION_U32, offsetof(firn_options, runs_last), 1, 64, false, NULL},
+    {"granularity", OPTION_CHOICE, offsetof(firn_options, granularity), 0, 1, false,
+     CHOICES("partial or full", "partial", "full")},
+    {"background_threads", OPTION_U32, offsetof(firn_options, background_threads), 1, 64, false,
+     NULL},
+    {"manifest_bytes", OPTION_U64, offsetof(firn_options, manifest_bytes), 4096, GIB, false, NULL},
 };
 
 #define OPTION_COUNT (sizeof options_table / sizeof options_table[0])
@@ -78,6 +102,8 @@ void firn_options_init(firn_options *options) {
     options->compaction_policy = FIRN_POLICY_LEVELED;
     options->size_ratio = 10;
     options->level0_runs = 4;
+    options->runs_upper = 3;
+    options->runs_last = 1;
     options->background_threads = 2;
     options->manifest_bytes = UINT64_C(1) << 20;
 }
@@ -123,15 +149,7 @@ static void field_set(firn_options *options, const struct option *o, double v) {
     case OPTION_DOUBLE:
         *(double *)(void *)at = v;
         break;
-    case OPTION_FORM:
-        *(firn_table_form *)(void *)at = (firn_table_form)v;
-        break;
-    case OPTION_POLICY:
-        *(firn_policy *)(void *)at = (firn_policy)v;
-        break;
-    case OPTION_FILTER:
-        *(firn_filter_kind *)(void *)at = (firn_filter_kind)v;
-        break;
+    case OPTION_CHOICE: /* enums, which are as wide */
     case OPTION_U32:
         *(uint32_t *)(void *)at = (uint32_t)v;
         break;
@@ -188,21 +206,9 @@ static bool parse_number(const char *text, double *v) {
     return *end == '\0';
 }
 
-static bool parse_policy(const char *text, double *v) {
-    for (int i = FIRN_POLICY_NONE; policy_name((firn_policy)i) != NULL; i++) {
-        if (strcmp(policy_name((firn_policy)i), text) == 0) {
-            *v = i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static const char *const filter_names[] = {"auto", "bloom", "fuse"}; /* by firn_filter_kind */
-
-static bool parse_filter(const char *text, double *v) {
-    for (size_t i = 0; i < sizeof filter_names / sizeof *filter_names; i++) {
-        if (strcmp(filter_names[i], text) == 0) {
+static bool parse_choice(const struct choices *choices, const char *text, double *v) {
+    for (size_t i = 0; i < choices->count; i++) {
+        if (strcmp(choices->names[i], text) == 0) {
             *v = (double)i;
             return true;
         }
@@ -210,16 +216,12 @@ static bool parse_filter(const char *text, double *v) {
     return false;
 }
 
-static const char *expectation(enum option_type type) {
-    switch (type) {
+static const char *expectation(const struct option *o) {
+    switch (o->type) {
     case OPTION_BOOL:
         return "true or false";
-    case OPTION_FORM:
-        return "fst";
-    case OPTION_POLICY:
-        return "none, leveled, tiered or lazy-leveled";
-    case OPTION_FILTER:
-        return "auto, bloom or fuse";
+    case OPTION_CHOICE:
+        return o->choices->listed;
     default:
         return "a number, with k, m, g or t for powers of 1024";
     }
@@ -229,13 +231,8 @@ static bool parse(const struct option *o, const char *text, double *v) {
     switch (o->type) {
     case OPTION_BOOL:
         return parse_bool(text, v);
-    case OPTION_FORM:
-        *v = FIRN_TABLE_FST;
-        return strcmp(text, "fst") == 0;
-    case OPTION_POLICY:
-        return parse_policy(text, v);
-    case OPTION_FILTER:
-        return parse_filter(text, v);
+    case OPTION_CHOICE:
+        return parse_choice(o->choices, text, v);
     default:
         return parse_number(text, v);
     }
@@ -249,7 +246,7 @@ int firn_options_set(firn_options *options, const char *name, const char *value)
     }
     if (value == NULL || !parse(o, value, &v)) {
         return FAIL(FIRN_INVALID, "option %s is \"%s\", expected %s", name,
-                    value != NULL ? value : "(null)", expectation(o->type));
+                    value != NULL ? value : "(null)", expectation(o));
     }
     int rc = check_value(o, v);
     if (rc == FIRN_OK) {
@@ -269,14 +266,8 @@ int firn_options_get(const firn_options *options, const char *name, char *text, 
     case OPTION_BOOL:
         length = snprintf(text, capacity, "%s", v != 0 ? "true" : "false");
         break;
-    case OPTION_FORM:
-        length = snprintf(text, capacity, "fst");
-        break;
-    case OPTION_POLICY:
-        length = snprintf(text, capacity, "%s", policy_name((firn_policy)v));
-        break;
-    case OPTION_FILTER:
-        length = snprintf(text, capacity, "%s", filter_names[(size_t)v]);
+    case OPTION_CHOICE:
+        length = snprintf(text, capacity, "%s", o->choices->names[(size_t)v]);
         break;
     default:
         length = snprintf(text, capacity, "%.15g", v);
@@ -328,6 +319,16 @@ void options_policy(const firn_options *options, firn_policy_params *policy) {
     policy->policy = options->compaction_policy;
     policy->size_ratio = options->size_ratio;
     policy->level0_runs = options->level0_runs;
-    policy->level1_bytes = options->size_ratio * options->level0_runs * flushed;
+    policy->batch_bytes = options->level0_runs * flushed;
+    policy->level1_bytes = options->size_ratio * policy->batch_bytes;
     policy->table_bytes = options->table_bytes;
+    policy->runs_upper = options->runs_upper;
+    policy->runs_last = options->runs_last;
+    policy->granularity = options->granularity;
+    /* Parts of a table are merged in as many bytes as a table has. */
+    policy->job_bytes = options->table_bytes;
+    if (options->table_entries * 16 < policy->job_bytes) {
+        policy->job_bytes = options->table_entries * 16;
+    }
+    memset(policy->runs_of_level, 0, sizeof policy->runs_of_level);
 }

@@ -308,6 +308,7 @@ static void outputs_end_at_cuts_only_past_a_quarter(void **state) {
     const firn_slice cuts[] = {FIRN_STR("k005"), FIRN_STR("k0115"), FIRN_STR("k030")};
     f->request.cuts = cuts;
     f->request.cut_count = 3;
+    f->request.cut_part = 0.25;
     f->request.table_entries = 40;
     make_inputs(f, 2, ARRAY_ITER_NEVER);
     assert_int_equal(merge_run(&f->request, &f->result), FIRN_OK);

@@ -58,6 +58,14 @@ static void read_options(struct scene *s, char *words) {
         (void)sscanf(word, "T=%" SCNu32, &s->options.size_ratio);
         (void)sscanf(word, "level0_runs=%" SCNu32, &s->options.level0_runs);
         (void)sscanf(word, "level1_bytes=%" SCNu64, &s->options.level1_bytes);
+        (void)sscanf(word, "batch_bytes=%" SCNu64, &s->options.batch_bytes);
+        (void)sscanf(word, "job_bytes=%" SCNu64, &s->options.job_bytes);
+        (void)sscanf(word, "K=%" SCNu32, &s->options.runs_upper);
+        (void)sscanf(word, "Z=%" SCNu32, &s->options.runs_last);
+        (void)sscanf(word, "K1=%" SCNu32, &s->options.runs_of_level[1]);
+        if (strcmp(word, "full") == 0) {
+            s->options.granularity = FIRN_GRANULARITY_FULL;
+        }
     }
 }
 
@@ -213,9 +221,9 @@ static void tiered_picks(void **state) {
     run_file("tiered.txt");
 }
 
-static void lazy_leveled_picks(void **state) {
+static void fluid_picks(void **state) {
     (void)state;
-    run_file("lazy_leveled.txt");
+    run_file("fluid.txt");
 }
 
 static void ranges_take_what_they_overlap(void **state) {
@@ -230,8 +238,10 @@ static void a_broken_rule_is_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(leveled_picks),          cmocka_unit_test(tiered_picks),
-        cmocka_unit_test(lazy_leveled_picks),     cmocka_unit_test(ranges_take_what_they_overlap),
+        cmocka_unit_test(leveled_picks),
+        cmocka_unit_test(tiered_picks),
+        cmocka_unit_test(fluid_picks),
+        cmocka_unit_test(ranges_take_what_they_overlap),
         cmocka_unit_test(a_broken_rule_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -405,10 +405,14 @@ static void check_quiet(const struct model *m) {
         switch (o->policy) {
         case FIRN_POLICY_LEVELED:
             assert_true(runs <= 1);
-            assert_true(level_bytes(&shape->levels[level]) <= leveled_capacity(shape, o, level));
+            assert_true(o->granularity == FIRN_GRANULARITY_FULL ||
+                        level_bytes(&shape->levels[level]) <= leveled_capacity(shape, o, level));
             break;
         case FIRN_POLICY_LAZY_LEVELED:
-            assert_true(runs <= (last ? 1 : o->size_ratio - 1));
+            assert_true(runs <= (last ? 1 : 2 * (o->size_ratio - 1) + 1));
+            break;
+        case FIRN_POLICY_FLUID:
+            assert_true(runs <= (last ? o->runs_last : 2 * o->runs_upper + 1));
             break;
         case FIRN_POLICY_TIERED:
             assert_true(runs <= o->size_ratio - 1);
@@ -473,6 +477,14 @@ static void choose_options(struct model *m, firn_policy policy) {
     m->options.level1_bytes =
         ENTRY_BYTES * (1 + rand_below(&m->rand, 1 + rand_below(&m->rand, 1000)));
     m->options.table_bytes = ENTRY_BYTES * TABLE_ENTRIES;
+    m->options.batch_bytes = ENTRY_BYTES * (1 + rand_below(&m->rand, 200));
+    m->options.runs_upper = (uint32_t)(1 + rand_below(&m->rand, 5));
+    m->options.runs_last =
+        (uint32_t)(1 + (rand_below(&m->rand, 3) == 0 ? rand_below(&m->rand, 4) : 0));
+    m->options.runs_of_level[1] =
+        (uint32_t)(rand_below(&m->rand, 2) == 0 ? m->options.runs_upper : 0);
+    m->options.granularity = (firn_granularity)rand_below(&m->rand, 2);
+    m->options.job_bytes = ENTRY_BYTES * (1 + rand_below(&m->rand, 400));
 }
 
 static uint64_t test_seed(void) {
@@ -516,13 +528,18 @@ static void lazy_leveled_keeps_order_and_ends_with_one_run_in_the_last_level(voi
     live_lives(FIRN_POLICY_LAZY_LEVELED);
 }
 
+static void fluid_keeps_order_and_ends_with_few_runs(void **state) {
+    (void)state;
+    live_lives(FIRN_POLICY_FLUID);
+}
+
 static void any_policy_takes_over_the_levels_of_any_other(void **state) {
     (void)state;
     uint64_t seed = test_seed();
     for (uint64_t life = 0; life < 12; life++) {
         struct model *m = model_create(seed + 1000 + life);
         for (int era = 0; era < 5; era++) {
-            choose_options(m, (firn_policy)(1 + rand_below(&m->rand, 3)));
+            choose_options(m, (firn_policy)(1 + rand_below(&m->rand, 4)));
             live(m, 40, true);
         }
         print_life(m);
@@ -550,8 +567,8 @@ static void none_never_merges(void **state) {
 static void debt_grows_with_every_run_too_many(void **state) {
     (void)state;
     static const firn_policy policies[] = {FIRN_POLICY_LEVELED, FIRN_POLICY_TIERED,
-                                           FIRN_POLICY_LAZY_LEVELED};
-    for (size_t i = 0; i < 3; i++) {
+                                           FIRN_POLICY_LAZY_LEVELED, FIRN_POLICY_FLUID};
+    for (size_t i = 0; i < 4; i++) {
         struct model *m = model_create(test_seed());
         choose_options(m, policies[i]);
         uint64_t before = 0;
@@ -580,6 +597,7 @@ static void every_policy_has_a_name(void **state) {
     assert_string_equal(policy_name(FIRN_POLICY_LEVELED), "leveled");
     assert_string_equal(policy_name(FIRN_POLICY_TIERED), "tiered");
     assert_string_equal(policy_name(FIRN_POLICY_LAZY_LEVELED), "lazy-leveled");
+    assert_string_equal(policy_name(FIRN_POLICY_FLUID), "fluid");
     assert_null(policy_name((firn_policy)17));
 }
 
@@ -588,6 +606,7 @@ int main(void) {
         cmocka_unit_test(leveled_keeps_order_and_ends_within_capacity),
         cmocka_unit_test(tiered_keeps_order_and_ends_with_fewer_than_t_runs),
         cmocka_unit_test(lazy_leveled_keeps_order_and_ends_with_one_run_in_the_last_level),
+        cmocka_unit_test(fluid_keeps_order_and_ends_with_few_runs),
         cmocka_unit_test(any_policy_takes_over_the_levels_of_any_other),
         cmocka_unit_test(none_never_merges),
         cmocka_unit_test(debt_grows_with_every_run_too_many),

@@ -387,7 +387,7 @@ static void small_options(firn_options *options, firn_policy policy) {
 
 static void every_read_fits_what_was_written_in_memory(void **state) {
     (void)state;
-    for (unsigned policy = FIRN_POLICY_LEVELED; policy <= FIRN_POLICY_LAZY_LEVELED; policy++) {
+    for (unsigned policy = FIRN_POLICY_LEVELED; policy <= FIRN_POLICY_FLUID; policy++) {
         firn_options options;
         small_options(&options, (firn_policy)policy);
         assert_int_equal(firn_env_memory_create(&options.env), FIRN_OK);

@@ -18,13 +18,13 @@ void model_options(unsigned i, firn_options *options) {
         {FIRN_POLICY_TIERED, 2, 2, 2, 50, 0, 20, 0, 4096, true, true, 1},
         {FIRN_POLICY_TIERED, 4, 4, 4, 100, 0, 1000, 0, 8192, false, true, 10},
         {FIRN_POLICY_LAZY_LEVELED, 3, 2, 2, 64, 0, 50, 0, 4096, true, true, 16},
-        {FIRN_POLICY_LAZY_LEVELED, 2, 1, 3, 50, 0, 1, 0, 4096, true, true, 10},
+        {FIRN_POLICY_FLUID, 2, 1, 3, 50, 0, 1, 0, 4096, true, true, 10},
         {FIRN_POLICY_NONE, 10, 4, 1, 300, 0, 0, 0, 4096, true, true, 10},
         {FIRN_POLICY_LEVELED, 10, 4, 2, 0, 65536, 0, 65536, 16384, true, true, 32},
         {FIRN_POLICY_LEVELED, 2, 1, 1, 5, 0, 7, 0, 65536, false, false, 10},
         {FIRN_POLICY_TIERED, 64, 1, 2, 500, 0, 0, 16384, 4096, false, false, 10},
         {FIRN_POLICY_LEVELED, 10, 4, 2, 0, 0, 0, 0, 4096, true, true, 10},
-        {FIRN_POLICY_LAZY_LEVELED, 10, 64, 64, 1000, 0, 300, 0, 32768, true, true, 10},
+        {FIRN_POLICY_FLUID, 10, 64, 64, 1000, 0, 300, 0, 32768, true, true, 10},
     };
     firn_options defaults;
     firn_options_init(&defaults);
@@ -34,6 +34,9 @@ void model_options(unsigned i, firn_options *options) {
     options->compaction_policy = sets[i].policy;
     options->size_ratio = sets[i].size_ratio;
     options->level0_runs = sets[i].level0_runs;
+    options->runs_upper = 1 + i % 4;
+    options->runs_last = 1 + (i == 5);
+    options->granularity = i % 2 == 1 ? FIRN_GRANULARITY_FULL : FIRN_GRANULARITY_PARTIAL;
     options->background_threads = sets[i].threads;
     options->manifest_bytes = 4096;
     options->memtable_entries = sets[i].memtable_entries;

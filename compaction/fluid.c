@@ -1,0 +1,346 @@
+/* The fluid LSM tree (Dayan and Idreos, "Dostoevsky", SIGMOD 2018, section 4.4) with full merges:
+ * the last level has at most Z runs, each level above it at most K, or a bound of its own; leveling
+ * is K = Z = 1, lazy leveling K = T - 1 and Z = 1, tiering K = Z = T - 1.
+ *
+ * Capacities are set from the last level up: it holds what its largest run holds (Z times that,
+ * with Z runs), each level above it the T-th part of the one below, and a run of a level the K-th
+ * part of its level. What comes from level 0 joins the newest run of level 1 while that has room,
+ * begins a new run while the level may have one more, and otherwise takes the whole level along to
+ * the next, where the same is asked again. That a level which would be full is not written first,
+ * only to be read at once, is what the paper's count of merges, (T - 1)/(K + 1) a level, goes by.
+ *
+ *     last      the smallest number of levels below level 0 whose last one, T^last times
+ *               batch_bytes, has room for the largest run; never above a level that is in use
+ *
+ * Merges of whole levels write at once as much as the last level holds, and need as much room. With
+ * partial granularity, what would go into a single last run goes in parts instead: the tables of
+ * one stretch of it, and what lies above them. So a merge needs room for job_bytes only, and the
+ * space that the tree takes stays below (1 + 1/(T - 1)) times its keys plus that, also while it
+ * merges
+ * ("Spooky", Dayan et al., PVLDB 15(11), 2022, partitions by the last level, too).
+ */
+#include "compaction/pick.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct fluid {
+    const firn_shape *shape;
+    const firn_policy_params *params;
+    size_t last;
+    uint64_t capacity[FIRN_LEVELS_MAX];
+};
+
+static const firn_shape_level *fluid_level(const struct fluid *f, size_t level) {
+    return &f->shape->levels[level];
+}
+
+static uint64_t largest_run(const firn_shape *shape) {
+    uint64_t largest = 0;
+    for (size_t level = 1; level < shape->level_count; level++) {
+        for (size_t r = 0; r < shape->levels[level].count; r++) {
+            uint64_t bytes = run_bytes(&shape->levels[level].runs[r]);
+            largest = bytes > largest ? bytes : largest;
+        }
+    }
+    return largest;
+}
+
+static uint32_t runs_most(const struct fluid *f, size_t level) {
+    const firn_policy_params *p = f->params;
+    uint32_t runs = level >= f->last ? p->runs_last : p->runs_upper;
+    if (level < f->last && p->runs_of_level[level] > 0) {
+        runs = p->runs_of_level[level];
+    }
+    return runs > 0 ? runs : 1;
+}
+
+size_t fluid_last(const firn_shape *shape, const firn_policy_params *params) {
+    uint64_t largest = largest_run(shape), reach = params->batch_bytes;
+    size_t last = 1;
+    /* A run that is a little too large, by what its filter or index takes, opens no level. */
+    for (reach = multiply_capped(reach, params->size_ratio);
+         reach < largest - largest / 8 && last < FIRN_LEVELS_MAX - 1; last++) {
+        reach = multiply_capped(reach, params->size_ratio);
+    }
+    return shape->level_count > last + 1 ? shape->level_count - 1 : last;
+}
+
+static void fluid_measure(struct fluid *f, const firn_shape *shape,
+                          const firn_policy_params *params) {
+    f->shape = shape;
+    f->params = params;
+    f->last = fluid_last(shape, params);
+    uint64_t least = params->batch_bytes, largest = largest_run(shape);
+    f->capacity[f->last] =
+        multiply_capped(largest > least ? largest : least, runs_most(f, f->last));
+    for (size_t level = f->last; level > 0; level--) {
+        f->capacity[level - 1] = f->capacity[level] / params->size_ratio;
+    }
+}
+
+/* Whether the newest run of the level may grow by so many bytes. */
+static bool run_has_room(const struct fluid *f, size_t level, uint64_t incoming) {
+    const firn_shape_level *at = fluid_level(f, level);
+    if (at->count == 0) {
+        return false;
+    }
+    uint32_t runs = runs_most(f, level);
+    if (level == f->last && runs == 1) {
+        return at->count == 1;
+    }
+    uint64_t bytes = run_bytes(&at->runs[0]) + incoming;
+    /* Updates make merged runs smaller than their inputs: half a part too much is let pass. */
+    return bytes <= f->capacity[level] / runs + incoming / 2;
+}
+
+/* Whether the level would be full with so many bytes more. */
+static bool would_be_full(const struct fluid *f, size_t level, uint64_t incoming) {
+    const firn_shape_level *at = fluid_level(f, level);
+    if (level == f->last) {
+        return false;
+    }
+    bool runs_full = at->count >= runs_most(f, level) && !run_has_room(f, level, incoming);
+    return runs_full || level_bytes(at) + incoming / 2 >= f->capacity[level];
+}
+
+/* ---- Parts of the last level ---- */
+
+/* Tables begin to end of the last run, which take about job_bytes. The key space is shared out
+ * among the parts: one begins with its first table, the first one with the first key there is. */
+struct part {
+    size_t begin, end;
+    const firn_shape_table *first, *next; /* NULL: the part has no beginning, or no end */
+    uint64_t bytes;
+    bool busy;
+};
+
+static struct part part_from(const struct fluid *f, size_t begin) {
+    const firn_shape_run *run = &fluid_level(f, f->last)->runs[0];
+    struct part part = {.begin = begin, .end = begin};
+    while (
+        part.end < run->count &&
+        (part.end == begin || part.bytes + run->tables[part.end].bytes <= f->params->job_bytes)) {
+        part.bytes += run->tables[part.end].bytes;
+        part.busy = part.busy || run->tables[part.end].busy;
+        part.end++;
+    }
+    part.first = begin > 0 ? &run->tables[begin] : NULL;
+    part.next = part.end < run->count ? &run->tables[part.end] : NULL;
+    return part;
+}
+
+/* The tables of a run that reach into the part: from the returned one to before *end. */
+static size_t part_overlap(const struct part *part, const firn_shape_run *run, size_t *end) {
+    size_t begin = part->first != NULL ? run_seek(run, part->first->smallest) : 0;
+    for (*end = begin; *end < run->count; ++*end) {
+        if (part->next != NULL &&
+            slice_compare(run->tables[*end].smallest, part->next->smallest) >= 0) {
+            break;
+        }
+    }
+    return begin;
+}
+
+/* Bytes of the level in the part; 0 when one of its tables is busy. */
+static uint64_t bytes_within(const firn_shape_level *level, const struct part *part) {
+    uint64_t bytes = 0;
+    for (size_t r = 0; r < level->count; r++) {
+        size_t end, t = part_overlap(part, &level->runs[r], &end);
+        for (; t < end; t++) {
+            if (level->runs[r].tables[t].busy) {
+                return 0;
+            }
+            bytes += level->runs[r].tables[t].bytes;
+        }
+    }
+    return bytes;
+}
+
+/* The part that takes in most for what it rewrites, and all of the level above that lies in it. A
+ * table that reaches out of it takes along what it overlaps in older runs, so that none stays above
+ * its output. */
+static bool pick_part(const struct fluid *f, size_t from, firn_job *job, double score) {
+    const firn_shape_level *above = fluid_level(f, from);
+    size_t count = fluid_level(f, f->last)->runs[0].count;
+    struct part best = {.begin = 0};
+    double best_gain = 0;
+    for (struct part part = {.end = 0}; part.end < count;) {
+        part = part_from(f, part.end);
+        uint64_t bytes = part.busy ? 0 : bytes_within(above, &part);
+        double gain = (double)bytes / (double)(part.bytes + 1);
+        if (gain > best_gain) {
+            best_gain = gain;
+            best = part;
+        }
+    }
+    if (best_gain == 0) {
+        return false;
+    }
+    struct draft draft;
+    draft_begin(&draft, f->shape, job);
+    for (size_t r = 0; r < above->count; r++) {
+        size_t end, begin = part_overlap(&best, &above->runs[r], &end);
+        size_t taken_end, taken = run_overlap(&above->runs[r], &draft.range, &taken_end);
+        if (taken < taken_end) {
+            begin = begin < end && begin < taken ? begin : taken;
+            end = end > taken_end ? end : taken_end;
+        }
+        draft_add(&draft, &above->runs[r], begin, end);
+    }
+    if (!draft_into_run(&draft, f->last, score)) {
+        return false;
+    }
+    (void)snprintf(job->reason, sizeof job->reason, "level %zu is full: tables %zu to %zu of %zu",
+                   from, best.begin, best.end - 1, f->last);
+    return true;
+}
+
+/* Whether what lies right above the last level goes down in parts. */
+static bool goes_in_parts(const struct fluid *f) {
+    return f->params->granularity == FIRN_GRANULARITY_PARTIAL && runs_most(f, f->last) == 1 &&
+           f->last >= 2 && fluid_level(f, f->last)->count == 1;
+}
+
+static uint64_t newest_ns(const firn_shape_level *level) {
+    uint64_t newest = 0;
+    for (size_t r = 0; r < level->count; r++) {
+        for (size_t t = 0; t < level->runs[r].count; t++) {
+            uint64_t created = level->runs[r].tables[t].created_ns;
+            newest = created > newest ? created : newest;
+        }
+    }
+    return newest;
+}
+
+/* A level that began to go down goes on until it is empty, or something new has come to it. */
+static bool is_draining(const struct fluid *f, size_t level) {
+    const firn_shape_level *at = fluid_level(f, level);
+    if (at->count == 0) {
+        return false;
+    }
+    return at->count > runs_most(f, level) || level_is_busy(at) ||
+           level_idle_bytes(at) >= f->capacity[level] - f->capacity[level] / 8 ||
+           newest_ns(fluid_level(f, level + 1)) > newest_ns(at);
+}
+
+/* ---- Which ---- */
+
+static bool any_busy(const struct fluid *f, size_t from, size_t to) {
+    for (size_t level = from; level <= to && level < f->shape->level_count; level++) {
+        if (level_is_busy(fluid_level(f, level))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* How many runs of the level what comes to it is merged with: the newest, when that has room, or
+ * all, when there may be none more; but none of those that are on their way down. */
+static size_t runs_joined(const struct fluid *f, size_t level, uint64_t incoming) {
+    const firn_shape_level *at = fluid_level(f, level);
+    if (level + 1 == f->last && goes_in_parts(f) && is_draining(f, level)) {
+        return 0;
+    }
+    if (run_has_room(f, level, incoming)) {
+        return 1;
+    }
+    return at->count >= runs_most(f, level) ? at->count : 0;
+}
+
+static bool pick_down(const struct fluid *f, size_t target, uint64_t incoming, firn_job *job,
+                      double score) {
+    const firn_shape_level *to = fluid_level(f, target);
+    struct draft draft;
+    draft_begin(&draft, f->shape, job);
+    for (size_t level = 0; level < target; level++) {
+        draft_add_oldest_runs(&draft, level, fluid_level(f, level)->count);
+    }
+    size_t joined = runs_joined(f, target, incoming);
+    for (size_t r = 0; r < joined; r++) {
+        draft_add(&draft, &to->runs[r], 0, to->runs[r].count);
+    }
+    if (!draft_new_run(&draft, target, score)) {
+        return false;
+    }
+    if (target + 1 == f->last && goes_in_parts(f)) {
+        job->cut_part = 0; /* so that parts of the last level have their own tables here */
+    }
+    (void)snprintf(job->reason, sizeof job->reason,
+                   "level 0 has %zu runs of %" PRIu32 "; level %zu is the first with room",
+                   fluid_level(f, 0)->count, f->params->level0_runs, target);
+    return true;
+}
+
+/* The last level with more runs than it may have, left by another policy, is made one run. */
+static bool pick_collapse(const struct fluid *f, firn_job *job) {
+    const firn_shape_level *at = fluid_level(f, f->last);
+    struct draft draft;
+    draft_begin(&draft, f->shape, job);
+    for (size_t r = 0; r < at->count; r++) {
+        draft_add(&draft, &at->runs[r], 0, at->runs[r].count);
+    }
+    if (!draft_new_run(&draft, f->last, (double)at->count)) {
+        return false;
+    }
+    (void)snprintf(job->reason, sizeof job->reason, "level %zu has %zu runs of %" PRIu32, f->last,
+                   at->count, runs_most(f, f->last));
+    return true;
+}
+
+/* The first level that has room for what comes down, with what it takes along on the way. */
+static size_t find_target(const struct fluid *f, uint64_t *incoming) {
+    size_t target = 1;
+    *incoming = level_bytes(fluid_level(f, 0));
+    while (would_be_full(f, target, *incoming)) {
+        uint64_t here = level_bytes(fluid_level(f, target));
+        if (target + 1 == f->last && goes_in_parts(f) && here > 0) {
+            break;
+        }
+        *incoming += here;
+        target++;
+    }
+    return target;
+}
+
+/* So that draining falls behind by no more than this, runs above the last level are bounded. */
+static bool has_too_many_runs(const struct fluid *f, size_t level) {
+    return level + 1 == f->last && fluid_level(f, level)->count > 2 * runs_most(f, level);
+}
+
+void fluid_pick(const firn_shape *shape, const firn_policy_params *params, firn_job *job) {
+    struct fluid f;
+    fluid_measure(&f, shape, params);
+    uint64_t incoming;
+    size_t target = find_target(&f, &incoming), above = f.last - 1;
+    double due = (double)shape->levels[0].count / params->level0_runs;
+    bool joins_idle = runs_joined(&f, target, incoming) == 0 || !any_busy(&f, target, target);
+    if (due >= 1 && joins_idle && !any_busy(&f, 0, target - 1) && !has_too_many_runs(&f, target) &&
+        pick_down(&f, target, incoming, job, due)) {
+        return;
+    }
+    const firn_shape_level *last = &shape->levels[f.last];
+    if (last->count > runs_most(&f, f.last) && !level_is_busy(last) && pick_collapse(&f, job)) {
+        return;
+    }
+    if (goes_in_parts(&f) && is_draining(&f, above)) {
+        (void)pick_part(&f, above, job, 1);
+    }
+}
+
+uint64_t fluid_debt(const firn_shape *shape, const firn_policy_params *params) {
+    struct fluid f;
+    fluid_measure(&f, shape, params);
+    double debt = 0;
+    size_t runs = shape->levels[0].count;
+    if (runs > params->level0_runs) {
+        debt = (double)level_bytes(&shape->levels[0]) * (double)(runs - params->level0_runs) /
+               (double)runs;
+    }
+    if (goes_in_parts(&f) && is_draining(&f, f.last - 1)) {
+        double over =
+            (double)level_bytes(&shape->levels[f.last - 1]) - (double)f.capacity[f.last - 1];
+        debt += over > 0 ? over * (1 + params->size_ratio) : 0;
+    }
+    return debt < 9e18 ? (uint64_t)debt : UINT64_MAX;
+}
