@@ -121,3 +121,27 @@ int area_cursor_to_rank_other(struct area_cursor *c, uint32_t rank) {
     int rc = open_area(c);
     return rc == FIRN_OK ? stand(c, rank, false) : rc;
 }
+
+int area_cursor_read_other(struct area_cursor *c, uint32_t max, struct key_run *run) {
+    struct buf *keys = &run->bytes;
+    keys->size = 0;
+    run->count = 0;
+    if (!c->at.valid) {
+        return FAIL(FIRN_CORRUPT, "a page of %zu keys has none here", c->area.keys);
+    }
+    for (;;) {
+        int rc = buf_append(keys, c->at.key.data, c->at.key.size);
+        if (rc != FIRN_OK) {
+            c->at.valid = false;
+            return rc;
+        }
+        run->ends[run->count++] = (uint32_t)keys->size;
+        if (run->count == max || (run->count >= 2 && keys->size >= KEY_RUN_BYTES)) {
+            return FIRN_OK;
+        }
+        rc = area_cursor_move_other(c, AREA_NEXT);
+        if (rc != FIRN_OK || !c->at.valid) {
+            return rc;
+        }
+    }
+}

@@ -72,6 +72,7 @@ enum area_move { AREA_FIRST, AREA_LAST, AREA_NEXT, AREA_PREV };
 int area_cursor_move_other(struct area_cursor *c, enum area_move move);
 int area_cursor_seek_other(struct area_cursor *c, firn_slice key);
 int area_cursor_to_rank_other(struct area_cursor *c, uint32_t rank);
+int area_cursor_read_other(struct area_cursor *c, uint32_t max, struct key_run *run);
 
 /* Each returns FIRN_OK (then `at.valid` tells whether there is such a key) or FIRN_CORRUPT,
  * FIRN_NOMEM (then it is not valid). */
@@ -108,7 +109,8 @@ static inline int area_cursor_prev(struct area_cursor *c) {
 
 /* The current key and up to max - 1 behind it, as automaton_cursor_read() tells. */
 static inline int area_cursor_read(struct area_cursor *c, uint32_t max, struct key_run *run) {
-    return automaton_cursor_read(&c->at, max, run);
+    return c->area.form == KEY_AREA_AUTOMATON ? automaton_cursor_read(&c->at, max, run)
+                                              : area_cursor_read_other(c, max, run);
 }
 
 #endif
