@@ -126,6 +126,21 @@ static int check(const char *path, const struct keys *keys) {
     return firn_close(db) == FIRN_OK ? rc : fail(path);
 }
 
+/* How many keys a scan meets; 0 when it fails. */
+static uint64_t walk(firn_db *db) {
+    firn_iter *it;
+    uint64_t count = 0;
+    if (firn_iter_create(db, NULL, &it) != FIRN_OK) {
+        return 0;
+    }
+    for (firn_iter_first(it); firn_iter_valid(it); firn_iter_next(it)) {
+        count++;
+    }
+    count = firn_iter_status(it) == FIRN_OK ? count : 0;
+    firn_iter_destroy(it);
+    return count;
+}
+
 static int memory(const struct keys *keys) {
     firn_options options;
     firn_options_init(&options);
@@ -147,8 +162,8 @@ static int memory(const struct keys *keys) {
     if (firn_compact(db, NULL, NULL, NULL) != FIRN_OK) {
         return fail("compact");
     }
-    uint64_t count;
-    if (firn_count(db, NULL, NULL, &count) != FIRN_OK || count != keys->count) {
+    uint64_t count = walk(db); /* loads what a process that reads has loaded */
+    if (count != keys->count) {
         return fail("count");
     }
     firn_memory m;

@@ -1,30 +1,49 @@
-/* How many keys lie in a range: exactly, by walking them; and about, from memtables and tables'
- * indexes. */
-#include "lsm/db.h"
+/* How many keys lie in a range. */
+#include "lsm/order.h"
+
+static int count_exactly(firn_db *db, const firn_order_options *options, const firn_range *range,
+                         uint64_t *total) {
+    struct order o;
+    int rc = order_open(db, options, range, ORDER_GLANCE, &o);
+    rc = rc == FIRN_OK ? order_walk(&o, NULL, total) : rc;
+    order_close(&o);
+    *total = rc == FIRN_OK ? *total : 0;
+    return rc;
+}
 
 int firn_count(firn_db *db, const firn_snapshot *snapshot, const firn_range *range,
                uint64_t *total) {
-    *total = 0;
-    firn_iter_options options;
-    firn_iter_options_init(&options);
+    firn_order_options options;
+    firn_order_options_init(&options);
     options.snapshot = snapshot;
-    options.keys_only = true;
-    if (range != NULL) {
-        options.range = *range;
+    *total = 0;
+    return count_exactly(db, &options, range, total);
+}
+
+int firn_count_estimate(firn_db *db, const firn_order_options *options, const firn_range *range,
+                        firn_tally *total) {
+    struct order o;
+    memset(total, 0, sizeof *total);
+    int rc = order_open(db, options, range, ORDER_GLANCE, &o);
+    for (size_t i = 0; rc == FIRN_OK && i < order_part_count(&o);) {
+        i = order_cluster(&o, i);
+        firn_tally tally = order_cluster_tally(&o);
+        if (!tally_is_exact(tally) && o.options.exact) {
+            rc = order_walk_cluster(&o, 0, NULL, &tally.about);
+            tally.at_least = tally.at_most = tally.about;
+        }
+        tally_add(total, tally);
     }
-    firn_iter *it;
-    int rc = firn_iter_create(db, &options, &it);
+    order_close(&o);
     if (rc != FIRN_OK) {
-        return rc;
+        memset(total, 0, sizeof *total);
     }
-    uint64_t n = 0;
-    for (firn_iter_first(it); firn_iter_valid(it); firn_iter_next(it)) {
-        n++;
-    }
-    rc = firn_iter_status(it);
-    firn_iter_destroy(it);
-    *total = rc == FIRN_OK ? n : 0;
     return rc;
+}
+
+int firn_rank(firn_db *db, const firn_order_options *options, firn_slice key, firn_tally *rank) {
+    firn_range below = {.upper = key.data != NULL ? key : firn_slice_make("", 0)};
+    return firn_count_estimate(db, options, &below, rank);
 }
 
 int firn_is_empty(firn_db *db, bool *empty) {
@@ -41,74 +60,5 @@ int firn_is_empty(firn_db *db, bool *empty) {
     *empty = !firn_iter_valid(it);
     rc = firn_iter_status(it);
     firn_iter_destroy(it);
-    return rc;
-}
-
-/* Entries of the table below the bound; all of them when there is no bound. */
-static int rank_in_table(firn_db *db, const struct version_table *t, firn_slice bound,
-                         bool inclusive, uint64_t *rank) {
-    *rank = t->meta.entries;
-    if (bound.data == NULL) {
-        return FIRN_OK;
-    }
-    int order = slice_compare(bound, t->meta.smallest);
-    if (order < 0 || (order == 0 && !inclusive)) {
-        *rank = 0;
-        return FIRN_OK;
-    }
-    if (slice_compare(bound, t->meta.largest) > 0) {
-        return FIRN_OK;
-    }
-    struct buf after; /* the least key past an inclusive bound */
-    buf_init(&after, &db->alloc, MEM_OTHER);
-    int rc = buf_assign(&after, bound);
-    rc = rc == FIRN_OK && inclusive ? buf_append_u8(&after, 0) : rc;
-    struct sst_table *table;
-    rc = rc != FIRN_OK ? rc : table_cache_get(db->tables, &t->meta, &table);
-    if (rc == FIRN_OK) {
-        struct sst_rank below;
-        rc = sst_table_rank(table, buf_slice(&after), &below, NULL);
-        *rank = below.entries;
-        sst_table_unref(table);
-    }
-    buf_deinit(&after);
-    return rc;
-}
-
-static int count_in_table(firn_db *db, const struct version_table *t, const firn_range *range,
-                          uint64_t *total) {
-    uint64_t below = 0, upto = 0;
-    int rc = rank_in_table(db, t, range->upper, range->upper_inclusive, &upto);
-    if (rc == FIRN_OK && range->lower.data != NULL) {
-        rc = rank_in_table(db, t, range->lower, range->lower_exclusive, &below);
-    }
-    *total += upto > below ? upto - below : 0;
-    return rc;
-}
-
-int firn_count_estimate(firn_db *db, const firn_range *range, uint64_t *total) {
-    const firn_range all = {0};
-    range = range == NULL ? &all : range;
-    *total = 0;
-    int rc = db_check(db);
-    if (rc != FIRN_OK) {
-        return rc;
-    }
-    uint64_t n = 0;
-    unsigned token = epoch_enter(db->epoch);
-    const struct view *view = atomic_load_explicit(&db->view, memory_order_acquire);
-    for (size_t i = 0; i < view->memtable_count; i++) {
-        n += memtable_count_estimate(view->memtables[i], range->lower, range->upper);
-    }
-    const struct version *v = view->version;
-    for (size_t l = 0; l < v->level_count; l++) {
-        for (size_t i = 0; i < v->levels[l].count; i++) {
-            for (size_t t = 0; t < v->levels[l].runs[i].count && rc == FIRN_OK; t++) {
-                rc = count_in_table(db, v->levels[l].runs[i].tables[t], range, &n);
-            }
-        }
-    }
-    epoch_leave(db->epoch, token);
-    *total = rc == FIRN_OK ? n : 0;
     return rc;
 }

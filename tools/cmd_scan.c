@@ -1,7 +1,4 @@
-/* tools/cmd_scan.c: `firn scan` and `firn count`: a range of keys. */
-#include <inttypes.h>
-#include <stdio.h>
-
+/* tools/cmd_scan.c: `firn scan`: a range of keys. */
 #include "tools/args.h"
 #include "tools/out.h"
 #include "tools/range.h"
@@ -68,36 +65,6 @@ static int scan_run(struct call *call) {
     return code;
 }
 
-static int count_run(struct call *call) {
-    struct key_range keys = {0};
-    bool estimate = false;
-    const struct arg own[] = {ARGS_RANGE(&keys), ARG_FLAG("estimate", &estimate), ARG_END};
-    if (!args_parse(call, own) || !key_range_resolve(&keys, call)) {
-        return EXIT_USAGE;
-    }
-    int code = EXIT_FAILED;
-    firn_db *db;
-    if (database_open(call, DATABASE_READ, &db)) {
-        uint64_t count;
-        int rc = estimate ? firn_count_estimate(db, &keys.range, &count)
-                          : firn_count(db, NULL, &keys.range, &count);
-        if (rc == FIRN_OK) {
-            printf("%" PRIu64 "\n", count);
-            code = EXIT_DONE;
-        } else {
-            complain_firn();
-        }
-        code = database_close(db, code);
-    }
-    key_range_deinit(&keys);
-    return code;
-}
-
-#define RANGE_HELP                                                                                 \
-    "  --from KEY             begin at KEY\n"                                                      \
-    "  --to KEY               end before KEY\n"                                                    \
-    "  --prefix KEY           only keys that start with KEY\n"
-
 const struct command command_scan = {
     .name = "scan",
     .words = "DB",
@@ -121,22 +88,4 @@ const struct command command_scan = {
     .words_max = 1,
     .has_text_forms = true,
     .run = scan_run,
-};
-
-const struct command command_count = {
-    .name = "count",
-    .words = "DB",
-    .summary = "Counts keys",
-    .details = "\n"
-               "Example:\n"
-               "  firn count files.firn --from /usr --to /var\n"
-               "\n"
-               "Options:\n" RANGE_HELP
-               "  --estimate             from the indexes, in a few reads: exact for a database\n"
-               "                         that is compacted, otherwise it may count deleted and\n"
-               "                         overwritten keys",
-    .words_min = 1,
-    .words_max = 1,
-    .has_text_forms = true,
-    .run = count_run,
 };

@@ -5,7 +5,7 @@ _firn() {
     local options="--option --memory-budget --help"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "load put get delete scan count stats build compact verify dump destroy help \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build compact verify dump destroy help \
             --version" -- "$word"))
         return
     fi
@@ -15,10 +15,10 @@ _firn() {
         COMPREPLY=($(compgen -S = -W "$(firn help options 2>/dev/null |
             awk '/^  / { print $1 }')" -- "$word"))
         return ;;
-    --from | --to | --prefix | --limit | --memory-budget | --ack-fd | --page)
+    --from | --to | --prefix | --limit | --memory-budget | --ack-fd | --page | --seed)
         return ;;
     help)
-        COMPREPLY=($(compgen -W "load put get delete scan count stats build compact verify dump destroy \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build compact verify dump destroy \
             options" -- "$word"))
         return ;;
     esac
@@ -27,7 +27,10 @@ _firn() {
     build) options+=" $forms --null --values-hex" ;;
     put | get | delete) options+=" $forms" ;;
     scan) options+=" $forms $range --reverse --limit --keys-only --values-hex --null" ;;
-    count) options+=" $forms $range --estimate" ;;
+    count | nth) options+=" $forms $range --estimate" ;;
+    rank) options+=" $forms --estimate" ;;
+    sample) options+=" $forms $range --seed --null" ;;
+    split) options+=" $forms $range --estimate --null" ;;
     stats) options+=" --json --warm" ;;
     dump) options+=" --page --keys --json" ;;
     esac

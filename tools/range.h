@@ -15,6 +15,11 @@ struct key_range {
     ARG_TEXT("from", "KEY", &(r)->from), ARG_TEXT("to", "KEY", &(r)->to),                          \
         ARG_TEXT("prefix", "KEY", &(r)->prefix)
 
+#define RANGE_HELP                                                                                 \
+    "  --from KEY             begin at KEY\n"                                                      \
+    "  --to KEY               end before KEY\n"                                                    \
+    "  --prefix KEY           only keys that start with KEY\n"
+
 /* Works out r->range after args_parse(). Complains and returns false when a key is malformed. */
 bool key_range_resolve(struct key_range *r, const struct call *call);
 void key_range_deinit(struct key_range *r);

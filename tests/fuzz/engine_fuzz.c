@@ -348,7 +348,14 @@ static void do_count(struct engine *e) {
                     oracle_at(e->oracle, i, oracle_now(e->oracle), NULL);
     }
     FUZZ_CHECK(count == expected);
-    FUZZ_CHECK(firn_count_estimate(e->db, &range, &count) == FIRN_OK);
+    firn_tally tally;
+    FUZZ_CHECK(firn_count_estimate(e->db, NULL, &range, &tally) == FIRN_OK);
+    FUZZ_CHECK(tally.at_least <= count && count <= tally.at_most);
+    FUZZ_CHECK(tally.at_least <= tally.about && tally.about <= tally.at_most);
+    firn_keys keys;
+    FUZZ_CHECK(firn_sample(e->db, NULL, &range, count, e->slow, &keys) == FIRN_OK);
+    FUZZ_CHECK(keys.count == count);
+    firn_keys_release(&keys);
 }
 
 /* ---- Maintenance ---- */

@@ -12,6 +12,7 @@
 #include "tests/support/fault_env.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/key_shapes.h"
+#include "tests/support/order_check.h"
 #include "tests/support/oracle.h"
 #include "tests/support/scale.h"
 #include "tests/support/seed.h"
@@ -143,8 +144,11 @@ static void check_ranges(struct fixture *f, firn_db *db, struct rand *r) {
         uint64_t count;
         assert_int_equal(firn_count(db, NULL, &range, &count), FIRN_OK);
         assert_int_equal(count, high - low);
-        assert_int_equal(firn_count_estimate(db, &range, &count), FIRN_OK);
-        assert_int_equal(count, high - low);
+        firn_tally tally;
+        assert_int_equal(firn_count_estimate(db, NULL, &range, &tally), FIRN_OK);
+        assert_int_equal(tally.at_least, high - low);
+        assert_int_equal(tally.at_most, high - low);
+        assert_true(order_check(db, NULL, &range, f->keys.keys, f->keys.count, r));
         firn_iter_options options;
         firn_iter_options_init(&options);
         options.prefix = firn_slice_make(range.lower.data, 1 + rand_below(r, range.lower.size));

@@ -8,7 +8,7 @@ exits 0 "$firn" help
 grep -q '  load ' out || fail "help does not list load"
 exits 0 "$firn" help options
 grep -q 'memory_budget' out || fail "help options does not list memory_budget"
-for command in load put get delete scan count stats compact verify destroy; do
+for command in load put get delete scan count rank nth sample split stats compact verify destroy; do
     exits 0 "$firn" help $command
     grep -q "^usage: firn $command DB" out || fail "help $command has no usage line"
     grep -q "^Example:" out || fail "help $command has no example"
