@@ -76,6 +76,7 @@ uint64_t fluid_debt(const firn_shape *shape, const firn_policy_params *params);
 size_t leveled_bottom(const firn_shape *shape, const firn_policy_params *options);
 size_t tiered_bottom(const firn_shape *shape);
 size_t fluid_last(const firn_shape *shape, const firn_policy_params *params);
+size_t policy_bottom(const firn_shape *shape, const firn_policy_params *options);
 
 /* What leveling allows a level to hold; UINT64_MAX for the last. */
 uint64_t leveled_capacity(const firn_shape *shape, const firn_policy_params *options, size_t level);

@@ -87,15 +87,6 @@ static bool any_busy(const firn_shape *shape) {
     return false;
 }
 
-static size_t bottom_of(const firn_shape *shape, const firn_policy_params *options) {
-    firn_policy_params fluid;
-    if (policy_as_fluid(options, &fluid)) {
-        return fluid_last(shape, &fluid);
-    }
-    return options->policy == FIRN_POLICY_LEVELED ? leveled_bottom(shape, options)
-                                                  : tiered_bottom(shape);
-}
-
 void policy_pick_range(const firn_shape *shape, const firn_policy_params *options, firn_slice lower,
                        firn_slice upper, firn_job *job) {
     struct wish wish = {lower, upper, lower.data != NULL, upper.data != NULL};
@@ -103,7 +94,7 @@ void policy_pick_range(const firn_shape *shape, const firn_policy_params *option
     size_t first_level;
     struct draft draft;
     draft_begin(&draft, shape, job);
-    job->output_level = bottom_of(shape, options);
+    job->output_level = policy_bottom(shape, options);
     job->output = FIRN_OUTPUT_NEW_RUN;
     job->bottom = false;
     job->score = 0;

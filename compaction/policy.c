@@ -58,6 +58,15 @@ void policy_pick(const firn_shape *shape, const firn_policy_params *params, firn
     }
 }
 
+size_t policy_bottom(const firn_shape *shape, const firn_policy_params *params) {
+    firn_policy_params fluid;
+    if (policy_as_fluid(params, &fluid)) {
+        return fluid_last(shape, &fluid);
+    }
+    return params->policy == FIRN_POLICY_LEVELED ? leveled_bottom(shape, params)
+                                                 : tiered_bottom(shape);
+}
+
 uint64_t policy_debt(const firn_shape *shape, const firn_policy_params *params) {
     firn_policy_params fluid;
     if (policy_as_fluid(params, &fluid)) {

@@ -29,6 +29,19 @@ int job_check(const firn_shape *shape, const firn_job *job);
 void policy_pick_range(const firn_shape *shape, const firn_policy_params *options, firn_slice lower,
                        firn_slice upper, firn_job *job);
 
+/* Where a table from outside comes to lie, whose entries are newer than all there is. */
+struct place {
+    size_t level;
+    bool new_run; /* the newest of its level; or else it joins a run, which it does not overlap: */
+    size_t run;
+};
+
+/* The lowest place for a table of these bounds, both included, at which nothing that it overlaps
+ * lies above it or beside it. Running jobs may end before or after it is there. Level 0 always can.
+ */
+void policy_place(const firn_shape *shape, const firn_policy_params *options, firn_slice smallest,
+                  firn_slice largest, struct place *place);
+
 const char *policy_name(firn_policy policy); /* "lazy-leveled"; NULL when unknown */
 
 #endif

@@ -224,6 +224,8 @@ int write_batch(firn_db *db, const struct firn_batch *batch, unsigned flags,
                 const struct write_precondition *precondition);
 /* Takes the head of the queue without writing, so that the caller acts as leader. */
 int write_exclusive(firn_db *db, int (*act)(firn_db *db, void *context), void *context);
+/* Makes all that was written durable. REQUIRES: the caller leads, and there is a log. */
+int write_sync_all(firn_db *db, void *context);
 
 /* ---- read.c ---- */
 /* What a point lookup found at a sequence: FIRN_OK or FIRN_NOT_FOUND. value may be NULL. seen: the

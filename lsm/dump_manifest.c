@@ -24,6 +24,9 @@ static void dump_add(struct print *out, const struct edit_add *add) {
     print_number(out, "tombstones", m->tombstones);
     print_number(out, "lowest_sequence", m->seq_min);
     print_number(out, "highest_sequence", m->seq_max);
+    if (m->seq_given != 0) {
+        print_number(out, "sequence_given", m->seq_given);
+    }
     print_bytes(out, "smallest_key", m->smallest);
     print_bytes(out, "largest_key", m->largest);
     print_text(out, "effort", "%s", m->effort == SST_EFFORT_FULL ? "full" : "fast");

@@ -79,7 +79,7 @@ int edit_encode_add(struct buf *out, uint32_t level, uint64_t run_id,
         return rc;
     }
     uint8_t *at = out->data + out->size;
-    *at++ = EDIT_ADD;
+    *at++ = meta->seq_given != 0 ? EDIT_ADD_GIVEN : EDIT_ADD;
     at += put_varint(at, level);
     at += put_varint(at, run_id);
     at += put_varint(at, meta->number);
@@ -171,6 +171,8 @@ static int check_meta(const struct table_meta *meta) {
     const char *wrong = NULL;
     if (meta->seq_min > meta->seq_max || meta->seq_max > SEQ_MAX) {
         wrong = "its sequence numbers are out of order or range";
+    } else if (meta->seq_given != 0 && meta->seq_min != meta->seq_given) {
+        wrong = "it is given one sequence and has several";
     } else if (meta->keys > meta->entries || meta->tombstones > meta->entries) {
         wrong = "it has more keys or tombstones than entries";
     } else if (meta->filter_rate > FILTER_RATE_ALL) {
@@ -187,7 +189,7 @@ static int check_meta(const struct table_meta *meta) {
     return FIRN_OK;
 }
 
-static int decode_add(struct reader *in, struct edit *e) {
+static int decode_add(struct reader *in, struct edit *e, bool given) {
     uint32_t level = read_u32(in);
     uint64_t run_id = reader_varint(in);
     struct table_meta meta; /* its keys are borrowed from the input */
@@ -195,6 +197,11 @@ static int decode_add(struct reader *in, struct edit *e) {
     if (in->failed) {
         return FAIL(FIRN_CORRUPT, "an edit ends inside the description of a table");
     }
+    if (given && meta.seq_max == 0) {
+        return FAIL(FIRN_CORRUPT, "an edit adds table %06" PRIu64 ", but gives it no sequence",
+                    meta.number);
+    }
+    meta.seq_given = given ? meta.seq_max : 0;
     if (level >= FIRN_LEVELS_MAX) {
         return FAIL(FIRN_CORRUPT, "an edit adds table %06" PRIu64 " to level %" PRIu32 " of %d",
                     meta.number, level, FIRN_LEVELS_MAX);
@@ -234,7 +241,9 @@ static int decode_field(struct reader *in, struct edit *e, bool *has_keyspace) {
         return in->failed ? FIRN_OK : edit_drop_table(e, number);
     }
     case EDIT_ADD:
-        return decode_add(in, e);
+        return decode_add(in, e, false);
+    case EDIT_ADD_GIVEN:
+        return decode_add(in, e, true);
     default:
         return FAIL(FIRN_UNSUPPORTED, "unknown field %u in an edit of the manifest", tag);
     }

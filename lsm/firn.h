@@ -558,8 +558,8 @@ FIRN_API uint64_t firn_table_builder_bytes(const firn_table_builder *builder);
 FIRN_API uint64_t firn_table_builder_memory(const firn_table_builder *builder);
 
 /* Completes the file, makes it durable, gives it its name, and frees the builder, whatever it
- * returns. FIRN_INVALID: no key was added. After a failure there is no file of that name, but for a
- * failure to make the name durable. */
+ * returns. FIRN_INVALID: no key was added. After a failure there is no file of that name, unless it
+ * is the naming that failed: then there may be the whole one. */
 FIRN_API int firn_table_builder_finish(firn_table_builder *builder);
 FIRN_API void firn_table_builder_abandon(firn_table_builder *builder); /* NULL is allowed */
 
@@ -586,6 +586,21 @@ typedef struct firn_table_info {
 
 /* FIRN_INVALID: db was not opened as a table. */
 FIRN_API int firn_table_get_info(firn_db *db, firn_table_info *info);
+
+/* Flags of firn_ingest(). Without one of the first two, the database shares the files by hard links
+ * (and copies what lies on another file system): they may be deleted, but must not be changed. */
+#define FIRN_INGEST_COPY 2u   /* copies them */
+#define FIRN_INGEST_MOVE 4u   /* deletes the given names, as far as possible, once it is done */
+#define FIRN_INGEST_VERIFY 8u /* reads all of each file first, not only its footer and index */
+
+/* Takes finished tables in, whose ranges of keys must not overlap: one write of all their entries,
+ * newer than all writes before it, applied whole or not at all, also across a power cut, and
+ * durable, as are the writes before it, when it returns. Neither log nor memtable is used: a table
+ * lands in the lowest level where it overlaps nothing, and the memtable is flushed first where they
+ * overlap. FIRN_INVALID: ranges overlap, or a table was not made by firn_table_builder_create();
+ * FIRN_EXISTS: the same table is in the database; FIRN_CORRUPT, FIRN_MISSING name the file: nothing
+ * was written. FIRN_IO and FIRN_NO_SPACE: as for other writes. */
+FIRN_API int firn_ingest(firn_db *db, const char *const *paths, size_t count, unsigned flags);
 
 /* ---- Environments --------------------------------------------------------------------------- */
 

@@ -54,6 +54,9 @@ static int begin(firn_table_builder *b, const firn_options *options) {
     }
     job_builder_options(options, b->env, SST_EFFORT_FULL, job_builder_bytes(options), &sst);
     rc = sst_builder_create(&b->alloc, b->env, b->temporary, 0, &sst, &b->sst);
+    if (rc != FIRN_OK && rc != FIRN_EXISTS) {
+        (void)env_unlink(b->env, b->temporary);
+    }
     return rc == FIRN_EXISTS
                ? FAIL(rc, "%s exists: the table is being built, or a builder of it was killed",
                       b->temporary)

@@ -152,8 +152,8 @@ static int plan_match(struct plan *p, const struct version *base) {
 /* Whether a moved table is the one that it says it is. */
 static bool same_table(const struct table_meta *a, const struct table_meta *b) {
     return memcmp(a->id, b->id, TABLE_ID_BYTES) == 0 && a->bytes == b->bytes &&
-           a->digest == b->digest && slice_equal(a->smallest, b->smallest) &&
-           slice_equal(a->largest, b->largest);
+           a->digest == b->digest && a->seq_given == b->seq_given &&
+           slice_equal(a->smallest, b->smallest) && slice_equal(a->largest, b->largest);
 }
 
 /* 2. Makes the added tables, or takes the moved ones from base. */

@@ -237,7 +237,7 @@ static int lead(firn_db *db, struct writer *self) REQUIRES(&db->mutex) {
     return rc;
 }
 
-static int sync_all(firn_db *db, void *context) {
+int write_sync_all(firn_db *db, void *context) {
     (void)context;
     mutex_lock(&db->mutex);
     int rc = error_check_write_locked(db);
@@ -253,7 +253,7 @@ static int sync_all(firn_db *db, void *context) {
 int write_batch(firn_db *db, const struct firn_batch *batch, unsigned flags,
                 const struct write_precondition *precondition) {
     if (batch->count == 0) { /* a barrier: with FIRN_SYNC, what was written before becomes durable */
-        return (flags & FIRN_SYNC) != 0 && db->has_log ? write_exclusive(db, sync_all, NULL)
+        return (flags & FIRN_SYNC) != 0 && db->has_log ? write_exclusive(db, write_sync_all, NULL)
                                                        : FIRN_OK;
     }
     struct writer w = {

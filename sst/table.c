@@ -193,6 +193,15 @@ static int open_file(struct sst_table *t, firn_env *env, const char *path,
     }
     t->footer.meta.number = t->meta.number;
     rc = rc == FIRN_OK ? table_meta_copy(t->alloc, &t->footer.meta, &t->meta) : rc;
+    if (rc == FIRN_OK && expected != NULL && expected->seq_given != 0) {
+        if (t->footer.meta.seq_max != 0) {
+            return FAIL(FIRN_CORRUPT, "entries have sequences of their own, to %llu, and are given "
+                                      "%llu",
+                        (unsigned long long)t->footer.meta.seq_max,
+                        (unsigned long long)expected->seq_given);
+        }
+        t->meta.seq_given = t->meta.seq_min = t->meta.seq_max = expected->seq_given;
+    }
     rc = rc == FIRN_OK ? list_sections(t) : rc;
     if (rc == FIRN_OK) {
         t->memory = env_file_memory(t->file);

@@ -20,7 +20,8 @@ struct sst_counters { /* shared by the tables of a database; relaxed */
     _Atomic uint64_t page_reads, page_cache_hits, filter_probes, filter_negatives;
 };
 
-/* cache NULL: pages are read anew each time. The file must match meta in id, size and counts:
+/* Entries have the sequences that the file stores, or the one that meta gives them all (seq_given).
+ * cache NULL: pages are read anew each time. The file must match meta in id, size and counts:
  * FIRN_CORRUPT otherwise; FIRN_UNSUPPORTED names an unknown feature. */
 int sst_table_open(struct alloc *alloc, firn_env *env, const char *path,
                    const struct table_meta *meta, struct page_cache *cache,

@@ -416,7 +416,15 @@ int sst_table_get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t s
     if (value != NULL) {
         memset(value, 0, sizeof *value);
     }
-    return table_failed(t, get(t, key, hash, seq, kind, found_seq, value));
+    uint64_t given = t->meta.seq_given;
+    if (seq < given) {
+        return FIRN_NOT_FOUND; /* older than all of it, which stores 0 */
+    }
+    int rc = get(t, key, hash, seq - given, kind, found_seq, value);
+    if (rc == FIRN_OK) {
+        *found_seq += given;
+    }
+    return table_failed(t, rc);
 }
 
 void sst_value_release(struct sst_value *v) {

@@ -20,6 +20,7 @@ struct table_iter {
     struct sst_table *table;
     struct sst_iter_options options;
     const struct page_index *index;
+    uint64_t seq_given; /* added to what is stored, which is 0 where this is not */
 
     /* The page it is in. */
     size_t number; /* REQUIRES: has_page */
@@ -214,7 +215,7 @@ static inline int take_entry(struct table_iter *t, struct run_source *from, firn
     size_t e = from->e++;
     bool is_put = page_entry_is_put(&t->view, e);
     entry->key = key;
-    entry->seq = page_entry_seq(&t->view, e);
+    entry->seq = page_entry_seq(&t->view, e) + t->seq_given;
     entry->kind = is_put ? ENTRY_PUT : ENTRY_DELETE;
     entry->value = firn_slice_make(NULL, 0);
     return is_put && !t->options.keys_only ? take_value(t, from, entry) : FIRN_OK;
@@ -420,7 +421,7 @@ static int seek(struct table_iter *t, firn_slice key, uint64_t seq) {
     }
     size_t e = page_first_entry(&t->view, t->cursor.at.rank);
     bool passed = false; /* all versions of the key are newer */
-    while (exact && !passed && e < t->view.entries && page_entry_seq(&t->view, e) > seq) {
+    while (exact && !passed && e < t->view.entries && page_entry_seq(&t->view, e) + t->seq_given > seq) {
         passed = ++e == t->view.entries || page_entry_is_first(&t->view, e);
     }
     if (passed && e == t->view.entries) {
@@ -498,6 +499,7 @@ int sst_table_iter_create(struct sst_table *t, const struct sst_iter_options *op
     it->base.ops = &ops;
     it->table = t;
     it->index = index;
+    it->seq_given = t->meta.seq_given;
     if (options != NULL) {
         it->options = *options;
     }

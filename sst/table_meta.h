@@ -17,6 +17,9 @@ struct table_meta {
     uint64_t keys, entries, tombstones;
     uint64_t raw_key_bytes, raw_value_bytes;
     uint64_t seq_min, seq_max;    /* the true range, also where stored ones are zero */
+    /* Not 0: every entry has this sequence, and the file, which was made outside and taken in, stores
+     * 0 for it. seq_min and seq_max are the same. Only the manifest knows it. */
+    uint64_t seq_given;
     uint64_t created_ns;          /* wall clock */
     uint32_t keyspace;
     uint32_t effort;              /* enum sst_effort */

@@ -155,7 +155,7 @@ static int verify_value(struct verify *v, struct table_segment *s, const struct 
 }
 
 static int verify_seqs(struct verify *v, const struct page *p) {
-    const struct table_meta *m = &v->table->meta;
+    const struct table_meta *m = &v->table->footer.meta; /* what is stored, not what is given */
     for (size_t e = 0; e < p->entries; e++) {
         uint64_t seq = page_entry_seq(p, e);
         bool first = page_entry_is_first(p, e);

@@ -5,7 +5,7 @@ _firn() {
     local options="--option --memory-budget --help"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build compact verify dump destroy help \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify dump destroy help \
             --version" -- "$word"))
         return
     fi
@@ -18,13 +18,14 @@ _firn() {
     --from | --to | --prefix | --limit | --memory-budget | --ack-fd | --page | --seed)
         return ;;
     help)
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build compact verify dump destroy \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify dump destroy \
             options" -- "$word"))
         return ;;
     esac
     case $command in
     load) options+=" $forms --sync --ack-fd --null --values-hex" ;;
     build) options+=" $forms --null --values-hex" ;;
+    ingest) options+=" --copy --move --verify" ;;
     put | get | delete) options+=" $forms" ;;
     scan) options+=" $forms $range --reverse --limit --keys-only --values-hex --null" ;;
     count | nth) options+=" $forms $range --estimate" ;;

@@ -7,6 +7,7 @@
  *     clear                          the levels are empty again
  *     pick                           what policy_pick() says
  *     range c f                      what policy_pick_range() says; - is unbounded
+ *     place c f                      what policy_place() says of a table from c to f
  *     check new 1 bottom 5 6         what job_check() says: new or into, level, bottom or not,
  * inputs debt                           policy_debt()
  *     -> ...                         the answer expected to the line before
@@ -127,6 +128,17 @@ static void answer_range(struct scene *s, char *words) {
     answer_job(s);
 }
 
+static void answer_place(struct scene *s, char *words) {
+    char *rest, *smallest = strtok_r(words, " ", &rest), *largest = strtok_r(NULL, " ", &rest);
+    struct place place;
+    policy_place(&s->shape, &s->options, bound(smallest), bound(largest), &place);
+    if (place.new_run) {
+        (void)snprintf(s->answer, sizeof s->answer, "a new run of level %zu", place.level);
+    } else {
+        (void)snprintf(s->answer, sizeof s->answer, "run %zu of level %zu", place.run, place.level);
+    }
+}
+
 static void answer_check(struct scene *s, char *words) {
     firn_job *job = &s->job;
     memset(job, 0, sizeof *job);
@@ -175,6 +187,8 @@ static int run_line(struct scene *s, char *line, const char *file, int number) {
         answer_job(s);
     } else if (starts_with(line, "range", &rest)) {
         answer_range(s, rest);
+    } else if (starts_with(line, "place", &rest)) {
+        answer_place(s, rest);
     } else if (starts_with(line, "check", &rest)) {
         answer_check(s, rest);
     } else if (starts_with(line, "debt", &rest)) {
@@ -231,6 +245,11 @@ static void ranges_take_what_they_overlap(void **state) {
     run_file("range.txt");
 }
 
+static void tables_from_outside_find_the_lowest_place(void **state) {
+    (void)state;
+    run_file("place.txt");
+}
+
 static void a_broken_rule_is_named(void **state) {
     (void)state;
     run_file("check.txt");
@@ -243,6 +262,7 @@ int main(void) {
         cmocka_unit_test(fluid_picks),
         cmocka_unit_test(ranges_take_what_they_overlap),
         cmocka_unit_test(a_broken_rule_is_named),
+        cmocka_unit_test(tables_from_outside_find_the_lowest_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,7 +52,7 @@ struct model {
     firn_job *running[JOBS_MAX];
     bool range_running; /* alone, in slot 0 */
     uint64_t entries_flushed, entries_merged;
-    size_t jobs, runs_most;
+    size_t jobs, runs_most, taken_in, taken_low;
 };
 
 /* ---- Tables and runs ---- */
@@ -382,6 +382,43 @@ static void flush(struct model *m) {
     add_items(m, new_run(&m->levels[0]), items, kept);
 }
 
+/* Tables from outside, newer than all, while jobs run. */
+static void take_in(struct model *m) {
+    struct item items[200];
+    size_t count = 0, wanted = 1 + rand_below(&m->rand, 160);
+    uint32_t step = 1 + (uint32_t)rand_below(&m->rand, rand_below(&m->rand, 2) == 0 ? 4 : 40);
+    uint32_t key = (uint32_t)rand_below(&m->rand, KEYS);
+    uint64_t seq = m->next_seq++;
+    for (; count < wanted && key < KEYS; key += 1 + (uint32_t)rand_below(&m->rand, step)) {
+        items[count++] = (struct item){key, seq, false};
+        m->newest[key] = seq;
+        m->newest_dead[key] = false;
+    }
+    struct picture *p = malloc(sizeof *p);
+    assert_non_null(p);
+    take_picture(m, p);
+    struct run *opened[FIRN_LEVELS_MAX] = {NULL};
+    for (size_t begin = 0; begin < count; begin += TABLE_ENTRIES) {
+        size_t left = count - begin, n = left < TABLE_ENTRIES ? left : TABLE_ENTRIES;
+        char smallest[12], largest[12];
+        (void)snprintf(smallest, sizeof smallest, "%06" PRIu32, items[begin].key);
+        (void)snprintf(largest, sizeof largest, "%06" PRIu32, items[begin + n - 1].key);
+        struct place place;
+        policy_place(&p->shape, &m->options, firn_slice_make(smallest, 6),
+                     firn_slice_make(largest, 6), &place);
+        struct level *level = &m->levels[place.level];
+        if (place.new_run && opened[place.level] == NULL) {
+            opened[place.level] = new_run(level);
+        }
+        add_items(m, place.new_run ? opened[place.level] : &level->runs[place.run], items + begin,
+                  n);
+        m->taken_in++;
+        m->taken_low += place.level > 0;
+    }
+    drop_picture(p);
+    free(p);
+}
+
 static void run_to_quiet(struct model *m) {
     for (size_t steps = 0;; steps++) {
         assert_true(steps < 10000); /* policies come to an end */
@@ -429,6 +466,10 @@ static void live(struct model *m, size_t flushes, bool ranges) {
     for (size_t i = 0; i < flushes; i++) {
         flush(m);
         check_model(m);
+        if (rand_below(&m->rand, 4) == 0) {
+            take_in(m);
+            check_model(m);
+        }
         for (uint64_t steps = rand_below(&m->rand, 5); steps > 0; steps--) {
             bool range = ranges && rand_below(&m->rand, 30) == 0;
             if (rand_below(&m->rand, 2) == 0) {
@@ -496,10 +537,12 @@ static uint64_t test_seed(void) {
 
 static void print_life(const struct model *m) {
     printf("  %-12s T %2" PRIu32 ", level 0 %" PRIu32 ", level1_bytes %6" PRIu64
-           ": %4zu jobs, %.2f merges per entry, %zu runs at most\n",
+           ": %4zu jobs, %.2f merges per entry, %zu runs at most, %zu tables taken in, %zu of them "
+           "below level 0\n",
            policy_name(m->options.policy), m->options.size_ratio, m->options.level0_runs,
            m->options.level1_bytes, m->jobs, (double)m->entries_merged / (double)m->entries_flushed,
-           m->runs_most);
+           m->runs_most, m->taken_in, m->taken_low);
+    assert_true(m->taken_in > 0);
 }
 
 static void live_lives(firn_policy policy) {

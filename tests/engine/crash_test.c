@@ -272,6 +272,21 @@ static void buffered_writes_are_lost_from_the_end(void **state) {
     check_all_cuts(&w, 20000, 300);
 }
 
+static void tables_taken_in_are_there_whole_or_not_at_all(void **state) {
+    (void)state;
+    static const firn_policy policies[] = {FIRN_POLICY_LEVELED, FIRN_POLICY_TIERED,
+                                           FIRN_POLICY_LAZY_LEVELED, FIRN_POLICY_NONE};
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        struct workload w = reference;
+        w.seed = test_seed() + 30 + i;
+        w.policy = policies[i];
+        w.ingest = 200;
+        w.sync = 200;
+        w.commits = 200;
+        check_all_cuts(&w, 10000, 300);
+    }
+}
+
 /* ---- Cuts during recovery. ---- */
 
 /* The state of an image is cut again while it is opened, written to and closed. */
@@ -357,6 +372,7 @@ int main(void) {
         cmocka_unit_test(nothing_acknowledged_is_lost_at_any_cut),
         cmocka_unit_test(nothing_is_lost_under_any_policy),
         cmocka_unit_test(buffered_writes_are_lost_from_the_end),
+        cmocka_unit_test(tables_taken_in_are_there_whole_or_not_at_all),
         cmocka_unit_test(recovery_can_be_cut_short_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

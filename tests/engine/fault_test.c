@@ -33,6 +33,7 @@ static const struct workload reference = {.seed = 1,
                                           .compact = 10,
                                           .reopen = 25,
                                           .idle = 40,
+                                          .ingest = 60,
                                           .memtable_entries = 15,
                                           .policy = FIRN_POLICY_LEVELED};
 

@@ -52,6 +52,7 @@ static struct table_meta meta_of(uint64_t number, firn_slice smallest, firn_slic
 static void fill(struct edit *e) {
     struct table_meta a = meta_of(7, FIRN_STR(""), FIRN_STR("\xff\0"));
     struct table_meta b = meta_of(UINT64_MAX, FIRN_STR("k"), FIRN_STR("k"));
+    b.seq_given = b.seq_min = SEQ_MAX; /* taken in */
     edit_init(e, &alloc);
     e->has_log_number = e->has_next_file = e->has_last_seq = true;
     e->log_number = 12;
@@ -158,8 +159,8 @@ static void fields_that_cannot_be_are_refused(void **state) {
     assert_int_equal(decode(keyspace, sizeof keyspace), FIRN_CORRUPT);
 
     struct table_meta good = meta_of(9, FIRN_STR("a"), FIRN_STR("b"));
-    struct table_meta bad[6];
-    for (size_t i = 0; i < 6; i++) {
+    struct table_meta bad[8];
+    for (size_t i = 0; i < 8; i++) {
         bad[i] = good;
     }
     bad[0].largest = FIRN_STR("");
@@ -168,13 +169,16 @@ static void fields_that_cannot_be_are_refused(void **state) {
     bad[3].seq_min = SEQ_MAX + 1;
     bad[3].seq_max = SEQ_MAX + 1;
     bad[4].seq_min = bad[4].seq_max + 1;
-    bad[5].filter_rate = FILTER_RATE_ALL + 1;
-    for (size_t i = 0; i < 8; i++) {
+    bad[5].seq_given = SEQ_MAX; /* but from 300 on */
+    bad[6].seq_given = 1;       /* which is not what the range says: none */
+    bad[6].seq_min = bad[6].seq_max = 0;
+    bad[7].filter_rate = FILTER_RATE_ALL + 1;
+    for (size_t i = 0; i < 10; i++) {
         struct buf bytes;
         buf_init(&bytes, &alloc, MEM_OTHER);
-        uint32_t level = i == 6 ? 16 : 1;
-        assert_int_equal(edit_encode_add(&bytes, level, 1, i < 6 ? &bad[i] : &good), FIRN_OK);
-        assert_int_equal(decode(bytes.data, bytes.size), i == 7 ? FIRN_OK : FIRN_CORRUPT);
+        uint32_t level = i == 8 ? 16 : 1;
+        assert_int_equal(edit_encode_add(&bytes, level, 1, i < 8 ? &bad[i] : &good), FIRN_OK);
+        assert_int_equal(decode(bytes.data, bytes.size), i == 9 ? FIRN_OK : FIRN_CORRUPT);
         buf_deinit(&bytes);
     }
 }

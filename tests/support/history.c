@@ -8,10 +8,13 @@
 #include <cmocka.h>
 
 #include "base/env_sim.h"
+#include "tests/support/ingest_pairs.h"
 #include "tests/support/oracle.h"
 
 #define VALUE_BYTES_MAX 2048
 #define BATCH_MAX 6
+#define INGEST_MAX 12
+#define INGEST_PARTS_MAX 3
 #define UNKNOWN_MAX 12
 
 static void *grow(void *items, size_t count, size_t *capacity, size_t bytes) {
@@ -101,6 +104,47 @@ static int write_commit(struct history *h, struct commit *c, unsigned flags) {
     return rc;
 }
 
+static bool has_key(const struct history *h, const struct commit *c, uint32_t key) {
+    for (size_t i = c->op_first; i < h->op_count - 1; i++) {
+        if (h->ops[i].key == key) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Puts of keys that differ. */
+static void add_puts(struct history *h, const struct workload *w, struct commit *c) {
+    size_t wanted = 1 + rand_below(&h->rand, INGEST_MAX);
+    for (size_t i = 0; i < wanted; i++) {
+        struct history_op *op = add_op(h, w);
+        if (!op->put || has_key(h, c, op->key)) {
+            h->op_count--;
+        }
+    }
+    c->op_count = h->op_count - c->op_first;
+}
+
+static int compare_pairs(const void *a, const void *b) {
+    const struct ingest_pair *x = a, *y = b;
+    return slice_compare(x->key, y->key);
+}
+
+static int ingest_commit(struct history *h, const struct commit *c, bool *began) {
+    struct ingest_pair pairs[INGEST_MAX];
+    char keys[INGEST_MAX][64], stem[40];
+    for (size_t i = 0; i < c->op_count; i++) {
+        const struct history_op *op = &h->ops[c->op_first + i];
+        pairs[i] = (struct ingest_pair){key_of(op->key, keys[i]), {op->seed, op->size}};
+    }
+    qsort(pairs, c->op_count, sizeof pairs[0], compare_pairs);
+    (void)snprintf(stem, sizeof stem, "commit-%zu", h->commit_count);
+    static const unsigned flags[] = {0, FIRN_INGEST_COPY, FIRN_INGEST_MOVE, FIRN_INGEST_VERIFY};
+    unsigned choice = flags[rand_below(&h->rand, sizeof flags / sizeof flags[0])];
+    return ingest_pairs(h->db, &h->options, stem, pairs, c->op_count,
+                        1 + rand_below(&h->rand, INGEST_PARTS_MAX), choice, began);
+}
+
 static enum commit_outcome outcome_of(int rc) {
     switch (rc) {
     case FIRN_OK:
@@ -128,14 +172,25 @@ static void one_commit(struct history *h, const struct workload *w) {
     h->commits = grow(h->commits, h->commit_count, &h->commit_capacity, sizeof *h->commits);
     struct commit *c = &h->commits[h->commit_count];
     *c = (struct commit){.begun = sim_change_count(h->env), .op_first = h->op_count};
-    c->op_count =
-        rand_below(&h->rand, 1000) < w->batch ? 2 + rand_below(&h->rand, BATCH_MAX - 1) : 1;
-    for (size_t i = 0; i < c->op_count; i++) {
-        add_op(h, w);
+    bool sync = true, began = true;
+    int rc;
+    if (w->ingest > 0 && rand_below(&h->rand, 1000) < w->ingest) {
+        add_puts(h, w, c);
+        rc = c->op_count > 0 ? ingest_commit(h, c, &began) : FIRN_OK;
+        sync = c->op_count > 0;
+    } else {
+        c->op_count =
+            rand_below(&h->rand, 1000) < w->batch ? 2 + rand_below(&h->rand, BATCH_MAX - 1) : 1;
+        for (size_t i = 0; i < c->op_count; i++) {
+            add_op(h, w);
+        }
+        sync = rand_below(&h->rand, 1000) < w->sync;
+        rc = write_commit(h, c, sync ? FIRN_SYNC : 0);
     }
-    bool sync = rand_below(&h->rand, 1000) < w->sync;
-    int rc = write_commit(h, c, sync ? FIRN_SYNC : 0);
     c->outcome = outcome_of(rc);
+    if (!began) {
+        c->outcome = COMMIT_NOTHING;
+    }
     h->commit_count++;
     if (rc == FIRN_OK && sync) {
         acknowledge(h);

@@ -57,6 +57,7 @@ struct workload {
     unsigned commits;
     unsigned keys;
     unsigned sync, batch, delete, flush, compact, reopen, idle; /* in a thousand */
+    unsigned ingest; /* likewise: a commit is tables that are taken in, which makes it durable */
     uint32_t memtable_entries;
     firn_policy policy;
 };

@@ -11,6 +11,7 @@
 #include "base/checksum.h"
 #include "base/env_sim.h"
 #include "base/rand.h"
+#include "tests/support/ingest_pairs.h"
 #include "tests/support/oracle.h"
 #include "tests/support/order_check.h"
 
@@ -18,6 +19,7 @@
 #define ITERATORS 3
 #define VALUES 4
 #define BATCH_MAX 20
+#define INGEST_MAX 20
 #define VALUE_BYTES_MAX ((size_t)100 << 10)
 
 /* A range as the oracle sees it: indexes are looked up anew at each step, since keys are added. */
@@ -217,6 +219,44 @@ static void do_batch(struct model *m) {
     }
     expect(m, firn_write(m->db, batch, random_flags(m)), FIRN_OK, "firn_write");
     firn_batch_destroy(batch);
+}
+
+static int compare_pairs(const void *a, const void *b) {
+    const struct ingest_pair *x = a, *y = b;
+    return slice_compare(x->key, y->key);
+}
+
+static void do_ingest(struct model *m) {
+    static const unsigned flags[] = {0, FIRN_INGEST_COPY, FIRN_INGEST_MOVE, FIRN_INGEST_VERIFY};
+    struct ingest_pair pairs[INGEST_MAX];
+    size_t wanted = 1 + rand_below(&m->ops, INGEST_MAX), count = 0;
+    uint8_t *memory = malloc(wanted * (size_t)FIRN_KEY_BYTES_MAX);
+    assert_non_null(memory);
+    for (size_t i = 0; i < wanted; i++) {
+        pairs[i].key = random_key(m, memory + i * FIRN_KEY_BYTES_MAX);
+        pairs[i].value = random_value(m);
+    }
+    qsort(pairs, wanted, sizeof pairs[0], compare_pairs);
+    for (size_t i = 0; i < wanted; i++) {
+        if (count == 0 || !slice_equal(pairs[count - 1].key, pairs[i].key)) {
+            pairs[count++] = pairs[i];
+        }
+    }
+    firn_options options;
+    char stem[100];
+    bool began;
+    model_options(m->options, &options);
+    options.env = m->env;
+    (void)snprintf(stem, sizeof stem, "%s-%llu", m->path, (unsigned long long)m->at);
+    unsigned choice = flags[rand_below(&m->choice, sizeof flags / sizeof flags[0])];
+    expect(m,
+           ingest_pairs(m->db, &options, stem, pairs, count, 1 + rand_below(&m->choice, 3), choice,
+                        &began),
+           FIRN_OK, "firn_ingest");
+    for (size_t i = 0; i < count; i++) {
+        oracle_put(m->oracle, pairs[i].key, pairs[i].value);
+    }
+    free(memory);
 }
 
 /* insert and remove, which tell what was there. */
@@ -643,6 +683,7 @@ static void one_operation(struct model *m) {
         {"put", do_put, 300},
         {"delete", do_delete, 120},
         {"batch", do_batch, 60},
+        {"ingest", do_ingest, 8},
         {"get", do_get, 120},
         {"get into", do_get_into, 30},
         {"contains", do_contains, 30},
@@ -655,7 +696,7 @@ static void one_operation(struct model *m) {
         {"compare", do_compare, 4},
         {"reopen", do_reopen, 6},
     };
-    uint64_t draw = rand_below(&m->ops, 880);
+    uint64_t draw = rand_below(&m->ops, 888);
     if (draw < 40) {
         m->doing = "insert";
         do_exchange(m, true);
