@@ -3,6 +3,15 @@
 
 #define FLUSH_BUILDER_BYTES_MIN (UINT64_C(16) << 20)
 
+#define FEW_ENTRIES 16384
+
+/* Few entries, asked for before the memtable was half full: no part of a stream of writes, that
+ * would have to wait. Then a full search costs some 10 ms and makes a table as dense as those
+ * below. */
+static bool is_worth_a_search(const firn_db *db, const struct memtable *m) {
+    return memtable_count(m) <= FEW_ENTRIES && memtable_bytes(m) < db->options.memtable_bytes / 2;
+}
+
 static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom,
                            const struct buf *snapshots, struct merge_result *result) {
     struct iter *input = NULL;
@@ -15,6 +24,9 @@ static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom,
     uint64_t share = db->options.memory_budget / 16;
     job_setup(&context, SST_EFFORT_FAST,
               share > FLUSH_BUILDER_BYTES_MIN ? share : FLUSH_BUILDER_BYTES_MIN, &request);
+    if (is_worth_a_search(db, m)) {
+        request.builder.effort = SST_EFFORT_FULL;
+    }
     if (db->options.filter_kind == FIRN_FILTER_AUTO) {
         request.builder.filter_kind = FIRN_FILTER_BLOOM; /* built fast, and not kept for long */
     }

@@ -8,7 +8,6 @@
  * prefix sums of the counts so is what everything costs together. */
 
 #define ENTRY_BYTES 3.0            /* what a phrase takes in the section, about */
-#define REPLACED_BYTES 1.7         /* what its uses cost more when it is dropped, each */
 #define LEADS_LOST (END_MARKS + 1) /* at most, to ranges that do not fill their last lead byte */
 
 static inline struct phrase *by_id(const struct phrase_model *m, uint32_t id) {
@@ -51,8 +50,8 @@ static bool is_required(uint32_t id) {
 }
 
 /* The first `*one` of the ranked get one byte, those before *all get two. */
-static void choose_limits(const struct ranked *ranked, size_t n, double part, size_t leads,
-                          size_t *one, size_t *all) {
+static void choose_limits(const struct ranked *ranked, size_t n, double part, double replaced,
+                          size_t leads, size_t *one, size_t *all) {
     double total = 0, best = -1;
     for (size_t i = 0; i < n; i++) {
         total += ranked[i].count;
@@ -72,8 +71,7 @@ static void choose_limits(const struct ranked *ranked, size_t n, double part, si
         for (; limit < fits && limit < n; limit++) {
             long_sum += ranked[limit].count;
         }
-        double cost = short_sum + 2 * long_sum +
-                      (1 + REPLACED_BYTES) * (total - short_sum - long_sum) +
+        double cost = short_sum + 2 * long_sum + (1 + replaced) * (total - short_sum - long_sum) +
                       ENTRY_BYTES * part * (double)limit;
         if (best < 0 || cost < best) {
             best = cost;
@@ -94,7 +92,7 @@ static int rank(const struct phrase_model *m, double part, struct buf *out) {
     uint32_t n = (uint32_t)(m->phrases.size / sizeof(struct phrase));
     for (uint32_t id = 0; id < n; id++) {
         struct phrase *p = by_id(m, id);
-        bool earns = REPLACED_BYTES * p->count > ENTRY_BYTES * part;
+        bool earns = m->recipe.replaced * p->count > ENTRY_BYTES * part;
         if (is_required(id) || (p->count > 0 && (id < PHRASE_LITERALS || earns))) {
             struct ranked r = {p->count, id};
             int rc = buf_append(out, &r, sizeof r);
@@ -217,7 +215,7 @@ int phrase_model_assign(struct phrase_model *m, double part) {
     int rc = rank(m, part, &ranks);
     if (rc == FIRN_OK) {
         choose_limits((const struct ranked *)(const void *)ranks.data,
-                      ranks.size / sizeof(struct ranked), part,
+                      ranks.size / sizeof(struct ranked), part, m->recipe.replaced,
                       LEAD_LITERAL - LEADS_LOST - m->patterns.count, &one, &all);
         rc = select_phrases(m, &ranks, one, all, &chosen);
     }

@@ -236,21 +236,27 @@ static void count_uses(struct phrase_model *m, const struct label_sample *sample
 #define TRIE_NODES_PER_PHRASE 6
 #define PHRASES_MAX 62000 /* codes of two bytes there can be, and one-byte ones */
 
-int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
-                       const struct label_sample *sample, double part, bool thorough,
-                       size_t memory_max) {
-    size_t phrases_max = 512 + sample->bytes.size / 24;
-    phrases_max = phrases_max < PHRASES_MAX ? phrases_max : PHRASES_MAX;
-    size_t nodes_max = 2 * PHRASE_FIXED + phrases_max * TRIE_NODES_PER_PHRASE;
-    if (nodes_max > memory_max / 2 / TRIE_NODE_BYTES) {
-        nodes_max = memory_max / 2 / TRIE_NODE_BYTES;
-    }
+static void init(struct phrase_model *m, struct alloc *alloc) {
     memset(m, 0, sizeof *m);
     m->alloc = alloc;
     buf_init(&m->phrases, alloc, MEM_BUILDER);
     buf_init(&m->text, alloc, MEM_BUILDER);
     buf_init(&m->costs, alloc, MEM_BUILDER);
     buf_init(&m->order, alloc, MEM_BUILDER);
+}
+
+/* Trains by one recipe. */
+static int follow(struct phrase_model *m, struct alloc *alloc, const struct phrase_recipe *recipe,
+                  const struct phrase_training *training) {
+    const struct label_sample *sample = training->sample;
+    size_t phrases_max = 512 + sample->bytes.size / 24;
+    phrases_max = phrases_max < PHRASES_MAX ? phrases_max : PHRASES_MAX;
+    size_t nodes_max = 2 * PHRASE_FIXED + phrases_max * TRIE_NODES_PER_PHRASE;
+    if (nodes_max > training->memory_max / 2 / TRIE_NODE_BYTES) {
+        nodes_max = training->memory_max / 2 / TRIE_NODE_BYTES;
+    }
+    init(m, alloc);
+    m->recipe = *recipe;
     int rc = phrase_trie_init(&m->trie, alloc, nodes_max);
     if (rc == FIRN_OK) {
         rc = add_fixed(m);
@@ -264,15 +270,86 @@ int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
         }
     }
     if (rc == FIRN_OK) {
-        rc = phrase_model_grow(m, sample, (uint32_t)phrases_max + PHRASE_FIXED, memory_max / 4);
+        rc = phrase_model_grow(m, sample, (uint32_t)phrases_max + PHRASE_FIXED,
+                               training->memory_max / 4);
     }
     for (int round = 0; rc == FIRN_OK && round < 2; round++) {
         count_uses(m, sample);
-        rc = phrase_model_assign(m, part);
-        m->thorough = thorough;
-        if (!thorough) {
+        rc = phrase_model_assign(m, training->part);
+        m->thorough = training->thorough;
+        if (!training->thorough) {
             break;
         }
+    }
+    if (rc != FIRN_OK) {
+        phrase_model_deinit(m);
+    }
+    return rc;
+}
+
+/* Bytes of all labels and of the section itself. */
+static int measure(const struct phrase_model *m, const struct phrase_training *training,
+                   double *bytes) {
+    uint8_t codes[2 * LABEL_PIECE_MAX + 2];
+    uint64_t coded = 0;
+    struct buf section;
+    for (size_t at = 0; at < training->sample->bytes.size;) {
+        struct label label = label_sample_next(training->sample, &at);
+        coded += phrase_model_encode(m, firn_slice_make(label.text, label.size),
+                                     (enum end_mark)label.end, codes);
+    }
+    buf_init(&section, m->alloc, MEM_BUILDER);
+    int rc = phrase_model_write(m, &section);
+    *bytes = (double)coded / training->part + (double)section.size;
+    buf_deinit(&section);
+    return rc;
+}
+
+/* Trains by another recipe, and keeps what is smaller. Meanwhile there are two models. */
+static int try_recipe(struct phrase_model *m, const struct phrase_recipe *recipe,
+                      const struct phrase_training *training, double *bytes) {
+    struct phrase_model other;
+    struct phrase_training half = *training;
+    double other_bytes;
+    half.memory_max /= 2;
+    int rc = follow(&other, m->alloc, recipe, &half);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    rc = measure(&other, training, &other_bytes);
+    if (rc == FIRN_OK && other_bytes < *bytes) {
+        struct phrase_model worse = *m;
+        *m = other;
+        other = worse;
+        *bytes = other_bytes;
+    }
+    phrase_model_deinit(&other);
+    return rc;
+}
+
+/* The first is what fits most samples. The second finds what is to be found in little text, the
+ * third gives up phrases for one-byte codes of single bytes. */
+static const struct phrase_recipe recipes[] = {{0, 1, 1.7}, {2, 2, 1.7}, {0, 1, 1.3}};
+
+#define SAMPLE_TINY ((size_t)2 << 10)    /* from here up to */
+#define SAMPLE_SMALL ((size_t)256 << 10) /* here all recipes are tried */
+#define INCOMPRESSIBLE 0.8 /* of the sample's bytes remain: the last recipe is tried */
+
+int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
+                       const struct phrase_training *training) {
+    double bytes, text = (double)training->sample->bytes.size / training->part;
+    int rc = follow(m, alloc, &recipes[0], training);
+    if (rc != FIRN_OK || !training->thorough) {
+        return rc;
+    }
+    rc = measure(m, training, &bytes);
+    size_t size = training->sample->bytes.size;
+    bool small = size >= SAMPLE_TINY && size <= SAMPLE_SMALL;
+    if (rc == FIRN_OK && small) {
+        rc = try_recipe(m, &recipes[1], training, &bytes);
+    }
+    if (rc == FIRN_OK && (small || bytes > INCOMPRESSIBLE * text)) {
+        rc = try_recipe(m, &recipes[2], training, &bytes);
     }
     if (rc != FIRN_OK) {
         phrase_model_deinit(m);

@@ -7,6 +7,10 @@
  * of a label taking part like one more byte. Then labels are cut again, phrases that do not earn
  * the bytes of their own table entry are dropped, and the most used ones get the one-byte codes.
  *
+ * How readily phrases are made and dropped matters most where there is little to learn from, and
+ * where there is nothing to learn: a sample that is small, or turns out not to compress, is trained
+ * on in several ways, of which the smallest result is kept.
+ *
  * All single bytes, with and without end marks, and all end marks alone are always there, so that
  * any label can be encoded.
  */
@@ -29,7 +33,14 @@ struct phrase {
 #define PHRASE_LITERALS (END_MARKS * 256)              /* end mark * 256 + byte */
 #define PHRASE_FIXED (PHRASE_LITERALS + END_MARKS - 1) /* then the end marks alone */
 
+struct phrase_recipe {
+    uint32_t threshold; /* a pair seen so often becomes a phrase; 0: by the size of the sample */
+    int passes;         /* over the sample */
+    double replaced;    /* bytes that a use of a phrase costs more when the phrase is dropped */
+};
+
 struct phrase_model {
+    struct phrase_recipe recipe;
     struct buf phrases; /* struct phrase */
     struct buf text;
     struct buf costs; /* u8 by phrase: bytes of its code */
@@ -42,11 +53,16 @@ struct phrase_model {
     struct alloc *alloc;
 };
 
-/* part: which share of all labels the sample is, above 0 to 1. memory_max bounds what training
- * takes. FIRN_NOMEM: *m is deinitialised. */
+struct phrase_training {
+    const struct label_sample *sample;
+    double part;       /* which share of all labels the sample is, above 0 to 1 */
+    bool thorough;     /* to the fewest bytes; else in the least time */
+    size_t memory_max; /* that training may take */
+};
+
+/* FIRN_NOMEM: *m is deinitialised. */
 int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
-                       const struct label_sample *sample, double part, bool thorough,
-                       size_t memory_max);
+                       const struct phrase_training *training);
 void phrase_model_deinit(struct phrase_model *m);
 
 static inline struct phrase *phrase_at(const struct phrase_model *m, uint32_t id) {

@@ -140,8 +140,8 @@ static uint32_t choose_threshold(size_t bytes) {
     return threshold;
 }
 
-static int learn_all(struct trainer *t, const struct label_sample *sample,
-                     const struct buf *groups) {
+static int learn_once(struct trainer *t, const struct label_sample *sample,
+                      const struct buf *groups) {
     size_t n = groups->size / sizeof(uint64_t);
     size_t stride = spreading_stride(n), group = 0;
     for (size_t i = 0; i < n; i++, group = (group + stride) % n) {
@@ -167,7 +167,10 @@ int phrase_model_grow(struct phrase_model *m, const struct label_sample *sample,
     if (sample->bytes.size == 0) {
         return FIRN_OK;
     }
-    t.threshold = choose_threshold(sample->bytes.size);
+    t.threshold = m->recipe.threshold;
+    if (t.threshold == 0) {
+        t.threshold = choose_threshold(sample->bytes.size);
+    }
     t.pairs.count = 1024;
     while (t.pairs.count < sample->bytes.size / 4 &&
            t.pairs.count * 2 * sizeof *t.pairs.slots <= memory_max) {
@@ -179,8 +182,8 @@ int phrase_model_grow(struct phrase_model *m, const struct label_sample *sample,
     }
     buf_init(&groups, alloc, MEM_BUILDER);
     int rc = index_groups(sample, &groups);
-    if (rc == FIRN_OK) {
-        rc = learn_all(&t, sample, &groups);
+    for (int pass = 0; rc == FIRN_OK && pass < m->recipe.passes; pass++) {
+        rc = learn_once(&t, sample, &groups);
     }
     buf_deinit(&groups);
     alloc_release(alloc, MEM_BUILDER, t.pairs.slots, t.pairs.count * sizeof *t.pairs.slots);

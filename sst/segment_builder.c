@@ -171,8 +171,8 @@ static int train(struct segment_model *m, struct trainer *t, const struct key_bu
     if (rc == FIRN_OK) {
         label_sample_resolve(&t->sample, &t->languages);
         language_table_deinit(&t->languages);
-        rc = phrase_model_train(&m->phrases, m->alloc, &t->sample, part, t->share,
-                                memory_max - memory_max / 3);
+        struct phrase_training training = {&t->sample, part, t->share, memory_max - memory_max / 3};
+        rc = phrase_model_train(&m->phrases, m->alloc, &training);
     }
     return rc;
 }
