@@ -29,7 +29,8 @@ enum mutex_rank {
     RANK_TABLE_CACHE,  /* open tables */
     RANK_PAGE_CACHE,     /* a shard of the page cache */
     RANK_TABLE,          /* lazy loading of a table's sections */
-    RANK_EPOCH,          /* registering threads */
+    RANK_LIMBO,          /* what waits to be freed */
+    RANK_EPOCH,          /* raising the epoch */
     RANK_ENV             /* innermost: files and threads */
 };
 

@@ -64,7 +64,7 @@ static struct firn_file *build(const firn_slice *keys, size_t count, enum sst_ef
     check(cached ? FIRN_OK : env_make_dir(f->env, "/tmp"));
     write_file(f, keys, count, effort);
     if (cached) {
-        check(page_cache_create(&f->alloc, (size_t)f->meta.bytes * 2, 1 << 20, &f->cache));
+        check(page_cache_create(&f->alloc, NULL, (size_t)f->meta.bytes * 2, 1 << 20, &f->cache));
     }
     check(sst_table_open(&f->alloc, f->env, f->path, &f->meta, f->cache, &f->counters, &f->table));
     return f;

@@ -292,12 +292,13 @@ static int make_parts(firn_db *db, const char *path) {
     rc = rc != FIRN_OK ? rc : make_env(db);
     rc = rc != FIRN_OK ? rc : epoch_create(&db->alloc, &db->epoch);
     if (rc == FIRN_OK && o->page_cache && !o->in_memory) {
-        rc = page_cache_create(&db->alloc, o->page_cache_bytes, o->page_cache_initial_bytes,
-                               &db->pages);
+        rc = page_cache_create(&db->alloc, db->epoch, o->page_cache_bytes,
+                               o->page_cache_initial_bytes, &db->pages);
     }
     if (rc == FIRN_OK) {
-        rc = table_cache_create(&db->alloc, db->env, db->path, db->pages, &db->sst_counters,
-                                OPEN_TABLES_MAX, o->memory_budget / 2, &db->tables);
+        rc = table_cache_create(&db->alloc, db->epoch, db->env, db->path, db->pages,
+                                &db->sst_counters, OPEN_TABLES_MAX, o->memory_budget / 2,
+                                &db->tables);
     }
     return rc;
 }
@@ -392,7 +393,8 @@ int firn_open(const char *path, const firn_options *options, firn_db **out) {
 
 static int check_handles_locked(const firn_db *db) {
     size_t snapshots = db->snapshots.count - db->iterators;
-    uint64_t values = atomic_load_explicit(&db->pinned_values, memory_order_acquire);
+    uint64_t values =
+        atomic_load_explicit(&db->pinned_values, memory_order_acquire) + epoch_pins(db->epoch);
     if (db->snapshots.count > 0 || values > 0) {
         return FAIL(
             FIRN_BUSY, "%s: %llu iterators, %zu snapshots and %llu values were not given back",
@@ -413,8 +415,8 @@ int firn_close(firn_db *db) {
         return rc;
     }
     /* While jobs may still run. */
-    int settled = db->has_log && !db->options.read_only ? write_exclusive(db, log_settle, NULL)
-                                                        : FIRN_OK;
+    int settled =
+        db->has_log && !db->options.read_only ? write_exclusive(db, log_settle, NULL) : FIRN_OK;
     mutex_lock(&db->mutex);
     db->closing = true;
     atomic_store_explicit(&db->cancel, true, memory_order_relaxed);

@@ -54,8 +54,18 @@ struct old_log {
 
 struct counters { /* relaxed atomics */
     _Atomic uint64_t user_bytes, log_bytes, flush_bytes, compaction_bytes, compaction_read_bytes;
-    _Atomic uint64_t flushes, compactions, log_syncs, groups, stall_ns, gets, gets_found,
-        gets_absent, false_reads;
+    _Atomic uint64_t flushes, compactions, log_syncs, groups, stall_ns;
+};
+
+/* What point reads count, in the epoch. */
+enum tally {
+    TALLY_GETS,
+    TALLY_GETS_FOUND,
+    TALLY_GETS_ABSENT,
+    TALLY_FALSE_READS,
+    TALLY_PAGE_CACHE_HITS,
+    TALLY_FILTER_PROBES,
+    TALLY_FILTER_NEGATIVES
 };
 
 struct firn_db {
@@ -105,7 +115,7 @@ struct firn_db {
     bool flush_running, retry_pending, closing;
     bool compaction_set_aside; /* after corruption, until resume or reopening */
     firn_job *picked;          /* scratch for the picker */
-    struct view *retired;      /* unpublished views that readers may still hold */
+    struct view *retired;      /* unpublished views that readers may still hold or have pinned */
     char last_jobs[8][128];    /* why the last jobs were picked, a ring */
     unsigned last_job;
     uint64_t iterators; /* open */
@@ -125,18 +135,19 @@ struct firn_db {
     _Atomic uint64_t published;  /* readers see up to here */
     _Atomic uint64_t last_seq;   /* given out; leader only but for statistics */
     _Atomic uint64_t next_file;
-    _Atomic uint64_t edit_number; /* edits that are durable */
-    _Atomic uint32_t pressure;    /* how hard to slow writers, 0 to 1,000 */
-    _Atomic uint64_t pinned_values;
-    _Atomic bool cancel; /* running jobs end soon */
+    _Atomic uint64_t edit_number;   /* edits that are durable */
+    _Atomic uint32_t pressure;      /* how hard to slow writers, 0 to 1,000 */
+    _Atomic uint64_t pinned_values; /* by references; others are pins of the epoch */
+    _Atomic bool pins_awaited;      /* a retired view waits for a value to be released */
+    _Atomic bool cancel;            /* running jobs end soon */
     struct counters counters;
 };
 
 /* ---- db.c ---- */
-/* Opens a handle: checks and resolves options, makes its parts, brings it up by `begin`, which finds
- * all but its content in place. */
-int db_open(const char *path, const firn_options *options,
-            int (*begin)(firn_db *db, void *context), void *context, firn_db **out);
+/* Opens a handle: checks and resolves options, makes its parts, brings it up by `begin`, which
+ * finds all but its content in place. */
+int db_open(const char *path, const firn_options *options, int (*begin)(firn_db *db, void *context),
+            void *context, firn_db **out);
 
 /* Entry check of every public function: FIRN_INVALID in the child of a fork or for NULL. */
 int db_check(const firn_db *db);

@@ -1,7 +1,10 @@
 /* Point lookups: memtables, then the runs of each level, newest first; the first hit decides.
  *
- * The whole search runs inside an epoch section, which keeps the view alive without a reference
- * count. What a value points into is pinned before the section is left.
+ * The whole search runs inside an epoch section, which keeps alive without a reference count what
+ * it finds: the view, its memtables and tables, and pages of the cache. What a value points into is
+ * pinned before the section is left, by one of the section's own pins while there are any. So a get
+ * that finds all it needs in memory writes to no cache line but those of its thread's slot in the
+ * epoch, where it also counts.
  */
 #include "base/checksum.h"
 #include "lsm/db.h"
@@ -9,32 +12,51 @@
 /* How a firn_value gives back what it pins. Its pin holds that thing, its kind, and the database.
  */
 struct pin_kind {
-    void (*release)(void *pin);
+    void (*release)(firn_db *db, void *pin);
+    bool counted; /* in db->pinned_values; others are counted by the epoch */
 };
 
-static void release_memtable(void *pin) {
+static void release_memtable(firn_db *db, void *pin) {
+    (void)db;
     memtable_unref(pin);
 }
 
-static void release_frame(void *pin) {
+static void release_frame(firn_db *db, void *pin) {
+    (void)db;
     page_frame_release(pin);
 }
 
-static void release_table(void *pin) {
+static void release_table(firn_db *db, void *pin) {
+    (void)db;
     sst_table_unref(pin);
 }
 
-static const struct pin_kind pin_memtable = {release_memtable};
-static const struct pin_kind pin_frame = {release_frame};
-static const struct pin_kind pin_table = {release_table};
+static void release_pin(firn_db *db, void *pin) {
+    (void)db;
+    epoch_unpin(pin);
+}
+
+static void release_memtable_pin(firn_db *db, void *pin) {
+    epoch_unpin(pin);
+    view_unpinned(db);
+}
+
+static const struct pin_kind kind_memtable = {release_memtable, true};
+static const struct pin_kind kind_frame = {release_frame, true};
+static const struct pin_kind kind_table = {release_table, true};
+static const struct pin_kind kind_pin = {release_pin, false};
+static const struct pin_kind kind_memtable_pin = {release_memtable_pin, false};
 
 void firn_value_release(firn_value *value) {
     if (value == NULL || value->pin[1] == NULL) {
         return;
     }
     firn_db *db = value->pin[2];
-    ((const struct pin_kind *)value->pin[1])->release(value->pin[0]);
-    atomic_fetch_sub_explicit(&db->pinned_values, 1, memory_order_release);
+    const struct pin_kind *kind = value->pin[1];
+    kind->release(db, value->pin[0]);
+    if (kind->counted) {
+        atomic_fetch_sub_explicit(&db->pinned_values, 1, memory_order_release);
+    }
     memset(value, 0, sizeof *value);
 }
 
@@ -45,56 +67,67 @@ static void pin(firn_db *db, firn_value *value, firn_slice bytes, void *what,
     value->pin[0] = what;
     value->pin[1] = (void *)(uintptr_t)kind;
     value->pin[2] = db;
-    atomic_fetch_add_explicit(&db->pinned_values, 1, memory_order_relaxed);
+    if (kind->counted) {
+        atomic_fetch_add_explicit(&db->pinned_values, 1, memory_order_relaxed);
+    }
 }
 
 /* FIRN_OK when the memtable decides the lookup; *found tells how. */
-static int search_memtable(firn_db *db, struct memtable *m, firn_slice key, uint64_t seq,
-                           firn_value *value, bool *found) {
+static int search_memtable(firn_db *db, struct sst_section *section, struct memtable *m,
+                           firn_slice key, uint64_t seq, firn_value *value, bool *found) {
     struct entry e;
     int rc = memtable_get(m, key, seq, &e);
-    if (rc == FIRN_OK) {
-        *found = e.kind == ENTRY_PUT;
-        if (*found && value != NULL) {
-            memtable_ref(m);
-            pin(db, value, e.value, m, &pin_memtable);
-        }
-    }
-    return rc;
-}
-
-/* in_vain counts pages that were searched for a key that is not there. */
-static int search_table(firn_db *db, const struct version_table *t, firn_slice key, uint64_t hash,
-                        uint64_t seq, firn_value *value, bool *found, unsigned *in_vain) {
-    struct sst_table *table;
-    int rc = table_cache_get(db->tables, &t->meta, &table);
     if (rc != FIRN_OK) {
         return rc;
+    }
+    *found = e.kind == ENTRY_PUT;
+    if (*found && value != NULL) {
+        struct epoch_pin *mine = epoch_pin(section->epoch, section->token, m);
+        if (mine != NULL) {
+            pin(db, value, e.value, mine, &kind_memtable_pin);
+        } else {
+            memtable_ref(m);
+            pin(db, value, e.value, m, &kind_memtable);
+        }
+    }
+    return FIRN_OK;
+}
+
+static int search_table(firn_db *db, struct sst_section *section, const struct version_table *t,
+                        firn_slice key, uint64_t hash, uint64_t seq, firn_value *value,
+                        bool *found) {
+    struct sst_table *table = table_cache_peek(db->tables, t->meta.number), *opened = NULL;
+    if (table == NULL) {
+        int rc = table_cache_get(db->tables, &t->meta, &opened);
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+        table = opened;
     }
     uint8_t kind;
     uint64_t found_seq;
     struct sst_value v = {0};
-    rc = sst_table_get(table, key, hash, seq, &kind, &found_seq, value != NULL ? &v : NULL);
+    int rc = sst_table_search(table, section, key, hash, seq, &kind, &found_seq,
+                              value != NULL ? &v : NULL);
     if (rc == FIRN_OK) {
         *found = kind == ENTRY_PUT;
-        if (!*found) {
-            sst_value_release(&v);
-        } else if (value != NULL && v.frame != NULL) {
-            pin(db, value, v.bytes, v.frame, &pin_frame);
-        } else if (value != NULL && v.table != NULL) {
-            pin(db, value, v.bytes, v.table, &pin_table);
+        if (v.pin != NULL) {
+            pin(db, value, v.bytes, v.pin, &kind_pin);
+        } else if (v.frame != NULL) {
+            pin(db, value, v.bytes, v.frame, &kind_frame);
+        } else if (v.table != NULL) {
+            pin(db, value, v.bytes, v.table, &kind_table);
         }
     }
-    *in_vain += rc == FIRN_NOT_FOUND && kind == SST_READ_IN_VAIN;
-    sst_table_unref(table);
+    section->false_reads += rc == FIRN_NOT_FOUND && kind == SST_READ_IN_VAIN;
+    sst_table_unref(opened);
     return rc;
 }
 
-static int search_view(firn_db *db, const struct view *view, firn_slice key, uint64_t seq,
-                       firn_value *value, bool *found) {
-    unsigned in_vain = 0;
+static int search_view(firn_db *db, struct sst_section *section, const struct view *view,
+                       firn_slice key, uint64_t seq, firn_value *value, bool *found) {
     for (size_t i = 0; i < view->memtable_count; i++) {
-        int rc = search_memtable(db, view->memtables[i], key, seq, value, found);
+        int rc = search_memtable(db, section, view->memtables[i], key, seq, value, found);
         if (rc != FIRN_NOT_FOUND) {
             return rc;
         }
@@ -107,30 +140,35 @@ static int search_view(firn_db *db, const struct view *view, firn_slice key, uin
             if (t == NULL) {
                 continue;
             }
-            int rc = search_table(db, t, key, hash, seq, value, found, &in_vain);
+            int rc = search_table(db, section, t, key, hash, seq, value, found);
             if (rc != FIRN_NOT_FOUND) {
                 return rc;
             }
         }
     }
-    count(&db->counters.gets_absent, 1);
-    if (in_vain > 0) {
-        count(&db->counters.false_reads, in_vain);
-    }
+    epoch_count(section->epoch, section->token, TALLY_GETS_ABSENT, 1);
+    epoch_count(section->epoch, section->token, TALLY_FALSE_READS, section->false_reads);
     return FIRN_NOT_FOUND;
+}
+
+static void count_get(const struct sst_section *s, bool found) {
+    epoch_count(s->epoch, s->token, TALLY_GETS, 1);
+    epoch_count(s->epoch, s->token, TALLY_GETS_FOUND, found);
+    epoch_count(s->epoch, s->token, TALLY_PAGE_CACHE_HITS, s->page_cache_hits);
+    epoch_count(s->epoch, s->token, TALLY_FILTER_PROBES, s->filter_probes);
+    epoch_count(s->epoch, s->token, TALLY_FILTER_NEGATIVES, s->filter_negatives);
 }
 
 int read_get(firn_db *db, firn_slice key, uint64_t *seen, firn_value *value) {
     bool found = false;
-    unsigned token = epoch_enter(db->epoch);
+    struct sst_section section = {.epoch = db->epoch, .token = epoch_enter(db->epoch)};
     const struct view *view = atomic_load_explicit(&db->view, memory_order_acquire);
     if (*seen == 0) { /* after the view: see view.h */
         *seen = atomic_load_explicit(&db->published, memory_order_acquire);
     }
-    int rc = search_view(db, view, key, *seen, value, &found);
-    epoch_leave(db->epoch, token);
-    count(&db->counters.gets, 1);
-    count(&db->counters.gets_found, found);
+    int rc = search_view(db, &section, view, key, *seen, value, &found);
+    count_get(&section, found);
+    epoch_leave(db->epoch, section.token);
     return rc < 0 ? rc : found ? FIRN_OK : FIRN_NOT_FOUND;
 }
 

@@ -85,14 +85,17 @@ void firn_get_stats(firn_db *db, firn_stats *s) {
     s->log_syncs = counted(&c->log_syncs);
     s->group_commits = counted(&c->groups);
     s->write_stall_ns = counted(&c->stall_ns);
-    s->gets = counted(&c->gets);
-    s->gets_found = counted(&c->gets_found);
+    s->gets = epoch_counted(db->epoch, TALLY_GETS);
+    s->gets_found = epoch_counted(db->epoch, TALLY_GETS_FOUND);
     s->page_reads = counted(&db->sst_counters.page_reads);
-    s->page_cache_hits = counted(&db->sst_counters.page_cache_hits);
-    s->filter_probes = counted(&db->sst_counters.filter_probes);
-    s->filter_negatives = counted(&db->sst_counters.filter_negatives);
-    s->gets_absent = counted(&c->gets_absent);
-    s->false_reads = counted(&c->false_reads);
+    s->page_cache_hits = counted(&db->sst_counters.page_cache_hits) +
+                         epoch_counted(db->epoch, TALLY_PAGE_CACHE_HITS);
+    s->filter_probes =
+        counted(&db->sst_counters.filter_probes) + epoch_counted(db->epoch, TALLY_FILTER_PROBES);
+    s->filter_negatives = counted(&db->sst_counters.filter_negatives) +
+                          epoch_counted(db->epoch, TALLY_FILTER_NEGATIVES);
+    s->gets_absent = epoch_counted(db->epoch, TALLY_GETS_ABSENT);
+    s->false_reads = epoch_counted(db->epoch, TALLY_FALSE_READS);
     s->last_sequence = atomic_load_explicit(&db->published, memory_order_acquire);
     mutex_lock(&db->mutex);
     s->snapshots = db->snapshots.count - db->iterators;

@@ -35,6 +35,36 @@ void view_publish_locked(firn_db *db, struct view *view) {
     }
 }
 
+static bool is_pinned(firn_db *db, const struct view *view) {
+    bool pinned = false;
+    for (size_t i = 0; i < view->memtable_count && !pinned; i++) {
+        pinned = epoch_is_pinned(db->epoch, view->memtables[i]);
+    }
+    return pinned;
+}
+
+/* Takes out of *list what nothing pins any more. pins_awaited is set before pins are looked at, and
+ * looked at by view_unpinned() after one was given back, all sequentially consistent: so one of the
+ * two sees the other. Who sees the flag comes here after the mutex is free, when the view it waits
+ * for is in the list again. */
+static struct view *take_unpinned(firn_db *db, struct view *list) {
+    struct view *gone = NULL;
+    mutex_lock(&db->mutex);
+    atomic_store_explicit(&db->pins_awaited, true, memory_order_seq_cst);
+    while (list != NULL) {
+        struct view *view = list;
+        list = view->next_retired;
+        struct view **to = is_pinned(db, view) ? &db->retired : &gone;
+        view->next_retired = *to;
+        *to = view;
+    }
+    if (db->retired == NULL) {
+        atomic_store_explicit(&db->pins_awaited, false, memory_order_seq_cst);
+    }
+    mutex_unlock(&db->mutex);
+    return gone;
+}
+
 void view_reclaim(firn_db *db) {
     mutex_lock(&db->mutex);
     struct view *list = db->retired;
@@ -44,9 +74,21 @@ void view_reclaim(firn_db *db) {
         return;
     }
     epoch_synchronize(db->epoch);
+    for (struct view *view = list; view != NULL; view = view->next_retired) {
+        version_unref(view->version); /* its tables are pinned apart */
+        view->version = NULL;
+    }
+    list = take_unpinned(db, list);
     while (list != NULL) {
         struct view *next = list->next_retired;
         view_destroy(&db->alloc, list);
         list = next;
+    }
+}
+
+void view_unpinned(firn_db *db) {
+    if (atomic_load_explicit(&db->pins_awaited, memory_order_seq_cst) &&
+        atomic_exchange_explicit(&db->pins_awaited, false, memory_order_seq_cst)) {
+        view_reclaim(db);
     }
 }

@@ -2,8 +2,10 @@
  *
  * A view is immutable. The current one is published in db->view; a reader enters the epoch, loads
  * it, uses it and leaves, writing no shared cache line; whoever keeps something longer (an
- * iterator, a pinned value) takes a reference to that part before leaving. An unpublished view is
- * freed by a background job once every reader that might hold it has left.
+ * iterator, a pinned value) takes a reference to that part, or a pin of the epoch to a memtable,
+ * before leaving. An unpublished view is freed by a background job once every reader that might
+ * hold it has left; if a memtable of it is pinned then, by who releases that value, or by a later
+ * job.
  *
  * A reader loads the view first and the published sequence second: merging may have dropped
  * versions superseded at or below the sequence that was published when it began, and the version
@@ -37,5 +39,7 @@ void view_publish_locked(firn_db *db, struct view *view);
 
 /* Frees retired views. REQUIRES: no mutex held, not inside the epoch. */
 void view_reclaim(firn_db *db);
+/* After a pin of a memtable was given back: view_reclaim(), if a view waits for that. */
+void view_unpinned(firn_db *db);
 
 #endif

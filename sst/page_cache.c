@@ -10,19 +10,27 @@
  * least recently used.
  *
  * So a scan that touches each page once flows through the unproven share without displacing what is
- * read often, as in 2Q (Johnson and Shasha, 1994). Stamps are the shard's own count of hits.
+ * read often, as in 2Q (Johnson and Shasha, 1994). Stamps are the shard's own count of insertions:
+ * a hit renews one that is older than a 64th of its frames, so that while nothing is inserted hits
+ * write nothing.
  *
  * The budget covers frames, buckets and directories. It is kept by evicting before a frame is made;
- * only pins may hold the cache above it.
+ * only pins may hold the cache above it, and for a moment what is in limbo, for which a 32nd of the
+ * budget is kept free.
  *
- * Threads: a shard's mutex guards all of it and is held for a few dozen instructions; two shards
- * are never locked together. A pin is a reference count that rises from 1 (the cache's own) only
- * under the shard's mutex, so that what is found unpinned there can be evicted.
+ * Threads: a shard's mutex guards all changes and is held for a few dozen instructions; two shards
+ * are never locked together. page_cache_peek() takes no mutex. What it follows is published by
+ * release stores and loaded with acquire: directory, bucket, frame; a frame's table and page are
+ * set before that and do not change. It may miss a frame that is being moved by a split or a
+ * removal, and never finds a wrong one. What it finds is alive until its section is left: frames
+ * that are taken out go through limbo, and the cache's own reference with them; buckets and
+ * directories live as long as the cache. The marks of a hit are relaxed and only steer eviction,
+ * but for `proven`, which is exchanged, so that exactly one of a hit and a removal counts the frame
+ * out of `unproven`.
  */
 #include "sst/page_cache.h"
 
-#include "base/checksum.h"
-#include "base/coding.h"
+#include "base/limbo.h"
 #include "base/status.h"
 #include "base/sync.h"
 #include "sst/value_zstd.h"
@@ -30,11 +38,15 @@
 #define BUCKET_SLOTS 8
 #define DEPTH_MAX 26
 #define UNPROVEN_SHARE 8
+#define STAMP_SHARE 64
 #define SHARDS_MAX 16
 #define SHARD_BYTES_MIN ((size_t)256 * 1024) /* smaller caches have fewer shards */
 #define PAGE_BYTES_TYPICAL 4096
+#define LIMBO_BYTES_MAX ((size_t)128 * 1024)
 
 struct page_frame {
+    struct limbo_item limbo; /* first: its address is the frame's */
+
     /* Constant after creation. */
     uint8_t *data;
     size_t size;
@@ -43,34 +55,43 @@ struct page_frame {
 
     /* Constant after insertion. */
     uint64_t table, page, hash;
-
-    /* Guarded by the shard's mu. */
-    uint64_t stamp;
-    bool proven, cold;
+    uint32_t tail; /* where in data a second thing is that every lookup reads */
+    bool cold;
 
     /* Atomic. */
+    _Atomic bool proven;
+    _Atomic uint64_t stamp;
     _Atomic size_t refs; /* pins, and one of the cache when it is in there */
 };
 
 struct bucket {
+    /* Guarded by the shard's mu. */
     unsigned depth, count;
-    bool referenced;             /* hit since the hand's last visit */
-    uint32_t tags[BUCKET_SLOTS]; /* of the hashes of its frames: most misses touch no frame */
-    struct page_frame *slots[BUCKET_SLOTS];
+
+    /* Written under mu, read without. */
+    _Atomic bool referenced;             /* hit since the hand's last visit */
+    _Atomic uint32_t tags[BUCKET_SLOTS]; /* of the frames' hashes: most misses touch no frame */
+    _Atomic(struct page_frame *) slots[BUCKET_SLOTS]; /* NULL from count on */
+};
+
+struct directory {
+    struct directory *older; /* half as large; a reader may be in it */
+    unsigned depth;
+    _Atomic(struct bucket *) buckets[]; /* 2^depth */
 };
 
 struct shard {
+    /* Written under mu, read without. */
+    _Atomic(struct directory *) directory;
+    _Atomic uint64_t clock; /* insertions */
+    _Atomic size_t frames, unproven;
+
     struct mutex mu;
 
     /* Guarded by mu. */
-    struct bucket **directory; /* 2^depth */
-    struct bucket **buckets;   /* each once, for the hand */
+    struct bucket **buckets; /* each once, for the hand */
     size_t bucket_count, bucket_capacity, hand;
-    unsigned depth;
-    uint64_t clock, hits, misses, evictions;
-
-    /* Written under mu, read without. */
-    _Atomic size_t frames, unproven;
+    uint64_t hits, misses, evictions;
 
     uint8_t apart[64]; /* neighbours share no cache line */
 };
@@ -79,6 +100,8 @@ struct page_cache {
     /* Constant after creation. */
     struct alloc *alloc;
     size_t capacity, shard_count;
+
+    struct limbo limbo; /* frames that were taken out */
 
     /* Atomic. */
     _Atomic size_t bytes; /* of frames, buckets and directories */
@@ -114,6 +137,14 @@ size_t page_frame_size(const struct page_frame *f) {
     return f->size;
 }
 
+void page_frame_set_tail(struct page_frame *f, size_t tail) {
+    f->tail = tail < f->size ? (uint32_t)tail : 0;
+}
+
+const void *page_frame_pin_object(const struct page_frame *f) {
+    return &f->limbo;
+}
+
 void page_frame_ref(struct page_frame *f) {
     atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
 }
@@ -126,11 +157,12 @@ void page_frame_release(struct page_frame *f) {
 
 /* ---- The hash ---- */
 
+/* The finalizer of SplitMix64; a table's cache number is itself a hash. */
 static uint64_t frame_hash(uint64_t table, uint64_t page) {
-    uint8_t key[16];
-    put_u64(key, table);
-    put_u64(key + 8, page);
-    return checksum(key, sizeof key, 0);
+    uint64_t h = table + page * UINT64_C(0x9e3779b97f4a7c15);
+    h = (h ^ h >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    h = (h ^ h >> 27) * UINT64_C(0x94d049bb133111eb);
+    return h ^ h >> 31;
 }
 
 static struct shard *shard_of(struct page_cache *c, uint64_t hash) {
@@ -142,39 +174,65 @@ static uint32_t tag_of(uint64_t hash) {
     return (uint32_t)(hash >> 26);
 }
 
+static struct page_frame *frame_at(const struct bucket *b, unsigned slot) {
+    return atomic_load_explicit(&b->slots[slot], memory_order_acquire);
+}
+
+static void set_slot(struct bucket *b, unsigned slot, uint32_t tag, struct page_frame *f) {
+    atomic_store_explicit(&b->tags[slot], tag, memory_order_relaxed);
+    atomic_store_explicit(&b->slots[slot], f, memory_order_release);
+}
+
 static void put_frame(struct bucket *b, struct page_frame *f) {
-    b->tags[b->count] = tag_of(f->hash);
-    b->slots[b->count++] = f;
+    set_slot(b, b->count++, tag_of(f->hash), f);
 }
 
 static struct bucket *bucket_of(const struct shard *s, uint64_t hash) {
-    return s->directory[hash & ((UINT64_C(1) << s->depth) - 1)];
+    const struct directory *d = atomic_load_explicit(&s->directory, memory_order_acquire);
+    uint64_t mask = (UINT64_C(1) << d->depth) - 1;
+    return atomic_load_explicit(&d->buckets[hash & mask], memory_order_acquire);
 }
 
-/* One writer at a time: no need for one indivisible step. */
-static void add_locked(_Atomic size_t *count, int change) {
-    size_t now = atomic_load_explicit(count, memory_order_relaxed);
-    atomic_store_explicit(count, now + (size_t)change, memory_order_relaxed);
+static struct page_frame *find_in(const struct bucket *b, uint64_t table, uint64_t page,
+                                  uint64_t hash) {
+    uint32_t tag = tag_of(hash);
+    for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+        if (atomic_load_explicit(&b->tags[i], memory_order_relaxed) != tag) {
+            continue;
+        }
+        struct page_frame *f = frame_at(b, i);
+        if (f != NULL && f->page == page && f->table == table) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+/* Writes only what is not so already. */
+static void mark_hit(struct shard *s, struct bucket *b, struct page_frame *f) {
+    uint64_t now = atomic_load_explicit(&s->clock, memory_order_relaxed);
+    uint64_t age = now - atomic_load_explicit(&f->stamp, memory_order_relaxed);
+    if (age > atomic_load_explicit(&s->frames, memory_order_relaxed) / STAMP_SHARE) {
+        atomic_store_explicit(&f->stamp, now, memory_order_relaxed);
+    }
+    if (!atomic_load_explicit(&b->referenced, memory_order_relaxed)) {
+        atomic_store_explicit(&b->referenced, true, memory_order_relaxed);
+    }
+    if (!atomic_load_explicit(&f->proven, memory_order_relaxed) &&
+        !atomic_exchange_explicit(&f->proven, true, memory_order_relaxed)) {
+        atomic_fetch_sub_explicit(&s->unproven, 1, memory_order_relaxed);
+    }
 }
 
 static struct page_frame *find_locked(struct shard *s, uint64_t table, uint64_t page, uint64_t hash)
     REQUIRES(&s->mu) {
     struct bucket *b = bucket_of(s, hash);
-    for (unsigned i = 0; i < b->count; i++) {
-        if (b->tags[i] != tag_of(hash)) {
-            continue;
-        }
-        struct page_frame *f = b->slots[i];
-        if (f->hash == hash && f->table == table && f->page == page) {
-            f->stamp = ++s->clock;
-            add_locked(&s->unproven, f->proven ? 0 : -1);
-            f->proven = true;
-            b->referenced = true;
-            page_frame_ref(f);
-            return f;
-        }
+    struct page_frame *f = find_in(b, table, page, hash);
+    if (f != NULL) {
+        mark_hit(s, b, f);
+        page_frame_ref(f);
     }
-    return NULL;
+    return f;
 }
 
 static void *cache_get(struct page_cache *c, size_t size) {
@@ -192,17 +250,28 @@ static void cache_release(struct page_cache *c, void *memory, size_t size) {
     }
 }
 
+static struct directory *add_directory(struct page_cache *c, struct directory *older,
+                                       unsigned depth) {
+    struct directory *d = cache_get(c, sizeof *d + ((size_t)1 << depth) * sizeof d->buckets[0]);
+    if (d != NULL) {
+        d->older = older;
+        d->depth = depth;
+    }
+    return d;
+}
+
 static bool double_directory_locked(struct page_cache *c, struct shard *s) REQUIRES(&s->mu) {
-    size_t entries = (size_t)1 << s->depth, size = entries * sizeof(struct bucket *);
-    struct bucket **directory = s->depth == DEPTH_MAX ? NULL : cache_get(c, 2 * size);
-    if (directory == NULL) {
+    struct directory *old = atomic_load_explicit(&s->directory, memory_order_relaxed);
+    struct directory *d = old->depth == DEPTH_MAX ? NULL : add_directory(c, old, old->depth + 1);
+    if (d == NULL) {
         return false;
     }
-    memcpy(directory, s->directory, size);
-    memcpy(directory + entries, s->directory, size);
-    cache_release(c, s->directory, size);
-    s->directory = directory;
-    s->depth++;
+    size_t entries = (size_t)1 << d->depth;
+    for (size_t i = 0; i < entries; i++) {
+        atomic_init(&d->buckets[i], atomic_load_explicit(&old->buckets[i & (entries / 2 - 1)],
+                                                         memory_order_relaxed));
+    }
+    atomic_store_explicit(&s->directory, d, memory_order_release);
     return true;
 }
 
@@ -230,26 +299,40 @@ static struct bucket *add_bucket_locked(struct page_cache *c, struct shard *s, u
     return b;
 }
 
-/* Splits the full bucket of a hash by its next bit. */
+/* Splits the full bucket of a hash by its next bit. Frames are in the new bucket before they leave
+ * the old one. */
 static bool split_locked(struct page_cache *c, struct shard *s, uint64_t hash) REQUIRES(&s->mu) {
     struct bucket *low = bucket_of(s, hash);
-    if (low->depth == s->depth && !double_directory_locked(c, s)) {
+    if (low->depth == atomic_load_explicit(&s->directory, memory_order_relaxed)->depth &&
+        !double_directory_locked(c, s)) {
         return false;
     }
     struct bucket *high = add_bucket_locked(c, s, low->depth + 1);
     if (high == NULL) {
         return false;
     }
+    struct directory *d = atomic_load_explicit(&s->directory, memory_order_relaxed);
     uint64_t bit = UINT64_C(1) << low->depth++;
-    high->referenced = low->referenced;
+    bool referenced = atomic_load_explicit(&low->referenced, memory_order_relaxed);
+    atomic_store_explicit(&high->referenced, referenced, memory_order_relaxed);
+    for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+        if (frame_at(low, i)->hash & bit) {
+            put_frame(high, frame_at(low, i));
+        }
+    }
+    size_t entries = (size_t)1 << d->depth;
+    for (size_t i = (size_t)((hash & (bit - 1)) | bit); i < entries; i += 2 * bit) {
+        atomic_store_explicit(&d->buckets[i], high, memory_order_release);
+    }
     low->count = 0;
     for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
-        struct page_frame *f = low->slots[i];
-        put_frame(f->hash & bit ? high : low, f);
+        struct page_frame *f = frame_at(low, i);
+        if ((f->hash & bit) == 0) {
+            put_frame(low, f);
+        }
     }
-    size_t entries = (size_t)1 << s->depth;
-    for (size_t i = (size_t)((hash & (bit - 1)) | bit); i < entries; i += 2 * bit) {
-        s->directory[i] = high;
+    for (unsigned i = low->count; i < BUCKET_SLOTS; i++) {
+        set_slot(low, i, 0, NULL);
     }
     return true;
 }
@@ -262,35 +345,53 @@ static bool is_pinned(const struct page_frame *f) {
 
 /* Whether f should leave before v. */
 static bool goes_before(const struct page_frame *f, const struct page_frame *v) {
-    if (f->proven != v->proven) {
-        return v->proven;
+    bool proven = atomic_load_explicit(&f->proven, memory_order_relaxed);
+    if (proven != atomic_load_explicit(&v->proven, memory_order_relaxed)) {
+        return !proven;
     }
-    if (!f->proven && f->cold != v->cold) {
+    if (!proven && f->cold != v->cold) {
         return f->cold;
     }
-    return f->stamp < v->stamp;
+    return atomic_load_explicit(&f->stamp, memory_order_relaxed) <
+           atomic_load_explicit(&v->stamp, memory_order_relaxed);
 }
 
-/* The frame the bucket would give up, or NULL. */
-static struct page_frame **choose_victim(struct bucket *b) {
-    struct page_frame **victim = NULL;
+#define NO_SLOT BUCKET_SLOTS
+
+/* The slot of the frame the bucket would give up, or NO_SLOT. */
+static unsigned choose_victim(const struct bucket *b) {
+    unsigned victim = NO_SLOT;
     for (unsigned i = 0; i < b->count; i++) {
-        if (!is_pinned(b->slots[i]) && (victim == NULL || goes_before(b->slots[i], *victim))) {
-            victim = &b->slots[i];
+        if (!is_pinned(frame_at(b, i)) &&
+            (victim == NO_SLOT || goes_before(frame_at(b, i), frame_at(b, victim)))) {
+            victim = i;
         }
     }
     return victim;
 }
 
-static struct page_frame *take_out_locked(struct shard *s, struct bucket *b,
-                                          struct page_frame **slot) REQUIRES(&s->mu) {
-    struct page_frame *f = *slot;
-    b->count--;
-    b->tags[slot - b->slots] = b->tags[b->count];
-    *slot = b->slots[b->count];
-    add_locked(&s->frames, -1);
-    add_locked(&s->unproven, f->proven ? 0 : -1);
+/* The frame can no longer be found by who comes from now on; it goes to let_go(). */
+static struct page_frame *take_out_locked(struct shard *s, struct bucket *b, unsigned slot)
+    REQUIRES(&s->mu) {
+    struct page_frame *f = frame_at(b, slot);
+    unsigned last = --b->count;
+    set_slot(b, slot, atomic_load_explicit(&b->tags[last], memory_order_relaxed),
+             frame_at(b, last));
+    set_slot(b, last, 0, NULL);
+    atomic_fetch_sub_explicit(&s->frames, 1, memory_order_relaxed);
+    if (!atomic_exchange_explicit(&f->proven, true, memory_order_relaxed)) {
+        atomic_fetch_sub_explicit(&s->unproven, 1, memory_order_relaxed);
+    }
     return f;
+}
+
+static void let_go(struct page_cache *c, struct page_frame *f) {
+    limbo_put(&c->limbo, &f->limbo, sizeof *f + f->size);
+}
+
+static void end_frame(void *context, struct limbo_item *item) {
+    (void)context;
+    page_frame_release((struct page_frame *)(void *)item);
 }
 
 /* Moves the hand for one round, or two where the first has to clear marks. */
@@ -298,10 +399,14 @@ static struct page_frame *sweep_locked(struct shard *s, bool proven) REQUIRES(&s
     for (size_t visits = (proven ? 2 : 1) * s->bucket_count; visits > 0; visits--) {
         s->hand = s->hand + 1 < s->bucket_count ? s->hand + 1 : 0;
         struct bucket *b = s->buckets[s->hand];
-        struct page_frame **victim = choose_victim(b);
-        bool spared = proven && b->referenced;
-        b->referenced = b->referenced && !proven;
-        if (victim != NULL && !spared && (proven || !(*victim)->proven)) {
+        unsigned victim = choose_victim(b);
+        bool referenced = atomic_load_explicit(&b->referenced, memory_order_relaxed);
+        bool spared = proven && referenced;
+        if (spared) {
+            atomic_store_explicit(&b->referenced, false, memory_order_relaxed);
+        }
+        if (victim != NO_SLOT && !spared &&
+            (proven || !atomic_load_explicit(&frame_at(b, victim)->proven, memory_order_relaxed))) {
             s->evictions++;
             return take_out_locked(s, b, victim);
         }
@@ -335,15 +440,22 @@ static bool evict_one(struct page_cache *c) {
         struct page_frame *f = evict_locked(s);
         mutex_unlock(&s->mu);
         if (f != NULL) {
-            page_frame_release(f);
+            let_go(c, f);
             return true;
         }
     }
     return false;
 }
 
+/* Whether what can still be found takes more than its part of the budget. */
+static bool is_full(struct page_cache *c) {
+    size_t leaving = limbo_bytes(&c->limbo);
+    size_t bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed);
+    return bytes > leaving && bytes - leaving > c->capacity - c->limbo.batch_bytes;
+}
+
 static void keep_budget(struct page_cache *c) {
-    while (atomic_load_explicit(&c->bytes, memory_order_relaxed) > c->capacity && evict_one(c)) {
+    while (is_full(c) && evict_one(c)) {
     }
 }
 
@@ -387,6 +499,27 @@ struct page_frame *page_cache_find(struct page_cache *c, uint64_t table, uint64_
     return f;
 }
 
+void page_cache_prefetch(struct page_cache *c, uint64_t table, uint64_t page) {
+    uint64_t hash = frame_hash(table, page);
+    const struct bucket *b = bucket_of(shard_of(c, hash), hash);
+    __builtin_prefetch(b);
+    __builtin_prefetch((const uint8_t *)b + 64);
+}
+
+struct page_frame *page_cache_peek(struct page_cache *c, uint64_t table, uint64_t page) {
+    uint64_t hash = frame_hash(table, page);
+    struct shard *s = shard_of(c, hash);
+    struct bucket *b = bucket_of(s, hash);
+    struct page_frame *f = find_in(b, table, page, hash);
+    if (f != NULL) {
+        __builtin_prefetch(f->data);
+        __builtin_prefetch(f->data + 64);
+        __builtin_prefetch(f->data + f->tail);
+        mark_hit(s, b, f);
+    }
+    return f;
+}
+
 /* Room for one more in the bucket of a hash; false: there is none to be had. *out_of_it is the
  * frame that had to leave for it. */
 static bool make_room_locked(struct page_cache *c, struct shard *s, uint64_t hash,
@@ -394,8 +527,8 @@ static bool make_room_locked(struct page_cache *c, struct shard *s, uint64_t has
     while (bucket_of(s, hash)->count == BUCKET_SLOTS) {
         if (!split_locked(c, s, hash)) { /* no memory */
             struct bucket *b = bucket_of(s, hash);
-            struct page_frame **victim = choose_victim(b);
-            if (victim == NULL) {
+            unsigned victim = choose_victim(b);
+            if (victim == NO_SLOT) {
                 return false;
             }
             *out_of_it = take_out_locked(s, b, victim);
@@ -409,26 +542,29 @@ struct page_frame *page_cache_insert(struct page_cache *c, uint64_t table, uint6
                                      struct page_frame *frame, bool cold) {
     uint64_t hash = frame_hash(table, page);
     struct shard *s = shard_of(c, hash);
-    struct page_frame *dropped = NULL, *result = frame;
+    struct page_frame *dropped = NULL, *displaced = NULL, *result = frame;
     mutex_lock(&s->mu);
     struct page_frame *there = find_locked(s, table, page, hash);
     if (there != NULL) {
         result = there;
         dropped = frame;
-    } else if (make_room_locked(c, s, hash, &dropped)) {
-        struct bucket *b = bucket_of(s, hash);
+    } else if (make_room_locked(c, s, hash, &displaced)) {
+        uint64_t now = atomic_fetch_add_explicit(&s->clock, 1, memory_order_relaxed) + 1;
         frame->table = table;
         frame->page = page;
         frame->hash = hash;
-        frame->stamp = ++s->clock;
         frame->cold = cold;
+        atomic_store_explicit(&frame->stamp, now, memory_order_relaxed);
         page_frame_ref(frame);
-        put_frame(b, frame);
-        add_locked(&s->frames, 1);
-        add_locked(&s->unproven, 1);
+        atomic_fetch_add_explicit(&s->frames, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&s->unproven, 1, memory_order_relaxed);
+        put_frame(bucket_of(s, hash), frame);
     }
     mutex_unlock(&s->mu);
     page_frame_release(dropped);
+    if (displaced != NULL) {
+        let_go(c, displaced);
+    }
     keep_budget(c);
     return result;
 }
@@ -440,8 +576,8 @@ void page_cache_drop_table(struct page_cache *c, uint64_t table) {
         for (size_t k = 0; k < s->bucket_count; k++) {
             struct bucket *b = s->buckets[k];
             for (unsigned slot = b->count; slot-- > 0;) {
-                if (b->slots[slot]->table == table) {
-                    page_frame_release(take_out_locked(s, b, &b->slots[slot]));
+                if (frame_at(b, slot)->table == table) {
+                    let_go(c, take_out_locked(s, b, slot));
                 }
             }
         }
@@ -464,7 +600,8 @@ void page_cache_get_usage(struct page_cache *c, struct page_cache_usage *usage) 
             struct bucket *b = s->buckets[k];
             usage->frames += b->count;
             for (unsigned slot = 0; slot < b->count; slot++) {
-                usage->pinned_bytes += is_pinned(b->slots[slot]) ? b->slots[slot]->size : 0;
+                const struct page_frame *f = frame_at(b, slot);
+                usage->pinned_bytes += is_pinned(f) ? f->size : 0;
             }
         }
         mutex_unlock(&s->mu);
@@ -484,36 +621,47 @@ uint64_t page_cache_new_table(struct page_cache *c) {
 /* A directory for `frames` frames, three quarters full, one bucket an entry. */
 static int shard_init(struct page_cache *c, struct shard *s, size_t frames) NO_LOCK_ANALYSIS {
     mutex_init(&s->mu, RANK_PAGE_CACHE);
-    while (((size_t)BUCKET_SLOTS << s->depth) * 3 / 4 < frames && s->depth < DEPTH_MAX) {
-        s->depth++;
+    unsigned depth = 0;
+    while (((size_t)BUCKET_SLOTS << depth) * 3 / 4 < frames && depth < DEPTH_MAX) {
+        depth++;
     }
-    size_t entries = (size_t)1 << s->depth;
-    s->directory = cache_get(c, entries * sizeof(struct bucket *));
-    for (size_t i = 0; s->directory != NULL && i < entries; i++) {
-        s->directory[i] = add_bucket_locked(c, s, s->depth);
-        if (s->directory[i] == NULL) {
+    struct directory *d = add_directory(c, NULL, depth);
+    atomic_init(&s->directory, d);
+    for (size_t i = 0; d != NULL && i < (size_t)1 << depth; i++) {
+        struct bucket *b = add_bucket_locked(c, s, depth);
+        if (b == NULL) {
             return FAIL(FIRN_NOMEM, "no memory for the page cache's table");
         }
+        atomic_init(&d->buckets[i], b);
     }
-    return s->directory == NULL ? FAIL(FIRN_NOMEM, "no memory for the page cache's table")
-                                : FIRN_OK;
+    return d == NULL ? FAIL(FIRN_NOMEM, "no memory for the page cache's table") : FIRN_OK;
 }
 
 static void shard_deinit(struct page_cache *c, struct shard *s) {
     for (size_t i = 0; i < s->bucket_count; i++) {
         struct bucket *b = s->buckets[i];
         for (unsigned slot = 0; slot < b->count; slot++) {
-            page_frame_release(b->slots[slot]);
+            page_frame_release(frame_at(b, slot));
         }
         cache_release(c, b, sizeof *b);
     }
     cache_release(c, s->buckets, s->bucket_capacity * sizeof(struct bucket *));
-    cache_release(c, s->directory, ((size_t)1 << s->depth) * sizeof(struct bucket *));
+    struct directory *d = atomic_load_explicit(&s->directory, memory_order_relaxed);
+    while (d != NULL) {
+        struct directory *older = d->older;
+        cache_release(c, d, sizeof *d + ((size_t)1 << d->depth) * sizeof d->buckets[0]);
+        d = older;
+    }
     mutex_deinit(&s->mu);
 }
 
-int page_cache_create(struct alloc *alloc, size_t capacity, size_t initial_bytes,
-                      struct page_cache **out) {
+/* Of the budget, for what is leaving. */
+static size_t limbo_share(size_t capacity) {
+    return capacity / 32 < LIMBO_BYTES_MAX ? capacity / 32 : LIMBO_BYTES_MAX;
+}
+
+int page_cache_create(struct alloc *alloc, struct epoch *epoch, size_t capacity,
+                      size_t initial_bytes, struct page_cache **out) {
     *out = NULL;
     struct page_cache *c = alloc_get_zeroed(alloc, MEM_PAGE_CACHE, sizeof *c);
     if (c == NULL) {
@@ -521,6 +669,7 @@ int page_cache_create(struct alloc *alloc, size_t capacity, size_t initial_bytes
     }
     c->alloc = alloc;
     c->capacity = capacity;
+    limbo_init(&c->limbo, epoch, epoch == NULL ? 0 : limbo_share(capacity), end_frame, NULL);
     size_t shards = 1;
     while (shards < SHARDS_MAX && capacity / (2 * shards) >= SHARD_BYTES_MIN) {
         shards *= 2;
@@ -541,6 +690,7 @@ int page_cache_create(struct alloc *alloc, size_t capacity, size_t initial_bytes
 
 void page_cache_destroy(struct page_cache *c) {
     if (c != NULL) {
+        limbo_deinit(&c->limbo);
         for (size_t i = 0; i < c->shard_count; i++) {
             shard_deinit(c, &c->shards[i]);
         }

@@ -1,9 +1,12 @@
 /* sst/page_cache.h: the buffer pool: pages of open tables within a byte budget.
  *
- * Its table is an extendible hash (Fagin et al., 1979) keyed by XXH3 of (table, page), in shards;
- * eviction is clock over buckets and least recently used within one, by relaxed access stamps; a page
- * enters as unproven, so that one long scan does not wash out what is read often. A pinned frame
- * stays, and is not moved, until released. Thread-safe.
+ * Its table is an extendible hash (Fagin et al., 1979) of (table, page), in shards; eviction is
+ * clock over buckets and least recently used within one, by relaxed access stamps; a page enters as
+ * unproven, so that one long scan does not wash out what is read often. A pinned frame stays, and
+ * is not moved, until released.
+ *
+ * Threads: any. A hit by page_cache_peek() takes no mutex, and writes nothing once a page is proven
+ * and while nothing is inserted.
  */
 #ifndef FIRN_SST_PAGE_CACHE_H
 #define FIRN_SST_PAGE_CACHE_H
@@ -14,14 +17,22 @@
 struct page_cache;
 struct page_frame;
 struct value_decoder_slot;
+struct epoch;
 
-/* capacity bytes; initial_bytes sizes the directory. */
-int page_cache_create(struct alloc *alloc, size_t capacity, size_t initial_bytes,
-                      struct page_cache **out);
+/* capacity bytes; initial_bytes sizes the directory. epoch: whose sections may peek, to outlive the
+ * cache; NULL: nobody peeks. */
+int page_cache_create(struct alloc *alloc, struct epoch *epoch, size_t capacity,
+                      size_t initial_bytes, struct page_cache **out);
 void page_cache_destroy(struct page_cache *c); /* REQUIRES: nothing is pinned. NULL is allowed */
 
 /* A pinned frame, or NULL when the page is not there. table: the table's own cache number. */
 struct page_frame *page_cache_find(struct page_cache *c, uint64_t table, uint64_t page);
+
+/* The same for a reader inside a section of the epoch: the frame is not pinned, but stays until the
+ * section is left; before, it may be pinned, by epoch_pin() of its pin object or by
+ * page_frame_ref(). NULL also, now and then, of a page that is there: page_cache_find() is sure. */
+struct page_frame *page_cache_peek(struct page_cache *c, uint64_t table, uint64_t page);
+void page_cache_prefetch(struct page_cache *c, uint64_t table, uint64_t page); /* will be peeked */
 
 /* A new pinned frame of size bytes to read the page into, not found by others yet. c NULL: a frame
  * outside any cache, freed at release. FIRN_NOMEM. */
@@ -35,6 +46,9 @@ struct page_frame *page_cache_insert(struct page_cache *c, uint64_t table, uint6
                                      struct page_frame *frame, bool cold);
 
 void *page_frame_data(struct page_frame *f);
+const void *page_frame_pin_object(const struct page_frame *f);
+/* Where in its data lookups read besides the beginning. REQUIRES: not inserted yet. */
+void page_frame_set_tail(struct page_frame *f, size_t tail);
 size_t page_frame_size(const struct page_frame *f);
 void page_frame_ref(struct page_frame *f);     /* another pin */
 void page_frame_release(struct page_frame *f); /* NULL is allowed */
@@ -44,7 +58,7 @@ void page_cache_drop_table(struct page_cache *c, uint64_t table);
 
 struct page_cache_usage {
     size_t capacity, bytes, pinned_bytes, frames, buckets;
-    uint64_t hits, misses, evictions;
+    uint64_t hits, misses, evictions; /* hits and misses: of page_cache_find() */
 };
 void page_cache_get_usage(struct page_cache *c, struct page_cache_usage *usage);
 

@@ -8,8 +8,9 @@
 struct table_cache;
 
 /* open_max tables stay open besides those in use; resident_bytes_max bounds, besides, what the open
- * ones may hold in index, shared sections and filters: least recently used ones are closed first. */
-int table_cache_create(struct alloc *alloc, firn_env *env, const char *folder,
+ * ones may hold in index, shared sections and filters: least recently used ones are closed first.
+ * epoch: whose sections may peek, to outlive the cache; NULL: nobody peeks. */
+int table_cache_create(struct alloc *alloc, struct epoch *epoch, firn_env *env, const char *folder,
                        struct page_cache *pages, struct sst_counters *counters, size_t open_max,
                        size_t resident_bytes_max, struct table_cache **out);
 void table_cache_destroy(struct table_cache *c); /* REQUIRES: no table is held. NULL is allowed */
@@ -20,6 +21,10 @@ int table_cache_get(struct table_cache *c, const struct table_meta *meta, struct
 /* Enters a table that was opened otherwise, with a reference of the cache's own. It is closed like
  * others once nobody else holds it. REQUIRES: none of its number is there. */
 int table_cache_put(struct table_cache *c, struct sst_table *t);
+
+/* The open table for a reader inside a section of the epoch, who needs no reference before the
+ * section is left; NULL: it is not open, or something is to be done that table_cache_get() does. */
+struct sst_table *table_cache_peek(struct table_cache *c, uint64_t number);
 
 /* Forgets a table whose file is being deleted, and its pages. */
 void table_cache_drop(struct table_cache *c, uint64_t number);

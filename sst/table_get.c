@@ -3,6 +3,8 @@
  * before the filter because filters cover runs of pages; it answers which page, and with it which
  * filter.
  */
+#include <assert.h>
+
 #include "sst/table_internal.h"
 
 static void count(struct sst_table *t, size_t field_offset) {
@@ -47,15 +49,21 @@ static int page_in_memory(struct sst_table *t, size_t page, uint64_t offset, siz
     return rc;
 }
 
+/* Whether the frame can be that of a page of this size in the file; if not, it is another table's,
+ * of the same number by chance. */
+static bool is_of_size(const struct sst_table *t, const struct page_frame *frame, size_t size) {
+    bool decoded = (t->footer.incompatible & FORMAT_FEATURE_ZSTD) != 0;
+    return decoded || page_frame_size(frame) == size;
+}
+
 /* The page's frame in the cache, pinned, or NULL. size: of the page in the file. */
 static struct page_frame *find_frame(struct sst_table *t, size_t page, size_t size) {
     if (t->cache == NULL) {
         return NULL;
     }
     struct page_frame *frame = page_cache_find(t->cache, t->cache_number, page);
-    bool decoded = (t->footer.incompatible & FORMAT_FEATURE_ZSTD) != 0;
-    if (frame != NULL && page_frame_size(frame) != size && !decoded) {
-        page_frame_release(frame); /* another table's, of the same number by chance */
+    if (frame != NULL && !is_of_size(t, frame, size)) {
+        page_frame_release(frame);
         frame = NULL;
     }
     if (frame != NULL) {
@@ -88,6 +96,14 @@ int table_page_decode(struct sst_table *t, const struct table_segment *s, const 
     return rc;
 }
 
+/* Tells the frame where lookups look besides its beginning: at the head of the value area. */
+static void set_tail(struct page_frame *frame) {
+    struct page p;
+    if (page_parse(page_frame_data(frame), page_frame_size(frame), &p) == FIRN_OK) {
+        page_frame_set_tail(frame, p.values_offset);
+    }
+}
+
 static int page_in_frame(struct sst_table *t, const struct table_segment *s, size_t page,
                          uint64_t offset, size_t size, bool cold, struct page_frame **frame) {
     *frame = find_frame(t, page, size);
@@ -113,6 +129,7 @@ static int page_in_frame(struct sst_table *t, const struct table_segment *s, siz
         page_frame_release(*frame);
         *frame = NULL;
     } else if (t->cache != NULL) {
+        set_tail(*frame);
         *frame = page_cache_insert(t->cache, t->cache_number, page, *frame, cold);
     }
     return rc;
@@ -124,6 +141,7 @@ bool table_page_cached(struct sst_table *t, size_t page, struct table_page *out)
         table_page_place(t, out->segment, page, &offset, &out->size) != FIRN_OK) {
         return false; /* told when the page is read */
     }
+    out->peeked = false;
     out->frame = find_frame(t, page, out->size);
     if (out->frame != NULL) {
         out->bytes = page_frame_data(out->frame);
@@ -136,6 +154,7 @@ void table_page_keep(struct sst_table *t, size_t page, const uint8_t *bytes, siz
     struct page_frame *frame;
     if (t->cache != NULL && page_frame_create(t->cache, t->alloc, size, &frame) == FIRN_OK) {
         memcpy(page_frame_data(frame), bytes, size);
+        set_tail(frame);
         page_frame_release(page_cache_insert(t->cache, t->cache_number, page, frame, false));
     }
 }
@@ -143,6 +162,7 @@ void table_page_keep(struct sst_table *t, size_t page, const uint8_t *bytes, siz
 int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_page *out) {
     uint64_t offset;
     out->frame = NULL;
+    out->peeked = false;
     int rc = table_segment_of(t, page, &out->segment);
     rc = rc == FIRN_OK ? table_page_place(t, out->segment, page, &offset, &out->size) : rc;
     if (rc != FIRN_OK) {
@@ -161,8 +181,36 @@ int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_pag
 }
 
 void table_page_release(struct table_page *p) {
-    page_frame_release(p->frame);
+    if (!p->peeked) {
+        page_frame_release(p->frame);
+    }
     p->frame = NULL;
+}
+
+/* The page for a reader in a section: in place, peeked, or read. */
+static int page_in_section(struct sst_table *t, struct sst_section *section, size_t page,
+                           struct table_page *out) {
+    if (section == NULL || t->cache == NULL || table_is_in_place(t)) {
+        return table_page_get(t, page, false, out);
+    }
+    uint64_t offset;
+    int rc = table_segment_of(t, page, &out->segment);
+    rc = rc == FIRN_OK ? table_page_place(t, out->segment, page, &offset, &out->size) : rc;
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    out->frame = page_cache_peek(t->cache, t->cache_number, page);
+    out->peeked = out->frame != NULL && is_of_size(t, out->frame, out->size);
+    if (out->peeked) {
+        section->page_cache_hits++;
+    } else {
+        rc = page_in_frame(t, out->segment, page, offset, out->size, false, &out->frame);
+    }
+    if (rc == FIRN_OK) {
+        out->bytes = page_frame_data(out->frame);
+        out->size = page_frame_size(out->frame);
+    }
+    return rc;
 }
 
 /* ---- Values apart ---- */
@@ -281,7 +329,8 @@ static int get_value_apart(struct sst_table *t, const struct table_segment *s, f
 /* ---- Looking up ---- */
 
 /* *may_contain is false when the filter of this page says that the key is not there. */
-static int probe_filter(struct sst_table *t, size_t page, uint64_t hash, bool *may_contain) {
+static int probe_filter(struct sst_table *t, struct sst_section *section, size_t page,
+                        uint64_t hash, bool *may_contain) {
     *may_contain = true;
     if (t->filter_count == 0) {
         return FIRN_OK;
@@ -303,6 +352,11 @@ static int probe_filter(struct sst_table *t, size_t page, uint64_t hash, bool *m
         }
     }
     *may_contain = filter_may_contain(&f->filter, hash);
+    if (section != NULL) {
+        section->filter_probes++;
+        section->filter_negatives += !*may_contain;
+        return FIRN_OK;
+    }
     COUNT(t, filter_probes);
     if (!*may_contain) {
         COUNT(t, filter_negatives);
@@ -332,19 +386,55 @@ static int find_entry(const struct page *p, const struct segment *segment, firn_
     return FIRN_OK;
 }
 
-/* An integer lies nowhere in its page as bytes: it gets a few of its own. */
-static int get_integer(struct sst_table *t, firn_slice bytes, struct sst_value *value) {
-    int rc = page_frame_create(NULL, t->alloc, bytes.size, &value->frame);
-    if (rc == FIRN_OK) {
-        memcpy(page_frame_data(value->frame), bytes.data, bytes.size);
-        value->bytes = firn_slice_make(page_frame_data(value->frame), bytes.size);
+/* An integer lies nowhere in its page as bytes: it gets a few of its own, in the pin if there is
+ * one to have. */
+static int get_integer(struct sst_table *t, struct sst_section *section, firn_slice bytes,
+                       struct sst_value *value) {
+    static const char nothing; /* the pin keeps only itself */
+    if (section != NULL) {
+        value->pin = epoch_pin(section->epoch, section->token, &nothing);
     }
-    return rc;
+    void *to = value->pin != NULL ? &value->pin->bytes : NULL;
+    static_assert(sizeof value->pin->bytes >= VALUE_INTEGER_BYTES_MAX, "an integer fits");
+    if (to == NULL) {
+        int rc = page_frame_create(NULL, t->alloc, bytes.size, &value->frame);
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+        to = page_frame_data(value->frame);
+    }
+    memcpy(to, bytes.data, bytes.size);
+    value->bytes = firn_slice_make(to, bytes.size);
+    return FIRN_OK;
 }
 
-/* Hands the pin on p over to the value. */
-static int get_value(struct sst_table *t, const struct page *p, size_t entry,
-                     struct table_page *page, struct sst_value *value) {
+/* Keeps the page for the value that lies in it. */
+static void hold_page(struct sst_section *section, struct table_page *page,
+                      struct sst_value *value) {
+    if (page->peeked) {
+        value->pin = epoch_pin(section->epoch, section->token, page_frame_pin_object(page->frame));
+        if (value->pin != NULL) {
+            return;
+        }
+        page_frame_ref(page->frame); /* the cache's own reference outlives the section */
+    }
+    value->frame = page->frame;
+    page->frame = NULL;
+}
+
+/* Keeps the table, in whose file the value lies. */
+static void hold_table(struct sst_table *t, struct sst_section *section, struct sst_value *value) {
+    if (section != NULL) {
+        value->pin = epoch_pin(section->epoch, section->token, &t->limbo);
+    }
+    if (value->pin == NULL) {
+        sst_table_ref(t);
+        value->table = t;
+    }
+}
+
+static int get_value(struct sst_table *t, struct sst_section *section, const struct page *p,
+                     size_t entry, struct table_page *page, struct sst_value *value) {
     size_t put = page_puts_before(p, entry);
     if (put >= p->puts) {
         return FAIL(FIRN_CORRUPT, "put %zu of %zu in a page", put, p->puts);
@@ -353,9 +443,10 @@ static int get_value(struct sst_table *t, const struct page *p, size_t entry,
     uint8_t integer[VALUE_INTEGER_BYTES_MAX];
     int rc = value_area_at(&p->values, put, value_area_offset(&p->values, put), integer, &bytes);
     if (rc != FIRN_OK || p->values.is_integers) {
-        return rc == FIRN_OK ? get_integer(t, bytes, value) : rc;
+        return rc == FIRN_OK ? get_integer(t, section, bytes, value) : rc;
     }
-    if (p->values.apart != NULL && packed_bit(p->values.apart, put)) {
+    bool apart = p->values.apart != NULL && packed_bit(p->values.apart, put);
+    if (apart) {
         rc = get_value_apart(t, page->segment, bytes, value);
         if (rc != FIRN_OK) {
             page_frame_release(value->frame);
@@ -364,18 +455,17 @@ static int get_value(struct sst_table *t, const struct page *p, size_t entry,
         }
     } else {
         value->bytes = bytes;
-        value->frame = page->frame;
-        page->frame = NULL;
     }
-    if (value->frame == NULL) {
-        sst_table_ref(t);
-        value->table = t;
+    if (!apart && page->frame != NULL) {
+        hold_page(section, page, value);
+    } else if (value->frame == NULL) {
+        hold_table(t, section, value);
     }
     return FIRN_OK;
 }
 
-static int get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t seq, uint8_t *kind,
-               uint64_t *found_seq, struct sst_value *value) {
+static int get(struct sst_table *t, struct sst_section *section, firn_slice key, uint64_t hash,
+               uint64_t seq, uint8_t *kind, uint64_t *found_seq, struct sst_value *value) {
     const struct page_index *index;
     bool may_contain, has_key = true;
     *kind = 0;
@@ -384,14 +474,17 @@ static int get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t seq,
         return rc;
     }
     size_t number = page_index_find(index, key);
-    rc = probe_filter(t, number, hash, &may_contain);
+    if (section != NULL && t->cache != NULL) {
+        page_cache_prefetch(t->cache, t->cache_number, number);
+    }
+    rc = probe_filter(t, section, number, hash, &may_contain);
     if (rc != FIRN_OK || !may_contain) {
         return rc == FIRN_OK ? FIRN_NOT_FOUND : rc;
     }
     struct table_page page;
     struct page p;
     size_t entry = 0;
-    rc = table_page_get(t, number, false, &page);
+    rc = page_in_section(t, section, number, &page);
     if (rc != FIRN_OK) {
         return rc;
     }
@@ -404,31 +497,41 @@ static int get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t seq,
         *kind = page_entry_is_put(&p, entry) ? ENTRY_PUT : ENTRY_DELETE;
         *found_seq = page_entry_seq(&p, entry);
         if (*kind == ENTRY_PUT && value != NULL) {
-            rc = get_value(t, &p, entry, &page, value);
+            rc = get_value(t, section, &p, entry, &page, value);
         }
     }
     table_page_release(&page);
     return rc;
 }
 
-int sst_table_get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t seq, uint8_t *kind,
-                  uint64_t *found_seq, struct sst_value *value) {
+int sst_table_search(struct sst_table *t, struct sst_section *section, firn_slice key,
+                     uint64_t hash, uint64_t seq, uint8_t *kind, uint64_t *found_seq,
+                     struct sst_value *value) {
     if (value != NULL) {
         memset(value, 0, sizeof *value);
     }
     uint64_t given = t->meta.seq_given;
     if (seq < given) {
+        *kind = 0;
         return FIRN_NOT_FOUND; /* older than all of it, which stores 0 */
     }
-    int rc = get(t, key, hash, seq - given, kind, found_seq, value);
+    int rc = get(t, section, key, hash, seq - given, kind, found_seq, value);
     if (rc == FIRN_OK) {
         *found_seq += given;
     }
     return table_failed(t, rc);
 }
 
+int sst_table_get(struct sst_table *t, firn_slice key, uint64_t hash, uint64_t seq, uint8_t *kind,
+                  uint64_t *found_seq, struct sst_value *value) {
+    return sst_table_search(t, NULL, key, hash, seq, kind, found_seq, value);
+}
+
 void sst_value_release(struct sst_value *v) {
     page_frame_release(v->frame);
     sst_table_unref(v->table);
+    if (v->pin != NULL) {
+        epoch_unpin(v->pin);
+    }
     memset(v, 0, sizeof *v);
 }

@@ -9,6 +9,7 @@
 #ifndef FIRN_SST_TABLE_INTERNAL_H
 #define FIRN_SST_TABLE_INTERNAL_H
 
+#include "base/limbo.h"
 #include "bloom/filter.h"
 #include "sst/page.h"
 #include "sst/page_index.h"
@@ -46,6 +47,8 @@ struct table_filter {
 };
 
 struct sst_table {
+    struct limbo_item limbo; /* of a table cache; first: its address is the table's */
+
     /* Constant after open. */
     struct alloc *alloc;
     struct env_file *file;
@@ -72,6 +75,7 @@ struct sst_table {
     /* Atomic. */
     _Atomic size_t refs;
     _Atomic size_t resident; /* bytes this table holds */
+    _Atomic uint64_t used;   /* last, by a table cache's clock */
 };
 
 /* Names the table in the message of a failure. Returns rc. */
@@ -129,6 +133,7 @@ struct table_page {
     size_t size;
     struct page_frame *frame;
     struct table_segment *segment;
+    bool peeked; /* the frame is not pinned: a section of the epoch keeps it */
 };
 int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_page *out);
 void table_page_release(struct table_page *p);

@@ -272,6 +272,103 @@ static void works_without_memory_for_slots(void **state) {
     scene_deinit(&s);
 }
 
+/* ---- Tickets, tallies and pins. ---- */
+
+static void a_ticket_passes_when_the_sections_before_it_are_left(void **state) {
+    (void)state;
+    struct scene s;
+    scene_init(&s, 1);
+    assert_true(epoch_has_passed(s.epoch, epoch_ticket(s.epoch)));
+    for (int i = 0; i < 5; i++) {
+        /* The second one nests, so it is in the overflow. */
+        unsigned one = epoch_enter(s.epoch), two = epoch_enter(s.epoch);
+        uint64_t ticket = epoch_ticket(s.epoch), later = epoch_ticket(s.epoch);
+        assert_false(epoch_has_passed(s.epoch, ticket));
+        epoch_leave(s.epoch, i % 2 == 0 ? one : two);
+        assert_false(epoch_has_passed(s.epoch, ticket));
+        assert_false(epoch_has_passed(s.epoch, later));
+        unsigned three = epoch_enter(s.epoch); /* after both tickets: they need not wait for it */
+        epoch_leave(s.epoch, i % 2 == 0 ? two : one);
+        assert_true(epoch_has_passed(s.epoch, ticket));
+        uint64_t last = epoch_ticket(s.epoch);
+        assert_false(epoch_has_passed(s.epoch, last));
+        epoch_leave(s.epoch, three);
+        assert_true(epoch_has_passed(s.epoch, later));
+        assert_true(epoch_has_passed(s.epoch, last));
+    }
+    scene_deinit(&s);
+}
+
+static void *count_main(void *argument) {
+    struct scene *s = argument;
+    for (int i = 0; i < 1000; i++) {
+        unsigned one = epoch_enter(s->epoch), two = epoch_enter(s->epoch);
+        epoch_count(s->epoch, one, 0, 1);
+        epoch_count(s->epoch, two, 0, 2); /* in the overflow */
+        epoch_count(s->epoch, one, EPOCH_TALLIES - 1, 3);
+        epoch_leave(s->epoch, one);
+        epoch_leave(s->epoch, two);
+    }
+    return NULL;
+}
+
+static void tallies_of_all_threads_add_up(void **state) {
+    (void)state;
+    struct scene s;
+    scene_init(&s, 1);
+    for (int round = 1; round <= 2; round++) { /* the second takes the numbers of the first */
+        pthread_t threads[READERS];
+        for (int i = 0; i < READERS; i++) {
+            assert_int_equal(pthread_create(&threads[i], NULL, count_main, &s), 0);
+        }
+        for (int i = 0; i < READERS; i++) {
+            assert_int_equal(pthread_join(threads[i], NULL), 0);
+        }
+        assert_int_equal(epoch_counted(s.epoch, 0), round * READERS * 3000);
+        assert_int_equal(epoch_counted(s.epoch, 1), 0);
+        assert_int_equal(epoch_counted(s.epoch, EPOCH_TALLIES - 1), round * READERS * 3000);
+    }
+    scene_deinit(&s);
+}
+
+static void *unpin_main(void *pin) {
+    epoch_unpin(pin);
+    return NULL;
+}
+
+static void pins_outlive_their_section_and_run_out(void **state) {
+    (void)state;
+    struct scene s;
+    scene_init(&s, 1);
+    struct epoch_pin *pins[64];
+    int objects[64];
+    size_t count = 0;
+    unsigned token = epoch_enter(s.epoch);
+    while (count < 64 && (pins[count] = epoch_pin(s.epoch, token, &objects[count])) != NULL) {
+        count++;
+    }
+    unsigned overflow = epoch_enter(s.epoch);
+    assert_null(epoch_pin(s.epoch, overflow, &objects[63]));
+    epoch_leave(s.epoch, overflow);
+    epoch_leave(s.epoch, token);
+    assert_true(count >= 8 && count < 64);
+    assert_int_equal(epoch_pins(s.epoch), count);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(epoch_is_pinned(s.epoch, &objects[i]));
+        pthread_t thread; /* any may give it back */
+        assert_int_equal(pthread_create(&thread, NULL, unpin_main, pins[i]), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_false(epoch_is_pinned(s.epoch, &objects[i]));
+        assert_int_equal(epoch_pins(s.epoch), count - i - 1);
+    }
+    token = epoch_enter(s.epoch);
+    struct epoch_pin *again = epoch_pin(s.epoch, token, &objects[0]);
+    assert_non_null(again);
+    epoch_unpin(again);
+    epoch_leave(s.epoch, token);
+    scene_deinit(&s);
+}
+
 static void tells_when_there_is_no_memory_for_a_domain(void **state) {
     (void)state;
     struct alloc alloc;
@@ -293,6 +390,9 @@ int main(void) {
         cmocka_unit_test(waits_for_a_section_of_a_thread_that_has_ended),
         cmocka_unit_test(does_not_wait_for_another_domain),
         cmocka_unit_test(works_without_memory_for_slots),
+        cmocka_unit_test(a_ticket_passes_when_the_sections_before_it_are_left),
+        cmocka_unit_test(tallies_of_all_threads_add_up),
+        cmocka_unit_test(pins_outlive_their_section_and_run_out),
         cmocka_unit_test(tells_when_there_is_no_memory_for_a_domain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,7 +227,7 @@ static void run_table(uint8_t flags) {
         return;
     }
     if (flags & FLAG_CACHE) {
-        FUZZ_CHECK(page_cache_create(&run.alloc, (size_t)1 << 16, 0, &cache) == FIRN_OK);
+        FUZZ_CHECK(page_cache_create(&run.alloc, NULL, (size_t)1 << 16, 0, &cache) == FIRN_OK);
     }
     if (!refused(sst_table_open(&run.alloc, env, PATH, &meta, cache, NULL, &run.table))) {
         exercise(&run, (flags & FLAG_COLD) != 0);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/epoch.h"
 #include "base/rand.h"
 #include "base/status.h"
 #include "tests/support/seed.h"
@@ -63,7 +64,7 @@ static void pages_are_found_until_they_leave_and_the_budget_is_kept(void **state
     rand_init(&r, test_seed());
     for (size_t capacity = 50000; capacity < 10000000; capacity *= 5) {
         struct page_frame *pinned[4] = {NULL};
-        assert_int_equal(page_cache_create(&alloc, capacity, capacity / 2, &c), FIRN_OK);
+        assert_int_equal(page_cache_create(&alloc, NULL, capacity, capacity / 2, &c), FIRN_OK);
         for (unsigned step = 0; step < 20000; step++) {
             uint64_t table = rand_below(&r, TABLES), page = rand_below(&r, PAGES);
             bool was_there;
@@ -100,7 +101,7 @@ static void what_fits_stays(void **state) {
     struct alloc alloc;
     struct page_cache *c;
     alloc_init(&alloc, NULL);
-    assert_int_equal(page_cache_create(&alloc, 8 << 20, 0, &c), FIRN_OK);
+    assert_int_equal(page_cache_create(&alloc, NULL, 8 << 20, 0, &c), FIRN_OK);
     for (int round = 0; round < 2; round++) {
         for (uint64_t page = 0; page < 500; page++) {
             bool was_there;
@@ -118,7 +119,7 @@ static void a_long_scan_does_not_displace_what_is_read_often(void **state) {
     struct alloc alloc;
     struct page_cache *c;
     alloc_init(&alloc, NULL);
-    assert_int_equal(page_cache_create(&alloc, 2 << 20, 0, &c), FIRN_OK);
+    assert_int_equal(page_cache_create(&alloc, NULL, 2 << 20, 0, &c), FIRN_OK);
     for (int cold = 0; cold < 2; cold++) {
         unsigned found = 0;
         uint64_t scanned = 0;
@@ -146,7 +147,7 @@ static void the_second_to_insert_a_page_gets_the_first_ones(void **state) {
     struct page_cache *c;
     struct page_frame *a, *b;
     alloc_init(&alloc, NULL);
-    assert_int_equal(page_cache_create(&alloc, 1 << 20, 0, &c), FIRN_OK);
+    assert_int_equal(page_cache_create(&alloc, NULL, 1 << 20, 0, &c), FIRN_OK);
     assert_int_equal(page_frame_create(c, &alloc, 4096, &a), FIRN_OK);
     assert_int_equal(page_frame_create(c, &alloc, 4096, &b), FIRN_OK);
     assert_ptr_equal(page_cache_insert(c, 1, 1, a, false), a);
@@ -164,7 +165,7 @@ static void a_pinned_page_outlives_its_table(void **state) {
     struct page_cache *c;
     bool was_there;
     alloc_init(&alloc, NULL);
-    assert_int_equal(page_cache_create(&alloc, 1 << 20, 0, &c), FIRN_OK);
+    assert_int_equal(page_cache_create(&alloc, NULL, 1 << 20, 0, &c), FIRN_OK);
     assert_true(page_cache_new_table(c) != page_cache_new_table(c));
     struct page_frame *f = read_page(c, &alloc, 1, 1, false, &was_there);
     page_cache_drop_table(c, 1);
@@ -198,7 +199,7 @@ static void without_memory_pages_stay_outside_but_are_right(void **state) {
     rand_init(&r, test_seed());
     for (uint64_t n = 1; c == NULL; n++) {
         atomic_store(&alloc.fail_after, n);
-        int rc = page_cache_create(&alloc, 1 << 20, 1 << 19, &c);
+        int rc = page_cache_create(&alloc, NULL, 1 << 20, 1 << 19, &c);
         assert_true(rc == FIRN_OK || (rc == FIRN_NOMEM && alloc.total == 0));
     }
     for (int i = 0; i < 5000; i++) {
@@ -243,7 +244,7 @@ static void threads_share_a_cache(void **state) {
     pthread_t threads[4];
     struct job jobs[4];
     alloc_init(&alloc, NULL);
-    assert_int_equal(page_cache_create(&alloc, 1 << 20, 0, &c), FIRN_OK);
+    assert_int_equal(page_cache_create(&alloc, NULL, 1 << 20, 0, &c), FIRN_OK);
     for (unsigned i = 0; i < 4; i++) {
         jobs[i] = (struct job){c, &alloc, test_seed() + i};
         assert_int_equal(pthread_create(&threads[i], NULL, read_at_random, &jobs[i]), 0);
@@ -257,6 +258,162 @@ static void threads_share_a_cache(void **state) {
     assert_int_equal(alloc.total, 0);
 }
 
+/* ---- Peeking. ---- */
+
+struct peeker {
+    struct page_cache *cache;
+    struct epoch *epoch;
+    struct alloc *alloc;
+    uint64_t seed, hits;
+};
+
+#define HELD 16 /* more than a section has pins: some pages are held by references */
+
+struct held {
+    struct epoch_pin *pin;
+    struct page_frame *frame;
+    uint64_t table, page;
+};
+
+static void give_back(struct held *h) {
+    if (h->frame != NULL) {
+        assert_is(h->frame, h->table, h->page); /* long after the section */
+        if (h->pin != NULL) {
+            epoch_unpin(h->pin);
+        } else {
+            page_frame_release(h->frame);
+        }
+        h->frame = NULL;
+    }
+}
+
+/* As a point read: peeks, else reads and inserts; pins what it has before it leaves. */
+static bool peek_page(struct peeker *p, uint64_t table, uint64_t page, bool keep, struct held *h) {
+    bool was_there = false;
+    *h = (struct held){.table = table, .page = page};
+    unsigned token = epoch_enter(p->epoch);
+    struct page_frame *f = page_cache_peek(p->cache, table, page);
+    if (f != NULL) {
+        assert_is(f, table, page);
+        if (keep) {
+            h->frame = f;
+            h->pin = epoch_pin(p->epoch, token, page_frame_pin_object(f));
+            if (h->pin == NULL) {
+                page_frame_ref(f);
+            }
+        }
+    } else {
+        page_frame_release(read_page(p->cache, p->alloc, table, page, false, &was_there));
+    }
+    epoch_leave(p->epoch, token);
+    return f != NULL;
+}
+
+static void *peek_at_random(void *argument) {
+    struct peeker *p = argument;
+    struct held held[HELD] = {{0}};
+    struct rand r;
+    rand_init(&r, p->seed);
+    for (int i = 0; i < 20000; i++) {
+        struct held *h = &held[rand_below(&r, HELD)];
+        give_back(h);
+        uint64_t table = rand_below(&r, TABLES);
+        /* Half of the reads go to few pages, so that many are hits. */
+        uint64_t page = rand_below(&r, rand_below(&r, 2) == 0 ? PAGES / 10 : PAGES);
+        p->hits += peek_page(p, table, page, rand_below(&r, 3) == 0, h);
+        if (i % 1000 == 0) {
+            page_cache_drop_table(p->cache, rand_below(&r, TABLES));
+            (void)usage_of(p->cache);
+        }
+    }
+    for (int i = 0; i < HELD; i++) {
+        give_back(&held[i]);
+    }
+    return NULL;
+}
+
+static void what_a_section_peeks_at_or_pins_stays(void **state) {
+    (void)state;
+    for (size_t capacity = 100000; capacity <= 1600000; capacity *= 4) {
+        struct alloc alloc;
+        struct page_cache *c;
+        struct epoch *epoch;
+        pthread_t threads[3];
+        struct peeker peekers[3];
+        alloc_init(&alloc, NULL);
+        assert_int_equal(epoch_create(&alloc, &epoch), FIRN_OK);
+        assert_int_equal(page_cache_create(&alloc, epoch, capacity, 0, &c), FIRN_OK);
+        for (unsigned i = 0; i < 3; i++) {
+            peekers[i] = (struct peeker){c, epoch, &alloc, test_seed() + i, 0};
+            assert_int_equal(pthread_create(&threads[i], NULL, peek_at_random, &peekers[i]), 0);
+        }
+        uint64_t hits = 0;
+        for (unsigned i = 0; i < 3; i++) {
+            assert_int_equal(pthread_join(threads[i], NULL), 0);
+            hits += peekers[i].hits;
+        }
+        assert_true(hits > 0);
+        assert_int_equal(epoch_pins(epoch), 0);
+        assert_int_equal(usage_of(c).pinned_bytes, 0);
+        page_cache_destroy(c);
+        epoch_destroy(epoch);
+        assert_int_equal(alloc.total, 0);
+    }
+}
+
+/* What is read over and over by peeking is proven by it, and stays while a scan passes by. */
+static void a_long_scan_does_not_displace_what_is_peeked_at_often(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_cache *c;
+    struct epoch *epoch;
+    alloc_init(&alloc, NULL);
+    assert_int_equal(epoch_create(&alloc, &epoch), FIRN_OK);
+    assert_int_equal(page_cache_create(&alloc, epoch, 2 << 20, 0, &c), FIRN_OK);
+    struct peeker p = {c, epoch, &alloc, 0, 0};
+    uint64_t scanned = 0;
+    for (int round = 0; round < 50; round++) {
+        for (uint64_t page = 0; page < 100; page++) { /* 800 KiB read again and again */
+            struct held h;
+            p.hits += peek_page(&p, 1, page, false, &h) && round > 1;
+        }
+        for (int i = 0; round > 0 && i < 400; i++) { /* while 3 MiB pass by */
+            bool was_there;
+            page_frame_release(read_page(c, &alloc, 2, scanned++, false, &was_there));
+        }
+    }
+    assert_true(p.hits > 48 * 100 * 9 / 10);
+    page_cache_destroy(c);
+    epoch_destroy(epoch);
+    assert_int_equal(alloc.total, 0);
+}
+
+/* The budget holds with what waits in limbo, once no section is open. */
+static void what_leaves_counts_until_it_is_gone(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_cache *c;
+    struct epoch *epoch;
+    bool was_there;
+    alloc_init(&alloc, NULL);
+    assert_int_equal(epoch_create(&alloc, &epoch), FIRN_OK);
+    assert_int_equal(page_cache_create(&alloc, epoch, 1 << 20, 0, &c), FIRN_OK);
+    unsigned token = epoch_enter(epoch);
+    for (uint64_t page = 0; page < 400; page++) {
+        page_frame_release(read_page(c, &alloc, 1, page, false, &was_there));
+    }
+    assert_true(usage_of(c).bytes > 2 << 20); /* nothing may be freed */
+    assert_true(usage_of(c).frames > 100);    /* and no more is evicted for that */
+    epoch_leave(epoch, token);
+    for (uint64_t page = 400; page < 420; page++) {
+        page_frame_release(read_page(c, &alloc, 1, page, false, &was_there));
+    }
+    assert_true(usage_of(c).bytes <= 1 << 20);
+    page_cache_destroy(c);
+    epoch_destroy(epoch);
+    assert_int_equal(alloc.total, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_are_found_until_they_leave_and_the_budget_is_kept),
@@ -267,6 +424,9 @@ int main(void) {
         cmocka_unit_test(frames_outside_any_cache_are_counted_as_pinned),
         cmocka_unit_test(without_memory_pages_stay_outside_but_are_right),
         cmocka_unit_test(threads_share_a_cache),
+        cmocka_unit_test(what_a_section_peeks_at_or_pins_stays),
+        cmocka_unit_test(a_long_scan_does_not_displace_what_is_peeked_at_often),
+        cmocka_unit_test(what_leaves_counts_until_it_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 
 struct fixture {
     struct alloc alloc;
+    struct epoch *epoch;
     firn_env *env;
     struct table_meta metas[TABLES];
     struct page_cache *pages;
@@ -30,6 +31,7 @@ static firn_slice key_of(uint64_t number, char key[8]) {
 static void set_up(struct fixture *f, size_t open_max, size_t resident_bytes_max) {
     memset(f, 0, sizeof *f);
     alloc_init(&f->alloc, NULL);
+    assert_int_equal(epoch_create(&f->alloc, &f->epoch), FIRN_OK);
     assert_int_equal(env_mem_create(&f->env), FIRN_OK);
     assert_int_equal(env_make_dir(f->env, FOLDER), FIRN_OK);
     for (uint64_t n = 0; n < TABLES; n++) {
@@ -46,9 +48,9 @@ static void set_up(struct fixture *f, size_t open_max, size_t resident_bytes_max
         f->metas[n].number = n;
         scene_deinit(&scene);
     }
-    assert_int_equal(page_cache_create(&f->alloc, 1 << 20, 0, &f->pages), FIRN_OK);
-    assert_int_equal(table_cache_create(&f->alloc, f->env, FOLDER, f->pages, NULL, open_max,
-                                        resident_bytes_max, &f->cache),
+    assert_int_equal(page_cache_create(&f->alloc, f->epoch, 1 << 20, 0, &f->pages), FIRN_OK);
+    assert_int_equal(table_cache_create(&f->alloc, f->epoch, f->env, FOLDER, f->pages, NULL,
+                                        open_max, resident_bytes_max, &f->cache),
                      FIRN_OK);
 }
 
@@ -59,6 +61,7 @@ static void tear_down(struct fixture *f) {
         table_meta_deinit(&f->alloc, &f->metas[n]);
     }
     env_destroy(f->env);
+    epoch_destroy(f->epoch);
     assert_int_equal(f->alloc.total, 0);
 }
 
@@ -173,12 +176,102 @@ static void threads_share_open_tables(void **state) {
     tear_down(&f);
 }
 
+/* ---- Peeking. ---- */
+
+/* A table in memory keeps its values in place: they hold on to the table. */
+static void *peek_at_tables(void *argument) {
+    struct job *job = argument;
+    struct fixture *f = job->fixture;
+    struct rand r;
+    rand_init(&r, job->seed);
+    struct sst_value held[16] = {{.pin = NULL}};
+    uint64_t digests[16];
+    for (int i = 0; i < 3000; i++) {
+        uint64_t n = rand_below(&r, TABLES), seq;
+        struct sst_value *value = &held[rand_below(&r, 16)];
+        char key[8];
+        uint8_t kind;
+        firn_slice k = key_of(n, key);
+        if (value->bytes.size > 0) { /* long after its section */
+            assert_int_equal(checksum(value->bytes.data, value->bytes.size, 0),
+                             digests[value - held]);
+        }
+        sst_value_release(value);
+        struct sst_section section = {.epoch = f->epoch, .token = epoch_enter(f->epoch)};
+        struct sst_table *opened = NULL, *t = table_cache_peek(f->cache, n);
+        if (t == NULL) {
+            assert_int_equal(table_cache_get(f->cache, &f->metas[n], &opened), FIRN_OK);
+            t = opened;
+        }
+        assert_int_equal(sst_table_meta(t)->number, n);
+        assert_int_equal(sst_table_search(t, &section, k, key_hash(k), SEQ_MAX, &kind, &seq, value),
+                         FIRN_OK);
+        assert_int_equal(value->bytes.size, n);
+        digests[value - held] = checksum(value->bytes.data, n, 0);
+        sst_table_unref(opened);
+        epoch_leave(f->epoch, section.token);
+        if (rand_below(&r, 50) == 0) {
+            table_cache_drop(f->cache, n);
+        }
+    }
+    for (size_t i = 0; i < 16; i++) {
+        sst_value_release(&held[i]);
+    }
+    return NULL;
+}
+
+static void what_a_section_peeks_at_stays_open(void **state) {
+    (void)state;
+    struct fixture f;
+    pthread_t threads[3];
+    struct job jobs[3];
+    set_up(&f, 4, 10000);
+    for (unsigned i = 0; i < 3; i++) {
+        jobs[i] = (struct job){&f, test_seed() + i};
+        assert_int_equal(pthread_create(&threads[i], NULL, peek_at_tables, &jobs[i]), 0);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(epoch_pins(f.epoch), 0);
+    tear_down(&f);
+}
+
+static void open_tables_are_found_by_peeking(void **state) {
+    (void)state;
+    struct fixture f;
+    struct sst_table *t;
+    set_up(&f, TABLES, SIZE_MAX);
+    for (uint64_t n = 0; n < TABLES; n++) {
+        unsigned token = epoch_enter(f.epoch);
+        assert_null(table_cache_peek(f.cache, n));
+        epoch_leave(f.epoch, token);
+        assert_int_equal(table_cache_get(f.cache, &f.metas[n], &t), FIRN_OK);
+        sst_table_unref(t);
+        token = epoch_enter(f.epoch);
+        for (uint64_t k = 0; k <= n; k++) {
+            t = table_cache_peek(f.cache, k);
+            assert_non_null(t);
+            assert_int_equal(sst_table_meta(t)->number, k);
+        }
+        epoch_leave(f.epoch, token);
+    }
+    table_cache_drop(f.cache, 3);
+    unsigned token = epoch_enter(f.epoch);
+    assert_null(table_cache_peek(f.cache, 3));
+    assert_non_null(table_cache_peek(f.cache, 4));
+    epoch_leave(f.epoch, token);
+    tear_down(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_stay_open_up_to_the_bound),
         cmocka_unit_test(what_open_tables_hold_is_bounded),
         cmocka_unit_test(a_dropped_table_lives_while_it_is_used),
         cmocka_unit_test(threads_share_open_tables),
+        cmocka_unit_test(what_a_section_peeks_at_stays_open),
+        cmocka_unit_test(open_tables_are_found_by_peeking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,7 +113,7 @@ static int read_all(struct fixture *f, struct sst_table *t) {
 static int open_and_read(struct fixture *f) {
     struct page_cache *cache;
     struct sst_table *t = NULL;
-    int rc = page_cache_create(&f->alloc, 40000, 0, &cache);
+    int rc = page_cache_create(&f->alloc, NULL, 40000, 0, &cache);
     rc = rc == FIRN_OK ? sst_table_open(&f->alloc, f->env, PATH, &f->meta, cache, NULL, &t) : rc;
     rc = rc == FIRN_OK ? read_all(f, t) : rc;
     if (rc != FIRN_OK && t != NULL) { /* the same table works once there is memory again */

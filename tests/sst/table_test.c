@@ -321,7 +321,7 @@ static void check_meta(struct fixture *f) {
 static void check_scene(struct fixture *f, const struct sst_builder_options *options,
                         size_t cache_bytes) {
     if (cache_bytes > 0) {
-        assert_int_equal(page_cache_create(&f->alloc, cache_bytes, 0, &f->cache), FIRN_OK);
+        assert_int_equal(page_cache_create(&f->alloc, NULL, cache_bytes, 0, &f->cache), FIRN_OK);
     }
     (void)env_unlink(f->env, PATH);
     assert_int_equal(scene_build(&f->scene, &f->alloc, f->env, PATH, options, &f->meta), FIRN_OK);

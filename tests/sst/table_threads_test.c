@@ -71,7 +71,7 @@ static void check_sharing(firn_env *env) {
     options.memory_max = 300000;
     (void)env_unlink(env, PATH);
     assert_int_equal(scene_build(&scene, &alloc, env, PATH, &options, &meta), FIRN_OK);
-    assert_int_equal(page_cache_create(&alloc, 100000, 0, &cache), FIRN_OK);
+    assert_int_equal(page_cache_create(&alloc, NULL, 100000, 0, &cache), FIRN_OK);
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct sst_table *table;
         struct job jobs[THREADS];

@@ -166,7 +166,7 @@ static void print_damage(void *context, const char *message) {
 static void check_table(struct fixture *f, size_t cache_bytes) {
     f->cache = NULL;
     if (cache_bytes > 0) {
-        assert_int_equal(page_cache_create(&f->alloc, cache_bytes, 0, &f->cache), FIRN_OK);
+        assert_int_equal(page_cache_create(&f->alloc, NULL, cache_bytes, 0, &f->cache), FIRN_OK);
     }
     assert_int_equal(sst_table_open(&f->alloc, f->env, PATH, &f->meta, f->cache, NULL, &f->table),
                      FIRN_OK);
