@@ -475,6 +475,90 @@ static void wrong_arguments_are_refused(void **state) {
     tear_down(&other);
 }
 
+/* An allocator that fails once, or from then on. */
+struct scarce {
+    uint64_t left; /* allocations until it fails; 0: it does not */
+    bool stays;
+};
+
+static bool fails(struct scarce *s) {
+    if (s->left == 0 || --s->left > 0) {
+        return false;
+    }
+    s->left = s->stays ? 1 : 0;
+    return true;
+}
+
+static void *scarce_allocate(void *context, size_t bytes) {
+    return fails(context) ? NULL : malloc(bytes);
+}
+
+static void *scarce_resize(void *context, void *memory, size_t old_bytes, size_t new_bytes) {
+    (void)old_bytes;
+    return fails(context) ? NULL : realloc(memory, new_bytes);
+}
+
+static void scarce_release(void *context, void *memory, size_t bytes) {
+    (void)context;
+    (void)bytes;
+    free(memory);
+}
+
+/* Every call once; the first failure, or FIRN_OK. */
+static int ask_everything(struct fixture *f, bool exact) {
+    firn_order_options options;
+    firn_order_options_init(&options);
+    options.exact = exact;
+    firn_tally tally;
+    firn_keys keys = {0};
+    int rc = firn_count_estimate(f->db, &options, NULL, &tally);
+    rc = rc == FIRN_OK ? firn_rank(f->db, &options, FIRN_STR("/some/2"), &tally) : rc;
+    rc = rc == FIRN_OK ? firn_nth(f->db, &options, NULL, 700, &keys, &tally) : rc;
+    if (rc == FIRN_OK) {
+        firn_keys_release(&keys);
+        rc = firn_split(f->db, &options, NULL, 5, &keys);
+    }
+    if (rc == FIRN_OK) {
+        firn_keys_release(&keys);
+        rc = firn_sample(f->db, &options, NULL, 10, 1, &keys);
+    }
+    if (rc != FIRN_OK) {
+        assert_null(keys.keys);
+        assert_int_equal(rc, FIRN_NOMEM);
+    }
+    firn_keys_release(&keys);
+    return rc;
+}
+
+static void without_memory_nothing_is_lost(void **state) {
+    (void)state;
+    struct fixture f;
+    struct scarce scarce = {0, false};
+    const firn_allocator allocator = {&scarce, scarce_allocate, scarce_resize, scarce_release};
+    set_up(&f, false);
+    f.options.allocator = &allocator;
+    f.options.compaction_policy = FIRN_POLICY_NONE;
+    f.options.page_cache = false;
+    open_db(&f);
+    for (unsigned run = 0; run < 3; run++) {
+        write_some(&f, 500, 50);
+        if (run < 2) {
+            assert_int_equal(firn_flush(f.db), FIRN_OK);
+        }
+    }
+    assert_int_equal(firn_wait_idle(f.db), FIRN_OK);
+    for (unsigned way = 0; way < 4; way++) {
+        int rc = FIRN_NOMEM;
+        for (uint64_t n = 1; rc != FIRN_OK; n++) {
+            scarce = (struct scarce){n, way % 2 == 1};
+            rc = ask_everything(&f, way >= 2);
+            scarce.left = 0;
+        }
+    }
+    (void)check(&f, NULL, oracle_now(f.oracle), 3);
+    tear_down(&f);
+}
+
 /* ---- Beside a writer ---- */
 
 struct writer {
@@ -527,6 +611,7 @@ int main(void) {
         cmocka_unit_test(no_key_is_preferred_by_a_sample),
         cmocka_unit_test(an_exact_answer_can_be_cancelled),
         cmocka_unit_test(wrong_arguments_are_refused),
+        cmocka_unit_test(without_memory_nothing_is_lost),
         cmocka_unit_test(a_snapshot_stays_as_it_was_beside_a_writer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
