@@ -5,7 +5,7 @@ _firn() {
     local options="--option --memory-budget --help"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify dump destroy help \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify dump destroy sim help \
             --version" -- "$word"))
         return
     fi
@@ -15,10 +15,19 @@ _firn() {
         COMPREPLY=($(compgen -S = -W "$(firn help options 2>/dev/null |
             awk '/^  / { print $1 }')" -- "$word"))
         return ;;
+    --format)
+        COMPREPLY=($(compgen -W "text csv json html" -- "$word"))
+        return ;;
+    --order | --accesses)
+        COMPREPLY=($(compgen -W "uniform zipf sequential" -- "$word"))
+        return ;;
+    --policy)
+        COMPREPLY=($(compgen -W "none leveled tiered lazy-leveled fluid" -- "$word"))
+        return ;;
     --from | --to | --prefix | --limit | --memory-budget | --ack-fd | --page | --seed)
         return ;;
     help)
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify dump destroy \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify dump destroy sim \
             options" -- "$word"))
         return ;;
     esac
@@ -34,6 +43,9 @@ _firn() {
     split) options+=" $forms $range --estimate --null" ;;
     stats) options+=" --json --warm" ;;
     dump) options+=" --page --keys --json" ;;
+    sim) options+=" --policy --ratios --entries --updates --deletes --reads --empty-reads --scans \
+        --scan-entries --order --accesses --theta --entry-bytes --write-rate --disk-rate --simulate \
+        --samples --seed --format" ;;
     esac
     case $word in
     -*) COMPREPLY=($(compgen -W "$options" -- "$word")) ;;

@@ -2,6 +2,8 @@
 #include "tools/out.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,6 +59,17 @@ void out_char(struct out *out, char c) {
 
 void out_text(struct out *out, const char *text) {
     out_bytes(out, text, strlen(text));
+}
+
+void out_format(struct out *out, const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (size > 0) {
+        out_bytes(out, text, (size_t)size < sizeof(text) ? (size_t)size : sizeof(text) - 1);
+    }
 }
 
 int out_finish(struct out *out, int code) {

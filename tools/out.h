@@ -24,6 +24,8 @@ struct out *out_standard(void);
 void out_bytes(struct out *out, const void *data, size_t size);
 void out_char(struct out *out, char c);
 void out_text(struct out *out, const char *text);
+/* As printf; a piece of at most 1023 bytes. */
+void out_format(struct out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* False once writing is in vain. */
 static inline bool out_ok(const struct out *out) {

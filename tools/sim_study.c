@@ -1,0 +1,80 @@
+#include "tools/sim_study.h"
+
+#include <math.h>
+
+const firn_sim_sample *sim_loaded(const struct sim_study *study, const struct sim_series *s) {
+    size_t i = 0;
+    while (i + 1 < s->count && s->samples[i + 1].puts <= study->workload.entries) {
+        i++;
+    }
+    return &s->samples[i];
+}
+
+double sim_writes(const firn_sim_sample *from, const firn_sim_sample *to) {
+    uint64_t puts = to->puts, written = to->flushed + to->merged;
+    if (from != NULL) {
+        puts -= from->puts;
+        written -= from->flushed + from->merged;
+    }
+    return puts > 0 ? (double)written / (double)puts : 0;
+}
+
+double sim_space(const struct sim_study *study, const struct sim_series *s, bool while_merging) {
+    const firn_sim_sample *loaded = sim_loaded(study, s);
+    double most = 0;
+    /* The sample after loading tells the most since one before it. */
+    for (const firn_sim_sample *at = loaded + 1; at < s->samples + s->count; at++) {
+        if (at->live > 0 && !(while_merging && at == loaded + 1)) {
+            uint64_t stored = while_merging ? at->stored_most : at->stored;
+            most = fmax(most, (double)stored / (double)at->live);
+        }
+    }
+    return most;
+}
+
+/* ---- Theory ---- */
+
+/* K and Z of the policy. */
+static void runs_of(const firn_options *o, double *upper, double *last) {
+    double most = o->size_ratio - 1;
+    *upper = *last = 1;
+    if (o->compaction_policy == FIRN_POLICY_TIERED) {
+        *upper = *last = most;
+    } else if (o->compaction_policy == FIRN_POLICY_LAZY_LEVELED) {
+        *upper = most;
+    } else if (o->compaction_policy == FIRN_POLICY_FLUID) {
+        *upper = o->runs_upper;
+        *last = o->runs_last;
+    }
+}
+
+static uint64_t memtable_entries(const struct sim_study *study, const firn_options *o) {
+    if (o->memtable_entries > 0) {
+        return o->memtable_entries;
+    }
+    uint64_t bytes = o->memtable_bytes > 0 ? o->memtable_bytes : o->memory_budget / 8;
+    return bytes / 4 / study->machine.entry_bytes + 1;
+}
+
+struct sim_cost sim_cost_of(const struct sim_study *study, const struct sim_series *s) {
+    const firn_options *o = &s->options;
+    const firn_sim_sample *last = sim_last(s), *from = sim_loaded(study, s);
+    double t = o->size_ratio, upper, bottom;
+    runs_of(o, &upper, &bottom);
+    double batch = (double)(memtable_entries(study, o) * o->level0_runs);
+    double levels = ceil(log((double)study->workload.entries / batch * (t - 1) / t) / log(t));
+    levels = levels > 1 ? levels : 1;
+    double rate = o->filter ? exp(-o->filter_bits_per_key * 0.4804530139182014) : 1;
+    uint64_t puts = last->puts - from->puts, merged = last->merged - from->merged;
+    if (puts == 0) {
+        puts = last->puts;
+        merged = last->merged;
+    }
+    return (struct sim_cost){
+        .size_ratio = o->size_ratio,
+        .merges = puts > 0 ? (double)merged / (double)puts : 0,
+        .false_reads = last->empty_reads > 0 ? last->empty_false_reads / last->empty_reads : 0,
+        .merges_theory = (t - 1) / (upper + 1) * (levels - 1) + (t - 1) / (bottom + 1),
+        .false_reads_theory = rate * (upper * (levels - 1) + bottom),
+    };
+}
