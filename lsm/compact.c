@@ -156,6 +156,12 @@ static int install(firn_db *db, const firn_job *job, const struct version *v,
     return rc;
 }
 
+/* Whether the output level is one of the last, whose tables are to be ice. */
+static bool is_ice_level(const firn_db *db, const struct version *v, size_t level) {
+    size_t last = v->level_count > level + 1 ? v->level_count - 1 : level;
+    return !db->options.in_memory && level > 0 && level + db->options.ice_levels > last;
+}
+
 int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, firn_progress_fn progress,
                 void *context) {
     struct inputs in;
@@ -167,6 +173,7 @@ int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, firn_p
         job_context.totals.entries_total = in.entries;
         struct merge_request request;
         job_setup(&job_context, effort, job_builder_bytes(&db->options), &request);
+        request.builder.ice = is_ice_level(db, in.version, job->output_level);
         request.inputs = in.iters;
         request.input_count = in.count;
         in.count = 0; /* the merge owns them from here on */

@@ -70,6 +70,7 @@ static const struct option options_table[] = {
      false, NULL},
     {"value_compression", OPTION_BOOL, offsetof(firn_options, value_compression), 0, 1, false,
      NULL},
+    {"ice_levels", OPTION_U32, offsetof(firn_options, ice_levels), 0, 64, false, NULL},
     {"compaction_policy", OPTION_CHOICE, offsetof(firn_options, compaction_policy), 0, 4, false,
      CHOICES("none, leveled, tiered, lazy-leveled or fluid", "none", "leveled", "tiered",
              "lazy-leveled", "fluid")},

@@ -53,6 +53,7 @@ static int begin(firn_table_builder *b, const firn_options *options) {
         return rc;
     }
     job_builder_options(options, b->env, SST_EFFORT_FULL, job_builder_bytes(options), &sst);
+    sst.ice = options->ice_levels > 0;
     rc = sst_builder_create(&b->alloc, b->env, b->temporary, 0, &sst, &b->sst);
     if (rc != FIRN_OK && rc != FIRN_EXISTS) {
         (void)env_unlink(b->env, b->temporary);

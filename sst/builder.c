@@ -208,7 +208,7 @@ static int write_pages(struct sst_builder *b, struct segment_model *model) {
     rc = key_cursor_to(&cursor, 0);
     enum page_forms forms = b->options.effort == SST_EFFORT_FULL ? PAGES_SMALLEST : PAGES_AUTOMATA;
     page_builder_begin(&b->page, forms, &b->keys, &b->entries, b->options.value_compression,
-                       b->zstd);
+                       b->zstd, b->options.ice && b->zstd != NULL);
     uint64_t keys_before = b->footer.meta.keys - b->keys.count;
     uint64_t entries_before = b->footer.meta.entries - b->entries.count;
     filter_builder_begin(&b->filters, b->keys.count);
@@ -242,19 +242,20 @@ static int write_model(struct sst_builder *b, const struct segment_model *model,
     return rc;
 }
 
-/* Looks at the values of the segment, and puts them under zstd from now on if that is worth it. */
+/* Looks at the values of the segment, and puts them under zstd from now on if that is worth it; so
+ * are whole pages, in ice. */
 static int begin_zstd(struct sst_builder *b) {
     const struct sst_builder_options *o = &b->options;
-    if (!o->value_compression || o->without_zstd || o->memory_max < ZSTD_MEMORY_MIN ||
-        b->entries.values.size == 0) {
+    bool values = o->value_compression && !o->without_zstd && b->entries.values.size > 0;
+    if ((!values && !o->ice) || o->memory_max < ZSTD_MEMORY_MIN) {
         return FIRN_OK;
     }
-    int rc = value_zstd_create(b->alloc, &b->zstd);
+    int rc = value_zstd_create(b->alloc, o->ice ? PAGE_ZSTD_LEVEL : VALUE_ZSTD_LEVEL, &b->zstd);
     bool train = o->effort == SST_EFFORT_FULL && o->memory_max >= DICTIONARY_MEMORY_MIN;
-    if (rc == FIRN_OK) {
+    if (rc == FIRN_OK && values) {
         rc = value_zstd_begin(b->zstd, buf_slice(&b->entries.values), o->page_bytes, train);
     }
-    if (rc != FIRN_OK || !value_zstd_is_worth_it(b->zstd)) {
+    if (rc != FIRN_OK || (!o->ice && !value_zstd_is_worth_it(b->zstd))) {
         value_zstd_destroy(b->zstd);
         b->zstd = NULL;
     }

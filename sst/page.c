@@ -42,9 +42,22 @@ static int parse_header(struct reader *r, uint8_t form, uint8_t flags, struct pa
     return FIRN_OK;
 }
 
+static int parse_ice(struct reader *r, size_t size, struct page *p) {
+    memset(p, 0, sizeof *p);
+    int rc = value_area_parse_encoded(r, &p->values);
+    p->values_bytes = p->values.encoded.size;
+    p->padding_bytes = reader_left(r);
+    p->header_bytes = size - p->values_bytes - p->padding_bytes;
+    return rc;
+}
+
 int page_parse(const uint8_t *bytes, size_t size, struct page *p) {
     struct reader r = reader_of(firn_slice_make(bytes, size - FORMAT_CHECKSUM_BYTES));
-    uint8_t form = reader_u8(&r), flags = reader_u8(&r);
+    uint8_t form = reader_u8(&r);
+    if (form == PAGE_ICE) {
+        return parse_ice(&r, size, p);
+    }
+    uint8_t flags = reader_u8(&r);
     if (form == 0 || form > KEY_FORM_MAX || (flags & ~PAGE_FLAGS_KNOWN) != 0) {
         return FAIL(FIRN_UNSUPPORTED, "a page of unknown form %u or flags %#x", form, flags);
     }
@@ -90,7 +103,7 @@ int page_decode(const struct page *p, const uint8_t *bytes, struct alloc *alloc,
         value_zstd_decode(alloc, slot, dictionary, values->encoded, area, values->decoded_bytes);
     rc = rc == FIRN_OK ? page_parse(to, page_decoded_bytes(p), &decoded) : rc;
     if (rc == FIRN_OK && (page_is_encoded(&decoded) || decoded.padding_bytes > 0)) {
-        rc = FAIL(FIRN_CORRUPT, "values compressed to %zu bytes do not end where they should",
+        rc = FAIL(FIRN_CORRUPT, "what is compressed to %zu bytes does not end where it should",
                   values->encoded.size);
     }
     return rc;

@@ -3,7 +3,9 @@
  *
  *     page   = header  key area (key_area.h)  entries  value area (values.h)  zeros  xxh3:u64
  *              in whole units of 4096 bytes; the checksum ends the page
- *              (in the cache, a page whose values are under zstd has them decoded)
+ *            | ice:u8 (128)  decoded size:v  encoded size:v  all of that before the zeros, under
+ *              zstd (value_zstd.h)  zeros  xxh3:u64
+ *              (in the cache, a page that is ice, or has its values under zstd, is decoded)
  *     header = form of the key area:u8 (1 automaton, 2 numbers, 3 array)  flags:u8  keys:v
  *              key area size:v
  *              [entries:v]  [tombstones:v]  [seq_base:v  seq_width:u8]
@@ -30,6 +32,7 @@
 
 enum page_flag { PAGE_VERSIONS = 1, PAGE_TOMBSTONES = 2, PAGE_SEQUENCES = 4, PAGE_VALUES = 8 };
 #define PAGE_FLAGS_KNOWN 15
+#define PAGE_ICE 128 /* no form of keys */
 
 struct page {
     struct key_area area;
@@ -49,16 +52,27 @@ int page_check(const uint8_t id[TABLE_ID_BYTES], uint64_t offset, const uint8_t 
 /* Borrows bytes. FIRN_CORRUPT, FIRN_UNSUPPORTED. */
 int page_parse(const uint8_t *bytes, size_t size, struct page *p);
 
-/* Whether the values of a parsed page are under zstd: then none can be read before it is decoded.
- */
+/* Whether a parsed page, or only its values, is under zstd: then these cannot be read before it is
+ * decoded. */
 static inline bool page_is_encoded(const struct page *p) {
     return p->values.encoded.size > 0;
 }
 
-/* Bytes the page takes with its values decoded. REQUIRES: page_is_encoded(). */
+/* Whether all of it is: then the page has no keys before it is decoded. */
+static inline bool page_is_ice(const struct page *p) {
+    return p->area.form == 0;
+}
+
+/* The bytes of a page under zstd that are for a part of what it is decoded to: those of the parts
+ * of a page that is ice, as sums of sizes count them. */
+static inline size_t page_ice_share(size_t encoded, size_t part, size_t decoded) {
+    return (size_t)((uint64_t)encoded * part / decoded);
+}
+
+/* Bytes the page takes decoded. REQUIRES: page_is_encoded(). */
 size_t page_decoded_bytes(const struct page *p);
 
-/* Writes the page that `bytes` hold with its values decoded, to be parsed by page_parse(), which
+/* Writes the page that `bytes` hold, decoded, to be parsed by page_parse(), which
  * finds it all like a page of that size. It has no checksum. FIRN_CORRUPT, FIRN_NOMEM. */
 int page_decode(const struct page *p, const uint8_t *bytes, struct alloc *alloc,
                 struct value_decoder_slot *slot, const struct value_dictionary *dictionary,

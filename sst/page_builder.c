@@ -14,6 +14,11 @@
 /* Parts of a page that may be left empty: at once, and on average before pages become longer. */
 #define SLACK (1.0 / 32)
 #define PADDING (1.0 / 16)
+/* The same of ice at once, a guess for its first page, and pages that are no ice after one that
+ * turned out to be none. */
+#define ICE_SLACK (1.0 / 128)
+#define ICE_RATIO_FIRST 0.8
+#define ICE_PAUSE 15
 /* Values decoded for one page, at most: what a read of any of them has to decode. */
 #define EXPANSION_MAX 32
 
@@ -43,7 +48,7 @@ void page_builder_deinit(struct page_builder *b) {
 
 void page_builder_begin(struct page_builder *b, enum page_forms forms,
                         const struct key_buffer *keys, const struct entry_buffer *entries,
-                        bool compact, struct value_zstd *zstd) {
+                        bool compact, struct value_zstd *zstd, bool ice) {
     memset(&b->plan, 0, sizeof b->plan);
     b->plan.end.entries = entries;
     b->forms = forms;
@@ -53,6 +58,9 @@ void page_builder_begin(struct page_builder *b, enum page_forms forms,
     b->ratio = 1;
     b->padding = 0;
     b->units = zstd == NULL ? 1 : value_zstd_page_factor(zstd);
+    b->ice = ice;
+    b->ice_ratio = ICE_RATIO_FIRST;
+    b->ice_pause = 0;
 }
 
 /* ---- The plan ---- */
@@ -211,36 +219,59 @@ static size_t whole_units(size_t bytes) {
     return (bytes + FORMAT_UNIT_BYTES - 1) / FORMAT_UNIT_BYTES * FORMAT_UNIT_BYTES;
 }
 
-/* Puts the best page together. */
-static int encode_page(struct page_builder *b) {
-    struct page_plan *plan = &b->plan;
-    const struct buf *keys = &b->best_key_area, *area = &b->best_area;
-    plan_extend(plan, b->best_keys);
+/* Puts the planned page together in b->page: all of it but zeros and checksum. */
+static int assemble(struct page_builder *b, enum key_form form, const struct buf *keys,
+                    const struct buf *area) {
+    const struct page_plan *plan = &b->plan;
     size_t entries = plan_entries_bytes(plan);
     size_t bytes = keys->size + plan_bytes(plan, keys->size) + area->size;
-    size_t size = plan_is_last(plan) ? bytes : whole_units(bytes); /* nothing follows that one */
-    b->sizes.keys = keys->size;
-    b->sizes.entries = entries;
-    b->sizes.values = area->size;
-    b->sizes.padding = size - bytes;
-    b->padding += ((double)(size - bytes) / (double)size - b->padding) / 8;
+    b->form = form;
+    b->sizes = (struct page_sizes){keys->size, entries, area->size, 0};
     buf_reset(&b->page);
-    int rc = buf_reserve(&b->page, size);
+    int rc = buf_reserve(&b->page, bytes);
     if (rc != FIRN_OK) {
         return rc;
     }
-    memset(b->page.data, 0, size);
-    b->page.size = size - FORMAT_CHECKSUM_BYTES;
-    uint8_t *to = encode_header(plan, b->form, keys->size, b->page.data);
+    uint8_t *to = encode_header(plan, form, keys->size, b->page.data);
     memcpy(to, keys->data, keys->size);
     to += keys->size;
-    b->features |= b->form != KEY_AREA_AUTOMATON ? FORMAT_FEATURE_KEY_FORMS : 0;
+    memset(to, 0, entries);
     encode_entries(plan, to);
     if (area->size > 0) {
         memcpy(to + entries, area->data, area->size);
-        b->features |= value_area_features(area->data[0]);
     }
+    b->page.size = bytes - FORMAT_CHECKSUM_BYTES;
     return FIRN_OK;
+}
+
+static uint64_t features_of(enum key_form form, const struct buf *area) {
+    return (form != KEY_AREA_AUTOMATON ? FORMAT_FEATURE_KEY_FORMS : 0) |
+           (area->size > 0 ? value_area_features(area->data[0]) : 0);
+}
+
+/* Zeros up to where the page's checksum stands. */
+static int pad(struct page_builder *b) {
+    size_t bytes = b->page.size + FORMAT_CHECKSUM_BYTES;
+    size_t size =
+        plan_is_last(&b->plan) ? bytes : whole_units(bytes); /* nothing follows that one */
+    b->sizes.padding = size - bytes;
+    int rc = buf_reserve(&b->page, size - b->page.size);
+    if (rc == FIRN_OK) {
+        memset(b->page.data + b->page.size, 0, b->sizes.padding);
+        b->page.size += b->sizes.padding;
+    }
+    return rc;
+}
+
+/* Puts the best page together. */
+static int encode_page(struct page_builder *b) {
+    plan_extend(&b->plan, b->best_keys);
+    int rc = assemble(b, b->best_form, &b->best_key_area, &b->best_area);
+    rc = rc == FIRN_OK ? pad(b) : rc;
+    double size = (double)(b->page.size + FORMAT_CHECKSUM_BYTES);
+    b->padding += ((double)b->sizes.padding / size - b->padding) / 8;
+    b->features |= features_of(b->best_form, &b->best_area);
+    return rc;
 }
 
 /* ---- Cutting ---- */
@@ -302,7 +333,7 @@ static double ratio_now(const struct page_builder *b) {
 static void keep_best(struct page_builder *b) {
     if (b->plan.keys > b->best_keys) {
         b->best_keys = b->plan.keys;
-        b->form = b->tried_form;
+        b->best_form = b->tried_form;
         swap(&b->key_area, &b->best_key_area);
         swap(&b->area, &b->best_area);
     }
@@ -362,8 +393,112 @@ static int cut_page(struct page_builder *b, struct automaton_builder *automata, 
     }
 }
 
+/* ---- Ice ---- */
+
+/* Encodes as many keys as the room takes otherwise into b->area as ice. *bytes: what it takes, 0:
+ * too much; *plain: what it takes otherwise, values being plain. */
+static int try_ice(struct page_builder *b, struct automaton_builder *automata, size_t first,
+                   struct room *room, size_t *bytes, size_t *plain) {
+    struct room all_plain = *room;
+    all_plain.ratio = 1;
+    all_plain.plain_max = 0; /* values under zstd twice would be nonsense */
+    *bytes = 0;
+    int rc = try_page(b, automata, first, &all_plain, plain);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    *plain = b->key_area.size + plan_bytes(&b->plan, b->key_area.size) +
+             (size_t)value_plan_area_bytes(&b->plan.values);
+    rc = assemble(b, b->tried_form, &b->key_area, &b->area);
+    b->tried_features = features_of(b->tried_form, &b->area);
+    buf_reset(&b->area);
+    rc = rc == FIRN_OK ? buf_append_u8(&b->area, PAGE_ICE) : rc;
+    if (rc == FIRN_OK) {
+        bool mostly_keys = b->sizes.keys > b->sizes.values;
+        rc = value_zstd_append_page(b->zstd, buf_slice(&b->page), mostly_keys, &b->area);
+    }
+    *bytes = b->area.size > 1 ? b->area.size + FORMAT_CHECKSUM_BYTES : 0;
+    return rc;
+}
+
+static void keep_best_ice(struct page_builder *b, struct page_sizes *best) {
+    struct reader r = reader_of(firn_slice_make(b->area.data + 1, b->area.size - 1));
+    struct value_area ice;
+    if (b->plan.keys <= b->best_keys || value_area_parse_encoded(&r, &ice) != FIRN_OK) {
+        return;
+    }
+    size_t encoded = ice.encoded.size, decoded = ice.decoded_bytes;
+    best->keys = page_ice_share(encoded, b->sizes.keys, decoded);
+    best->entries = page_ice_share(encoded, b->sizes.entries, decoded);
+    best->values = page_ice_share(encoded, b->sizes.values, decoded);
+    b->best_keys = b->plan.keys;
+    swap(&b->area, &b->best_area);
+}
+
+/* Leaves the best of a few tries in b->best_area; b->best_keys 0: it had better be no ice. */
+static int cut_ice(struct page_builder *b, struct automaton_builder *automata, size_t first,
+                   struct page_sizes *sizes) {
+    size_t target = b->page_bytes > PAGE_ICE_BYTES ? b->page_bytes : PAGE_ICE_BYTES;
+    size_t plain_max = b->page_bytes * EXPANSION_MAX;
+    plain_max = plain_max < VALUE_DECODED_BYTES_MAX ? plain_max : VALUE_DECODED_BYTES_MAX;
+    double fits = 0, exceeds = (double)plain_max;
+    double guess = (double)target / b->ice_ratio;
+    b->best_keys = 0;
+    for (unsigned tries = 1; tries <= TRIES; tries++) {
+        size_t bytes, plain;
+        guess = guess < exceeds && guess > fits ? guess : (fits + exceeds) / 2;
+        struct room room = {&b->plan, (size_t)guess, 1, 0};
+        int rc = try_ice(b, automata, first, &room, &bytes, &plain);
+        if (rc != FIRN_OK || bytes == 0 || (bytes > target && b->plan.keys == 1)) {
+            return rc;
+        }
+        double left = (double)target - (double)bytes;
+        b->ice_ratio = (double)bytes / (double)plain * 1.001;
+        if (left >= 0) {
+            fits = guess;
+            keep_best_ice(b, sizes);
+            if (left < ICE_SLACK * (double)target || plan_is_last(&b->plan) ||
+                exceeds - fits < ICE_SLACK * fits) {
+                return FIRN_OK;
+            }
+        } else {
+            exceeds = guess;
+        }
+        guess = (double)target / b->ice_ratio;
+    }
+    return FIRN_OK;
+}
+
+/* *done: the next page is ice, and in b->page. */
+static int next_ice(struct page_builder *b, struct automaton_builder *automata, size_t first,
+                    bool *done) {
+    struct page_sizes sizes;
+    uint64_t features = b->features;
+    int rc = cut_ice(b, automata, first, &sizes);
+    *done = rc == FIRN_OK && b->best_keys > 0;
+    if (!*done) {
+        b->features = features;
+        b->ice_pause = ICE_PAUSE;
+        plan_restart(&b->plan, b->plan.start);
+        return rc;
+    }
+    plan_extend(&b->plan, b->best_keys);
+    b->sizes = sizes;
+    b->features |= FORMAT_FEATURE_ZSTD | FORMAT_FEATURE_ICE;
+    swap(&b->page, &b->best_area);
+    return pad(b);
+}
+
 int page_builder_next(struct page_builder *b, struct automaton_builder *automata, size_t first) {
     plan_restart(&b->plan, b->plan.end);
+    bool done = false;
+    if (b->ice && b->ice_pause == 0) {
+        int rc = next_ice(b, automata, first, &done);
+        if (rc != FIRN_OK || done) {
+            return rc;
+        }
+    }
+    b->ice_pause -= b->ice_pause > 0;
     size_t plain_max = b->page_bytes * EXPANSION_MAX;
     plain_max = plain_max < VALUE_DECODED_BYTES_MAX ? plain_max : VALUE_DECODED_BYTES_MAX;
     if (b->compact && b->padding > PADDING && b->units < UNITS_MAX) {

@@ -21,6 +21,8 @@ struct page_plan {
     struct value_plan values;
 };
 
+#define PAGE_ICE_BYTES 16384 /* what pages that are ice take on disk */
+
 struct page_sizes {
     size_t keys, entries, values, padding;
 };
@@ -44,10 +46,16 @@ struct page_builder {
     double padding;          /* part of the last pages that was padding, fading */
     size_t units;            /* a page is to take so many times page_bytes */
 
+    /* Ice. */
+    bool ice;         /* whole pages under zstd, where that saves enough */
+    double ice_ratio; /* of such a page's bytes to those it takes otherwise, as the last one had */
+    unsigned ice_pause; /* pages to go before it is tried again */
+
     /* The page being tried, and the best of those that were. */
     struct buf key_area, area, scratch;
-    struct buf best_key_area, best_area;
-    enum key_form tried_form;
+    struct buf best_key_area, best_area; /* best_area: of ice, all of it */
+    enum key_form tried_form, best_form;
+    uint64_t tried_features;
     size_t best_keys;
 };
 
@@ -55,10 +63,11 @@ void page_builder_init(struct page_builder *b, struct alloc *alloc, size_t page_
 void page_builder_deinit(struct page_builder *b);
 
 /* The next page will hold the first of these keys, with these entries. compact: values may take any
- * form of values.h; zstd, which has begun this segment: that of zstd, too, unless NULL. */
+ * form of values.h; zstd, which has begun this segment: that of zstd, too, unless NULL. ice: pages
+ * may be ice. REQUIRES: then zstd is there. */
 void page_builder_begin(struct page_builder *b, enum page_forms forms,
                         const struct key_buffer *keys, const struct entry_buffer *entries,
-                        bool compact, struct value_zstd *zstd);
+                        bool compact, struct value_zstd *zstd, bool ice);
 
 /* Encodes the keys from number `first` on, as many as fit in a page, into b->page. REQUIRES: pages
  * are encoded in order, from the first key to the last. automata: NULL for PAGES_ARRAYS. */

@@ -268,7 +268,7 @@ static int dump_shared(struct dump *d, const struct section *pages) {
 
 /* ---- Pages ---- */
 
-/* Parses the page in d->page anew with its values decoded, where they are under zstd. */
+/* Parses the page in d->page anew, decoded, where it or its values are under zstd. */
 static int decode_page(struct dump *d, struct page *p) {
     if (!page_is_encoded(p)) {
         return FIRN_OK;
@@ -289,7 +289,19 @@ static int dump_page_bytes(struct dump *d, uint64_t offset, bool in_full) {
     if (rc != FIRN_OK) {
         return rc;
     }
+    size_t padding = p.padding_bytes, encoded = p.values.encoded.size;
+    bool ice = page_is_ice(&p);
+    if (ice && d->segment != NULL) { /* its dictionary is loaded with the segment */
+        rc = decode_page(d, &p);
+        p.padding_bytes = padding;
+    }
+    if (rc != FIRN_OK) {
+        return rc;
+    }
     page_dump_parts(d->out, &p, d->page.size);
+    if (ice) {
+        print_number(d->out, "ice_bytes", encoded);
+    }
     if (in_full) {
         page_dump_encoding(d->out, &p);
     }

@@ -266,16 +266,17 @@ static int verify_keys(struct verify *v, struct table_segment *s, const struct p
 
 /* ---- Pages ---- */
 
-/* Keys first: without versions nothing else bounds how many entries a page may claim to have. */
-/* The page with its values decoded; p itself when they are not under zstd. */
+/* The page decoded; p itself when nothing of it is under zstd. */
 static int decode_page(struct verify *v, const struct table_segment *s, const uint8_t *bytes,
                        const struct page *p, struct page *decoded) {
     *decoded = *p;
     if (!page_is_encoded(p)) {
         return FIRN_OK;
     }
-    if ((v->table->footer.incompatible & FORMAT_FEATURE_ZSTD) == 0) {
-        return FAIL(FIRN_CORRUPT, "a page has compressed values, its table none by the footer");
+    uint64_t needed = FORMAT_FEATURE_ZSTD | (page_is_ice(p) ? FORMAT_FEATURE_ICE : 0);
+    if ((v->table->footer.incompatible & needed) != needed) {
+        return FAIL(FIRN_CORRUPT, "a page has compressed %s, its table none by the footer",
+                    page_is_ice(p) ? "keys" : "values");
     }
     size_t size = page_decoded_bytes(p);
     buf_reset(&v->decoded);
@@ -296,6 +297,24 @@ static int verify_form(const struct verify *v, const struct page *p) {
     return FIRN_OK;
 }
 
+/* Adds up what the parts of a page take. */
+static void sum_parts(struct footer *sum, const struct page *p, const struct page *decoded) {
+    size_t keys = decoded->area.bytes.size, entries = decoded->entries_bytes;
+    size_t values = page_is_ice(p) ? decoded->values_bytes : p->values_bytes;
+    if (page_is_ice(p)) {
+        size_t encoded = p->values.encoded.size, all = p->values.decoded_bytes;
+        keys = page_ice_share(encoded, keys, all);
+        entries = page_ice_share(encoded, entries, all);
+        values = page_ice_share(encoded, values, all);
+    }
+    sum->key_area_bytes += keys;
+    sum->entries_bytes += entries;
+    sum->values_bytes += values;
+    sum->padding_bytes += p->padding_bytes;
+}
+
+/* Keys before entries: without versions nothing else bounds how many entries a page may claim to
+ * have. */
 static int verify_page(struct verify *v, struct table_segment *s, size_t page) {
     uint64_t offset;
     size_t size;
@@ -305,25 +324,23 @@ static int verify_page(struct verify *v, struct table_segment *s, size_t page) {
     if ((rc = table_page_place(v->table, s, page, &offset, &size)) != FIRN_OK ||
         (rc = read_bytes(v, offset, size, &bytes)) != FIRN_OK ||
         (rc = page_check(v->table->meta.id, offset, bytes, size)) != FIRN_OK ||
-        (rc = page_parse(bytes, size, &p)) != FIRN_OK || (rc = verify_form(v, &p)) != FIRN_OK ||
+        (rc = page_parse(bytes, size, &p)) != FIRN_OK ||
         (rc = check_zeros(offset + size - FORMAT_CHECKSUM_BYTES - p.padding_bytes,
                           bytes + size - FORMAT_CHECKSUM_BYTES - p.padding_bytes,
                           p.padding_bytes)) != FIRN_OK ||
-        (rc = verify_keys(v, s, &p, page)) != FIRN_OK ||
         (rc = decode_page(v, s, bytes, &p, &decoded)) != FIRN_OK ||
+        (rc = verify_form(v, &decoded)) != FIRN_OK ||
+        (rc = verify_keys(v, s, &decoded, page)) != FIRN_OK ||
         (rc = verify_entries(v, s, &decoded)) != FIRN_OK) {
         return rc;
     }
     v->sum.parts += get_u64(bytes + size - FORMAT_CHECKSUM_BYTES);
     v->sum.pages++;
-    v->sum.number_pages += p.area.form == KEY_AREA_NUMBERS;
-    v->sum.meta.keys += p.keys;
-    v->sum.meta.entries += p.entries;
-    v->sum.meta.tombstones += p.entries - p.puts;
-    v->sum.key_area_bytes += p.area.bytes.size;
-    v->sum.entries_bytes += p.entries_bytes;
-    v->sum.values_bytes += p.values_bytes;
-    v->sum.padding_bytes += p.padding_bytes;
+    v->sum.number_pages += decoded.area.form == KEY_AREA_NUMBERS;
+    v->sum.meta.keys += decoded.keys;
+    v->sum.meta.entries += decoded.entries;
+    v->sum.meta.tombstones += decoded.entries - decoded.puts;
+    sum_parts(&v->sum, &p, &decoded);
     return FIRN_OK;
 }
 

@@ -11,7 +11,6 @@
 #include <zdict.h>
 #include <zstd.h>
 
-#define LEVEL 3
 #define SAMPLES 32
 #define PAGE_FACTOR_MAX 4
 #define TRAINING_BYTES_MAX ((size_t)1 << 21)
@@ -65,14 +64,16 @@ struct value_zstd {
     struct buf dictionary;
     struct buf scratch;
     size_t page_factor;
+    int level;
     bool is_worth_it;
+    bool knows_page_level;
 };
 
 static int no_memory(void) {
     return FAIL(FIRN_NOMEM, "no memory to compress values");
 }
 
-int value_zstd_create(struct alloc *alloc, struct value_zstd **out) {
+int value_zstd_create(struct alloc *alloc, int level, struct value_zstd **out) {
     *out = NULL;
     struct value_zstd *z = alloc_get_zeroed(alloc, MEM_BUILDER, sizeof *z);
     if (z == NULL) {
@@ -83,12 +84,13 @@ int value_zstd_create(struct alloc *alloc, struct value_zstd **out) {
     buf_init(&z->dictionary, alloc, MEM_BUILDER);
     buf_init(&z->scratch, alloc, MEM_BUILDER);
     z->page_factor = 1;
+    z->level = level;
     z->context = ZSTD_createCCtx_advanced(hooks(&z->memory));
     if (z->context == NULL) {
         value_zstd_destroy(z);
         return no_memory();
     }
-    ZSTD_CCtx_setParameter(z->context, ZSTD_c_compressionLevel, LEVEL);
+    ZSTD_CCtx_setParameter(z->context, ZSTD_c_compressionLevel, level);
     ZSTD_CCtx_setParameter(z->context, ZSTD_c_format, ZSTD_f_zstd1_magicless);
     ZSTD_CCtx_setParameter(z->context, ZSTD_c_dictIDFlag, 0);
     *out = z;
@@ -132,9 +134,9 @@ static int compress(struct value_zstd *z, firn_slice bytes, size_t *size) {
     return FIRN_OK;
 }
 
-int value_zstd_append(struct value_zstd *z, firn_slice area, size_t bytes_max, struct buf *out) {
+static int append(struct value_zstd *z, firn_slice area, size_t bytes_max, struct buf *out) {
     size_t size;
-    if (!z->is_worth_it || area.size > VALUE_DECODED_BYTES_MAX) {
+    if (area.size > VALUE_DECODED_BYTES_MAX) {
         return FIRN_OK;
     }
     int rc = compress(z, area, &size);
@@ -145,6 +147,30 @@ int value_zstd_append(struct value_zstd *z, firn_slice area, size_t bytes_max, s
     rc = buf_append_varint(out, area.size);
     rc = rc == FIRN_OK ? buf_append_varint(out, size) : rc;
     return rc == FIRN_OK ? buf_append(out, z->scratch.data, size) : rc;
+}
+
+int value_zstd_append(struct value_zstd *z, firn_slice area, size_t bytes_max, struct buf *out) {
+    return z->is_worth_it ? append(z, area, bytes_max, out) : FIRN_OK;
+}
+
+static int choose_page_level(struct value_zstd *z, firn_slice page) {
+    size_t usual, other;
+    int rc = compress(z, page, &usual);
+    if (rc == FIRN_OK) {
+        ZSTD_CCtx_setParameter(z->context, ZSTD_c_compressionLevel, PAGE_ZSTD_LEVEL_KEYS);
+        rc = compress(z, page, &other);
+    }
+    if (rc == FIRN_OK && other > usual) {
+        ZSTD_CCtx_setParameter(z->context, ZSTD_c_compressionLevel, z->level);
+    }
+    z->knows_page_level = true;
+    return rc;
+}
+
+int value_zstd_append_page(struct value_zstd *z, firn_slice page, bool mostly_keys,
+                           struct buf *out) {
+    int rc = mostly_keys && !z->knows_page_level ? choose_page_level(z, page) : FIRN_OK;
+    return rc == FIRN_OK ? append(z, page, page.size, out) : rc;
 }
 
 /* ---- Looking at a segment ---- */
@@ -208,7 +234,7 @@ static int train(struct value_zstd *z, firn_slice values, size_t dictionary_byte
     }
     if (rc == FIRN_OK) {
         ZDICT_fastCover_params_t how = {.k = 256, .d = 8, .f = TRAINING_LOG, .accel = 4};
-        how.zParams.compressionLevel = LEVEL;
+        how.zParams.compressionLevel = z->level;
         alloc_count(z->memory.alloc, MEM_BUILDER, (ptrdiff_t)TRAINING_MEMORY);
         size_t got = ZDICT_trainFromBuffer_fastCover(
             z->dictionary.data, dictionary_bytes, chunks.data,
@@ -223,7 +249,7 @@ static int train(struct value_zstd *z, firn_slice values, size_t dictionary_byte
 
 static int use_dictionary(struct value_zstd *z) {
     ZSTD_compressionParameters parameters =
-        ZSTD_getCParams(LEVEL, VALUE_DECODED_BYTES_MAX / 64, z->dictionary.size);
+        ZSTD_getCParams(z->level, VALUE_DECODED_BYTES_MAX / 64, z->dictionary.size);
     z->memory.failed = false;
     z->prepared = ZSTD_createCDict_advanced(z->dictionary.data, z->dictionary.size, ZSTD_dlm_byRef,
                                             ZSTD_dct_fullDict, parameters, hooks(&z->memory));

@@ -17,9 +17,16 @@
 
 /* ---- Writing ---- */
 
+/* Levels: of areas of values; of whole pages; and another that is worth trying for pages of keys,
+ * which most kinds of keys gain 2 % by and few lose by (docs/table-format.md). */
+#define VALUE_ZSTD_LEVEL 3
+#define PAGE_ZSTD_LEVEL 6
+#define PAGE_ZSTD_LEVEL_KEYS 15
+
 struct value_zstd;
 
-int value_zstd_create(struct alloc *alloc, struct value_zstd **out);
+/* level: of zstd, which trades time for bytes. */
+int value_zstd_create(struct alloc *alloc, int level, struct value_zstd **out);
 void value_zstd_destroy(struct value_zstd *z); /* NULL is allowed */
 
 /* Looks at the values of a segment that comes next: whether they are worth compressing, and how
@@ -32,6 +39,10 @@ firn_slice value_zstd_dictionary(const struct value_zstd *z); /* empty: there is
 
 /* Appends the area in compressed form if that takes fewer than 15 / 16 of bytes_max. */
 int value_zstd_append(struct value_zstd *z, firn_slice area, size_t bytes_max, struct buf *out);
+/* The same of a whole page (page.h), of its own bytes; it need not have begun a segment.
+ * mostly_keys: few of them are values, so that the first such page may choose the level for all. */
+int value_zstd_append_page(struct value_zstd *z, firn_slice page, bool mostly_keys,
+                           struct buf *out);
 
 /* ---- Reading ---- */
 

@@ -158,12 +158,12 @@ static int parse_integers(struct reader *r, struct value_area *area) {
     return rc;
 }
 
-static int parse_zstd(struct reader *r, struct value_area *area) {
+int value_area_parse_encoded(struct reader *r, struct value_area *area) {
     uint64_t decoded = reader_varint(r), encoded = reader_varint(r);
     area->bytes = r->at;
     area->encoded = reader_take(r, encoded);
     if (r->failed || encoded == 0 || decoded == 0 || decoded > VALUE_DECODED_BYTES_MAX) {
-        return FAIL(FIRN_CORRUPT, "values of %llu bytes compressed to %llu in %zu bytes of a page",
+        return FAIL(FIRN_CORRUPT, "%llu bytes compressed to %llu in %zu bytes of a page",
                     (unsigned long long)decoded, (unsigned long long)encoded, reader_left(r));
     }
     area->decoded_bytes = (size_t)decoded;
@@ -178,7 +178,7 @@ int value_area_parse(struct reader *r, size_t puts, struct value_area *area) {
         return parse_integers(r, area);
     }
     if (form == AREA_ZSTD) {
-        return parse_zstd(r, area);
+        return value_area_parse_encoded(r, area);
     }
     area->varied = (form & ~AREA_APART) == AREA_VARIED;
     if (!area->varied && (form & ~AREA_APART) != AREA_FIXED) {

@@ -79,6 +79,9 @@ struct value_area {
 /* FIRN_CORRUPT, FIRN_UNSUPPORTED. */
 int value_area_parse(struct reader *r, size_t puts, struct value_area *area);
 
+/* What stands behind form 4, or behind the first byte of a page that is ice (page.h). */
+int value_area_parse_encoded(struct reader *r, struct value_area *area);
+
 static inline size_t value_area_size(const struct value_area *a, size_t put) {
     return a->size_min + (a->varied ? (size_t)packed_get(a->lengths, put, a->length_width) : 0);
 }

@@ -43,6 +43,42 @@ static void read_entries(const struct page *p) {
     FUZZ_CHECK(page_first_entry(p, p->keys) <= p->entries);
 }
 
+static void read_page(const uint8_t *page, size_t page_bytes, bool decoded);
+
+/* What a page under zstd is decoded to has no checksum, and is a page if it is one at all. */
+static void read_decoded(const struct page *p, const uint8_t *page) {
+    struct alloc alloc = {.total = 0};
+    size_t bytes = page_decoded_bytes(p);
+    FUZZ_CHECK(bytes <= p->values_offset + VALUE_DECODED_BYTES_MAX + FORMAT_CHECKSUM_BYTES);
+    uint8_t *decoded = calloc(1, bytes + PACKED_SLACK);
+    FUZZ_CHECK(decoded != NULL);
+    int rc = page_decode(p, page, &alloc, NULL, NULL, decoded);
+    FUZZ_CHECK(rc == FIRN_OK || rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED);
+    if (rc == FIRN_OK) {
+        read_page(decoded, bytes, true);
+    }
+    FUZZ_CHECK(alloc.total == 0);
+    free(decoded);
+}
+
+static void read_page(const uint8_t *page, size_t page_bytes, bool decoded) {
+    struct page p;
+    int rc = page_parse(page, page_bytes, &p);
+    FUZZ_CHECK(rc == FIRN_OK || (!decoded && (rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED)));
+    if (rc != FIRN_OK) {
+        return;
+    }
+    FUZZ_CHECK(p.header_bytes + p.area.bytes.size + p.entries_bytes + p.values_bytes +
+                   p.padding_bytes ==
+               page_bytes);
+    (void)touch(p.area.bytes);
+    read_entries(&p);
+    if (page_is_encoded(&p)) {
+        FUZZ_CHECK(!decoded);
+        read_decoded(&p, page);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t units = size / FORMAT_UNIT_BYTES + 1;
     if (units > UNITS_MAX) {
@@ -54,16 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size > 0) {
         memcpy(page, data, size);
     }
-    struct page p;
-    int rc = page_parse(page, page_bytes, &p);
-    FUZZ_CHECK(rc == FIRN_OK || rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED);
-    if (rc == FIRN_OK) {
-        FUZZ_CHECK(p.header_bytes + p.area.bytes.size + p.entries_bytes + p.values_bytes +
-                       p.padding_bytes ==
-                   page_bytes);
-        (void)touch(p.area.bytes);
-        read_entries(&p);
-    }
+    read_page(page, page_bytes, false);
     free(page);
     return 0;
 }

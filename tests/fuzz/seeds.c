@@ -71,7 +71,7 @@ static void write_parts(const char *name, const uint8_t *file, size_t size) {
 }
 
 static void write_table(const struct scene_shape *shape, uint8_t flags, enum sst_effort effort,
-                        firn_table_form form) {
+                        firn_table_form form, bool ice) {
     struct alloc alloc = {.total = 0};
     struct sst_builder_options options;
     struct table_meta meta;
@@ -84,6 +84,7 @@ static void write_table(const struct scene_shape *shape, uint8_t flags, enum sst
     scene_options(&options);
     options.effort = effort;
     options.form = form;
+    options.ice = ice;
     options.value_inline_max = shape->apart_bytes_min > 0 ? shape->apart_bytes_min : 512;
     CHECK(env_mem_create(&env) == FIRN_OK);
     CHECK(scene_build(&scene, &alloc, env, "t", &options, &meta) == FIRN_OK);
@@ -100,15 +101,15 @@ static void write_tables(void) {
     static const struct scene_shape shapes[] = {
         {"paths", 300, 0, 0, 0, 1, 0, true, 0},       {"versions", 60, 12, 0, 30, 4, 20, false, 0},
         {"apart", 40, 20, 0, 400, 2, 10, false, 100}, {"fixed", 200, 0, 8, 8, 1, 0, true, 0},
-        {"one", 1, 5, 3, 3, 1, 0, false, 0},
+        {"one", 1, 5, 3, 3, 1, 0, false, 0},          {"ice", 120, 0, 0, 40, 2, 20, false, 0},
     };
-    static const uint8_t flags[] = {1, 3, 11, 15, 7}; /* of table_fuzz.c: every way of reading */
+    static const uint8_t flags[] = {1, 3, 11, 15, 7, 3}; /* of table_fuzz.c: every way of reading */
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         write_table(&shapes[i], flags[i], i % 2 == 0 ? SST_EFFORT_FULL : SST_EFFORT_FAST,
-                    FIRN_TABLE_FST);
+                    FIRN_TABLE_FST, strcmp(shapes[i].name, "ice") == 0);
     }
     static const struct scene_shape numbers = {"numbers", 900, SCENE_NUMBERS, 0, 0, 1, 0, true, 0};
-    write_table(&numbers, 1, SST_EFFORT_FULL, FIRN_TABLE_FST);
+    write_table(&numbers, 1, SST_EFFORT_FULL, FIRN_TABLE_FST, false);
 }
 
 /* ---- Segments ---- */

@@ -20,6 +20,7 @@
 #define GOLDEN_SHORT "table-v1-short.sst" /* pages not aligned, and the last one not filled up */
 #define GOLDEN_VALUES "table-v1-values.sst"
 #define GOLDEN_NUMBERS "table-v1-numbers.sst"
+#define GOLDEN_ICE "table-v1-ice.sst"
 #define PATH "golden.sst"
 
 /* Every kind of area and section: versions, tombstones, sequences, values inline and apart. */
@@ -102,6 +103,13 @@ static void version_1_with_compact_values_is_still_read(void **state) {
     check_read(GOLDEN_VALUES, &s, 1200, 0);
 }
 
+static void version_1_with_ice_is_still_read(void **state) {
+    (void)state;
+    struct scene s;
+    make_values_scene(&s);
+    check_read(GOLDEN_ICE, &s, 1200, 0);
+}
+
 static void version_1_with_numbers_is_still_read(void **state) {
     (void)state;
     struct scene s;
@@ -146,8 +154,7 @@ static void version_1_with_numbers_is_still_written(void **state) {
 }
 
 /* Not byte for byte: another zstd may compress in another way. What it is for is there. */
-static void compact_values_are_still_written(void **state) {
-    (void)state;
+static void check_still_written(const char *golden, bool ice, uint64_t features) {
     struct alloc alloc;
     firn_env *env;
     struct scene s;
@@ -158,6 +165,7 @@ static void compact_values_are_still_written(void **state) {
     make_values_scene(&s);
     scene_options(&options);
     options.value_compression = true;
+    options.ice = ice;
     assert_int_equal(env_mem_create(&env), FIRN_OK);
     assert_int_equal(scene_build(&s, &alloc, env, PATH, &options, &meta), FIRN_OK);
     uint8_t *bytes = file_bytes_get(env, PATH, &size);
@@ -166,15 +174,25 @@ static void compact_values_are_still_written(void **state) {
     size_t end = get_u32(bytes + size - FORMAT_TRAILER_BYTES);
     assert_int_equal(footer_decode(firn_slice_make(bytes + size - end, end), size, &footer),
                      FIRN_OK);
-    assert_int_equal(footer.incompatible, FORMAT_FEATURE_INTEGERS | FORMAT_FEATURE_ZSTD);
+    assert_int_equal(footer.incompatible, features);
     footer_deinit(&footer);
     if (getenv("FIRN_GOLDEN_WRITE") != NULL) {
-        golden_assert_equal(GOLDEN_VALUES, bytes, size);
+        golden_assert_equal(golden, bytes, size);
     }
     free(bytes);
     table_meta_deinit(&alloc, &meta);
     env_destroy(env);
     scene_deinit(&s);
+}
+
+static void compact_values_are_still_written(void **state) {
+    (void)state;
+    check_still_written(GOLDEN_VALUES, false, FORMAT_FEATURE_INTEGERS | FORMAT_FEATURE_ZSTD);
+}
+
+static void ice_is_still_written(void **state) {
+    (void)state;
+    check_still_written(GOLDEN_ICE, true, FORMAT_FEATURE_ZSTD | FORMAT_FEATURE_ICE);
 }
 
 int main(void) {
@@ -185,6 +203,8 @@ int main(void) {
         cmocka_unit_test(version_1_with_numbers_is_still_read),
         cmocka_unit_test(compact_values_are_still_written),
         cmocka_unit_test(version_1_with_compact_values_is_still_read),
+        cmocka_unit_test(ice_is_still_written),
+        cmocka_unit_test(version_1_with_ice_is_still_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

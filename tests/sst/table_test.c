@@ -334,7 +334,7 @@ static void check_scene(struct fixture *f, const struct sst_builder_options *opt
     assert_int_equal(f->alloc.total, 0);
 }
 
-static void check_shapes(firn_env *env) {
+static void check_shapes(firn_env *env, bool ice) {
     uint64_t seed = test_seed();
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         struct fixture f = {.env = env};
@@ -346,6 +346,8 @@ static void check_shapes(firn_env *env) {
         scene_options(&options);
         options.page_bytes = 4096u << rand_below(&f.r, 3);
         options.effort = rand_below(&f.r, 2) == 0 ? SST_EFFORT_FAST : SST_EFFORT_FULL;
+        options.ice = ice;
+        options.value_compression = ice && rand_below(&f.r, 2) == 0;
         check_scene(&f, &options, (size_t)rand_below(&f.r, 3) * 100000);
         scene_deinit(&f.scene);
     }
@@ -356,14 +358,70 @@ static void tables_of_every_shape_hold_what_was_added_on_disk(void **state) {
     (void)state;
     firn_env *env;
     assert_int_equal(env_posix_create(&env), FIRN_OK);
-    check_shapes(env);
+    check_shapes(env, false);
 }
 
 static void tables_of_every_shape_hold_what_was_added_in_memory(void **state) {
     (void)state;
     firn_env *env;
     assert_int_equal(env_mem_create(&env), FIRN_OK);
-    check_shapes(env);
+    check_shapes(env, false);
+}
+
+static void tables_of_ice_hold_what_was_added_on_disk(void **state) {
+    (void)state;
+    firn_env *env;
+    assert_int_equal(env_posix_create(&env), FIRN_OK);
+    check_shapes(env, true);
+}
+
+static void tables_of_ice_hold_what_was_added_in_memory(void **state) {
+    (void)state;
+    firn_env *env;
+    assert_int_equal(env_mem_create(&env), FIRN_OK);
+    check_shapes(env, true);
+}
+
+/* Of its pages; everything else is as without. */
+static firn_sizes sizes_of(struct fixture *f, bool ice) {
+    struct sst_builder_options options;
+    firn_sizes sizes;
+    scene_options(&options);
+    options.effort = SST_EFFORT_FULL;
+    options.ice = ice;
+    (void)env_unlink(f->env, PATH);
+    assert_int_equal(scene_build(&f->scene, &f->alloc, f->env, PATH, &options, &f->meta), FIRN_OK);
+    assert_int_equal(
+        sst_table_open(&f->alloc, f->env, PATH, &f->meta, NULL, &f->counters, &f->table), FIRN_OK);
+    memset(&sizes, 0, sizeof sizes);
+    assert_int_equal(sst_table_add_sizes(f->table, &sizes), FIRN_OK);
+    assert_int_equal(sst_table_verify(f->table, print_damage, NULL), FIRN_OK);
+    sst_table_unref(f->table);
+    table_meta_deinit(&f->alloc, &f->meta);
+    return sizes;
+}
+
+static void ice_is_smaller_by_the_automata_and_the_values(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    assert_int_equal(env_mem_create(&f.env), FIRN_OK);
+    alloc_init(&f.alloc, NULL);
+    for (unsigned i = 0; i < 60000; i++) { /* keys and values with nothing left to learn but odds */
+        char key[40];
+        int size = snprintf(key, sizeof key, "/usr/lib/%c%c/%07u", "aaab"[i * 7 % 4],
+                            "xxxxxy"[i * 11 % 6], i * 3 + i % 2);
+        scene_add(&f.scene, firn_slice_make(key, (size_t)size), 0, ENTRY_PUT, i % 5 == 0 ? 30 : 0);
+    }
+    scene_sort(&f.scene);
+    firn_sizes plain = sizes_of(&f, false), ice = sizes_of(&f, true);
+    assert_true(ice.key_areas * 10 < plain.key_areas * 9);
+    assert_true(ice.values < plain.values);
+    assert_true(ice.page_padding * 20 < ice.key_areas + ice.values);
+    assert_true(ice.file_bytes < plain.file_bytes);
+    assert_int_equal(ice.filters, plain.filters);
+    scene_deinit(&f.scene);
+    env_destroy(f.env);
+    assert_int_equal(f.alloc.total, 0);
 }
 
 static void little_memory_makes_several_segments_in_one_table(void **state) {
@@ -505,6 +563,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_of_every_shape_hold_what_was_added_on_disk),
         cmocka_unit_test(tables_of_every_shape_hold_what_was_added_in_memory),
+        cmocka_unit_test(tables_of_ice_hold_what_was_added_on_disk),
+        cmocka_unit_test(tables_of_ice_hold_what_was_added_in_memory),
+        cmocka_unit_test(ice_is_smaller_by_the_automata_and_the_values),
         cmocka_unit_test(little_memory_makes_several_segments_in_one_table),
         cmocka_unit_test(more_keys_than_a_filter_takes_make_several_filters),
         cmocka_unit_test(a_filter_answers_for_most_absent_keys),

@@ -9,22 +9,22 @@ void model_options(unsigned i, firn_options *options) {
         firn_policy policy;
         uint32_t size_ratio, level0_runs, threads;
         uint64_t memtable_entries, memtable_bytes, table_entries, table_bytes;
-        uint32_t page_bytes;
+        uint32_t page_bytes, ice_levels;
         bool page_cache, filter;
         double filter_bits;
     } sets[MODEL_OPTIONS] = {
-        {FIRN_POLICY_LEVELED, 2, 2, 2, 50, 0, 20, 0, 4096, true, true, 10},
-        {FIRN_POLICY_LEVELED, 4, 1, 1, 200, 0, 100, 0, 4096, true, false, 10},
-        {FIRN_POLICY_TIERED, 2, 2, 2, 50, 0, 20, 0, 4096, true, true, 1},
-        {FIRN_POLICY_TIERED, 4, 4, 4, 100, 0, 1000, 0, 8192, false, true, 10},
-        {FIRN_POLICY_LAZY_LEVELED, 3, 2, 2, 64, 0, 50, 0, 4096, true, true, 16},
-        {FIRN_POLICY_FLUID, 2, 1, 3, 50, 0, 1, 0, 4096, true, true, 10},
-        {FIRN_POLICY_NONE, 10, 4, 1, 300, 0, 0, 0, 4096, true, true, 10},
-        {FIRN_POLICY_LEVELED, 10, 4, 2, 0, 65536, 0, 65536, 16384, true, true, 32},
-        {FIRN_POLICY_LEVELED, 2, 1, 1, 5, 0, 7, 0, 65536, false, false, 10},
-        {FIRN_POLICY_TIERED, 64, 1, 2, 500, 0, 0, 16384, 4096, false, false, 10},
-        {FIRN_POLICY_LEVELED, 10, 4, 2, 0, 0, 0, 0, 4096, true, true, 10},
-        {FIRN_POLICY_FLUID, 10, 64, 64, 1000, 0, 300, 0, 32768, true, true, 10},
+        {FIRN_POLICY_LEVELED, 2, 2, 2, 50, 0, 20, 0, 4096, 0, true, true, 10},
+        {FIRN_POLICY_LEVELED, 4, 1, 1, 200, 0, 100, 0, 4096, 1, true, false, 10},
+        {FIRN_POLICY_TIERED, 2, 2, 2, 50, 0, 20, 0, 4096, 0, true, true, 1},
+        {FIRN_POLICY_TIERED, 4, 4, 4, 100, 0, 1000, 0, 8192, 2, false, true, 10},
+        {FIRN_POLICY_LAZY_LEVELED, 3, 2, 2, 64, 0, 50, 0, 4096, 1, true, true, 16},
+        {FIRN_POLICY_FLUID, 2, 1, 3, 50, 0, 1, 0, 4096, 0, true, true, 10},
+        {FIRN_POLICY_NONE, 10, 4, 1, 300, 0, 0, 0, 4096, 0, true, true, 10},
+        {FIRN_POLICY_LEVELED, 10, 4, 2, 0, 65536, 0, 65536, 16384, 1, true, true, 32},
+        {FIRN_POLICY_LEVELED, 2, 1, 1, 5, 0, 7, 0, 65536, 64, false, false, 10},
+        {FIRN_POLICY_TIERED, 64, 1, 2, 500, 0, 0, 16384, 4096, 0, false, false, 10},
+        {FIRN_POLICY_LEVELED, 10, 4, 2, 0, 0, 0, 0, 4096, 0, true, true, 10},
+        {FIRN_POLICY_FLUID, 10, 64, 64, 1000, 0, 300, 0, 32768, 3, true, true, 10},
     };
     firn_options defaults;
     firn_options_init(&defaults);
@@ -45,6 +45,7 @@ void model_options(unsigned i, firn_options *options) {
         sets[i].table_entries != 0 ? sets[i].table_entries : defaults.table_entries;
     options->table_bytes = sets[i].table_bytes != 0 ? sets[i].table_bytes : defaults.table_bytes;
     options->page_bytes = sets[i].page_bytes;
+    options->ice_levels = sets[i].ice_levels;
     options->page_cache = sets[i].page_cache;
     options->page_cache_bytes = i % 3 == 0 ? 65536 : 0;
     options->filter = sets[i].filter;
