@@ -280,20 +280,23 @@ static void a_ticket_passes_when_the_sections_before_it_are_left(void **state) {
     scene_init(&s, 1);
     assert_true(epoch_has_passed(s.epoch, epoch_ticket(s.epoch)));
     for (int i = 0; i < 5; i++) {
-        /* The second one nests, so it is in the overflow. */
+        /* All but the first nest, so they are in the overflow. */
         unsigned one = epoch_enter(s.epoch), two = epoch_enter(s.epoch);
-        uint64_t ticket = epoch_ticket(s.epoch), later = epoch_ticket(s.epoch);
+        uint64_t ticket = epoch_ticket(s.epoch);
+        unsigned between = epoch_enter(s.epoch); /* of the epoch that the ticket began */
+        uint64_t later = epoch_ticket(s.epoch);
         assert_false(epoch_has_passed(s.epoch, ticket));
         epoch_leave(s.epoch, i % 2 == 0 ? one : two);
         assert_false(epoch_has_passed(s.epoch, ticket));
-        assert_false(epoch_has_passed(s.epoch, later));
-        unsigned three = epoch_enter(s.epoch); /* after both tickets: they need not wait for it */
         epoch_leave(s.epoch, i % 2 == 0 ? two : one);
         assert_true(epoch_has_passed(s.epoch, ticket));
+        assert_false(epoch_has_passed(s.epoch, later));
+        unsigned after = epoch_enter(s.epoch); /* neither has to wait for it */
+        epoch_leave(s.epoch, between);
+        assert_true(epoch_has_passed(s.epoch, later));
         uint64_t last = epoch_ticket(s.epoch);
         assert_false(epoch_has_passed(s.epoch, last));
-        epoch_leave(s.epoch, three);
-        assert_true(epoch_has_passed(s.epoch, later));
+        epoch_leave(s.epoch, after);
         assert_true(epoch_has_passed(s.epoch, last));
     }
     scene_deinit(&s);
