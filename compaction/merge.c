@@ -87,7 +87,7 @@ static int finish_output(struct merge *m) {
 static int add_entry(struct merge *m, struct iter *it, uint64_t seq) {
     int rc = m->builder == NULL ? open_output(m) : FIRN_OK;
     if (rc == FIRN_OK) {
-        rc = sst_builder_add(m->builder, it, seq, it->entry.seq);
+        rc = sst_builder_add(m->builder, it, seq, m->request->untimed ? 0 : it->entry.seq);
     }
     if (rc == FIRN_OK) {
         m->result->entries_out++;

@@ -18,6 +18,7 @@ struct merge_request {
     const uint64_t *snapshots; /* as of struct survivor */
     size_t snapshot_count;
     bool bottom;
+    bool untimed; /* outputs are told to be of sequence 0, whatever the inputs' are */
     struct sst_builder_options builder;
     uint64_t table_bytes, table_entries; /* an output ends at about this */
     const firn_slice *cuts;  /* ascending user keys before which an output ends, may be */

@@ -395,6 +395,10 @@ static int check_handles_locked(const firn_db *db) {
     size_t snapshots = db->snapshots.count - db->iterators;
     uint64_t values =
         atomic_load_explicit(&db->pinned_values, memory_order_acquire) + epoch_pins(db->epoch);
+    if (db->bulks > 0) {
+        return FAIL(FIRN_BUSY, "%s: %llu bulk loads were neither finished nor abandoned", db->path,
+                    (unsigned long long)db->bulks);
+    }
     if (db->snapshots.count > 0 || values > 0) {
         return FAIL(
             FIRN_BUSY, "%s: %llu iterators, %zu snapshots and %llu values were not given back",

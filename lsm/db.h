@@ -119,6 +119,7 @@ struct firn_db {
     char last_jobs[8][128];    /* why the last jobs were picked, a ring */
     unsigned last_job;
     uint64_t iterators; /* open */
+    uint64_t bulks;     /* begun, not ended */
 
     /* Leader only. */
     struct wal_writer *wal; /* NULL: begins with the next write */

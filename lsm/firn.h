@@ -608,6 +608,32 @@ FIRN_API int firn_table_get_info(firn_db *db, firn_table_info *info);
  * was written. FIRN_IO and FIRN_NO_SPACE: as for other writes. */
 FIRN_API int firn_ingest(firn_db *db, const char *const *paths, size_t count, unsigned flags);
 
+/* ---- Bulk loading ----------------------------------------------------------------------------
+ *
+ * Much data at once, past log and memtable, straight into the tables it will stay in: each byte is
+ * written about once when it comes sorted, and about twice when not. All of it is one write, like
+ * that of firn_ingest(): nothing is seen before firn_bulk_finish() has returned, then all of it. */
+
+typedef struct firn_bulk firn_bulk;
+
+#define FIRN_BULK_SORTED 1u /* keys come in strictly ascending order */
+
+/* Other work on the database goes on meanwhile. A bulk load belongs to one thread at a time, and
+ * must be ended before closing. Without FIRN_BULK_SORTED it gathers a quarter of memory_budget,
+ * writes it as a sorted run, and merges the runs at the end, for which there must be room on the
+ * disk twice. */
+FIRN_API int firn_bulk_create(firn_db *db, unsigned flags, firn_bulk **bulk);
+
+/* Of equal keys the last one stays. With FIRN_BULK_SORTED, FIRN_INVALID tells of a key that is not
+ * above the one before, by their numbers. After that and FIRN_TOO_LARGE it is as if the call had
+ * not been made; after other failures all further calls fail, too. */
+FIRN_API int firn_bulk_put(firn_bulk *bulk, firn_slice key, firn_slice value);
+
+/* Makes all of it part of the database, durably, and frees the handle, whatever it returns. Without
+ * a key there is nothing to do. Results as of firn_ingest(). */
+FIRN_API int firn_bulk_finish(firn_bulk *bulk);
+FIRN_API void firn_bulk_abandon(firn_bulk *bulk); /* NULL is allowed */
+
 /* ---- Environments --------------------------------------------------------------------------- */
 
 /* Files kept in memory, lost at destroy. Databases in it can be closed and opened again meanwhile.

@@ -20,11 +20,12 @@
 
 struct load {
     struct input input;
-    bool sync;
+    bool sync, sorted, any_order; /* the last two: --sorted, --bulk */
     uint64_t ack_fd;
 
     firn_db *db;
-    firn_batch *batch;
+    firn_batch *batch; /* or */
+    firn_bulk *bulk;
     uint64_t written; /* lines whose write has returned */
 };
 
@@ -90,13 +91,43 @@ static bool write_rest(void *context) {
     return firn_batch_count(l->batch) == 0 || write_batch(l, l->input.lines.number);
 }
 
+/* ---- All at once: nothing is loaded before all of it is ---- */
+
+static bool add_bulk_line(void *context, char *line, size_t size) {
+    struct load *l = context;
+    firn_slice key, value;
+    const char *problem = input_parse(&l->input, line, size, &key, &value);
+    if (problem == NULL && firn_bulk_put(l->bulk, key, value) != FIRN_OK) {
+        problem = firn_errmsg();
+    }
+    return problem == NULL || input_refuse(&l->input, problem, "nothing is loaded");
+}
+
+static int load_bulk(struct load *l) {
+    if (firn_bulk_create(l->db, l->sorted ? FIRN_BULK_SORTED : 0, &l->bulk) != FIRN_OK) {
+        return complain_firn();
+    }
+    if (!input_each(&l->input, "load", add_bulk_line, NULL, l)) {
+        firn_bulk_abandon(l->bulk);
+        return EXIT_FAILED;
+    }
+    return firn_bulk_finish(l->bulk) == FIRN_OK ? EXIT_DONE : complain_firn();
+}
+
+static int load_batches(struct load *l) {
+    if (firn_batch_create(&l->batch) != FIRN_OK) {
+        return complain_firn();
+    }
+    int code = input_each(&l->input, "load", add_line, write_rest, l) ? EXIT_DONE : EXIT_FAILED;
+    firn_batch_destroy(l->batch);
+    return code;
+}
+
 static int load_run(struct call *call) {
     struct load l = {.ack_fd = NO_DESCRIPTOR};
     const struct arg own[] = {
-        ARG_FLAG("sync", &l.sync),
-        ARGS_INPUT(&l.input),
-        ARG_NUMBER("ack-fd", &l.ack_fd),
-        ARG_END,
+        ARG_FLAG("sync", &l.sync), ARG_FLAG("sorted", &l.sorted),   ARG_FLAG("bulk", &l.any_order),
+        ARGS_INPUT(&l.input),      ARG_NUMBER("ack-fd", &l.ack_fd), ARG_END,
     };
     if (!args_parse(call, own)) {
         return EXIT_USAGE;
@@ -105,17 +136,18 @@ static int load_run(struct call *call) {
         return complain_usage(call->command, "--ack-fd: descriptor %llu is not open",
                               (unsigned long long)l.ack_fd);
     }
+    bool bulk = l.sorted || l.any_order;
+    if (bulk && (l.sync || l.ack_fd != NO_DESCRIPTOR)) {
+        return complain_usage(call->command,
+                              "with --sorted and --bulk lines are not written one by one, so that "
+                              "--sync and --ack-fd mean nothing");
+    }
     if (!input_open(&l.input, call)) {
         return EXIT_FAILED;
     }
     int code = EXIT_FAILED;
     if (database_open(call, DATABASE_CREATE, &l.db)) {
-        if (firn_batch_create(&l.batch) != FIRN_OK) {
-            complain_firn();
-        } else {
-            code = input_each(&l.input, "load", add_line, write_rest, &l) ? EXIT_DONE : EXIT_FAILED;
-        }
-        firn_batch_destroy(l.batch);
+        code = bulk ? load_bulk(&l) : load_batches(&l);
         code = database_close(l.db, code);
     }
     input_close(&l.input);
@@ -138,6 +170,10 @@ const struct command command_load = {
         "\n"
         "Options:\n"
         "  --sync                 make every line durable before the next is read\n"
+        "  --sorted               keys ascend by their bytes, each only once: straight into "
+        "tables,\n"
+        "                         all or nothing\n"
+        "  --bulk                 the same for lines in any order, sorted by the way\n"
         "  --ack-fd N             write each line's number to descriptor N once it is written\n"
         "                         (with --sync: once it is durable)\n" INPUT_HELP,
     .words_min = 1,

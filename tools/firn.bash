@@ -32,7 +32,7 @@ _firn() {
         return ;;
     esac
     case $command in
-    load) options+=" $forms --sync --ack-fd --null --values-hex" ;;
+    load) options+=" $forms --sync --sorted --bulk --ack-fd --null --values-hex" ;;
     build) options+=" $forms --null --values-hex" ;;
     ingest) options+=" --copy --move --verify" ;;
     put | get | delete) options+=" $forms" ;;

@@ -40,4 +40,24 @@ complains 1 "c.table" "$firn" ingest c.table a.table
 [ -f c.table ] || fail "a file that was not taken in is gone"
 same "keys" "a b" "$(echo $("$firn" scan new --keys-only))"
 same "files" 2 "$(ls new/*.sst | wc -l)"
+
+# Bulk loading: the same database as by single writes.
+for i in $(seq 1 3000); do
+    printf 'k%04d\t%d\n' "$((i * 7919 % 1000))" "$i"
+done >shuffled
+exits 0 "$firn" load plain shuffled
+exits 0 "$firn" load bulk shuffled --bulk
+"$firn" scan plain >expected
+"$firn" scan bulk >found
+same_files "bulk loading" expected found
+exits 0 "$firn" load sorted expected --sorted --escaped
+"$firn" scan sorted >found
+same_files "loading what is sorted" expected found
+same "files of a bulk load" 1 "$(ls bulk/*.sst | wc -l)"
+complains 1 "line 2: key 2 should come before key 1; nothing is loaded" \
+    "$firn" load sorted shuffled --sorted
+complains 2 "mean nothing" "$firn" load sorted expected --sorted --sync
+complains 2 "mean nothing" "$firn" load sorted expected --bulk --ack-fd 1
+"$firn" scan sorted >found
+same_files "after a load that was refused" expected found
 finish

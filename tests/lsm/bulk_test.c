@@ -1,0 +1,313 @@
+/* Bulk loading: what is put is what is found, all at once or not at all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/env_sim.h"
+#include "base/rand.h"
+#include "tests/support/fault_env.h"
+#include "tests/support/oracle.h"
+#include "tests/support/scale.h"
+#include "tests/support/seed.h"
+
+#define FOLDER "db"
+#define MIB (UINT64_C(1) << 20)
+
+struct fixture {
+    firn_env *env;
+    firn_options options;
+    firn_db *db;
+    uint8_t value[2000];
+};
+
+static void open_db(struct fixture *f) {
+    int rc = firn_open(FOLDER, &f->options, &f->db);
+    if (rc != FIRN_OK) {
+        print_error("firn_open: %s\n", firn_errmsg());
+    }
+    assert_int_equal(rc, FIRN_OK);
+}
+
+static struct fixture set_up(void) {
+    struct fixture f = {.db = NULL};
+    assert_int_equal(firn_env_memory_create(&f.env), FIRN_OK);
+    firn_options_init(&f.options);
+    f.options.env = f.env;
+    f.options.memory_budget = 16 * MIB;
+    f.options.table_entries = 300;
+    open_db(&f);
+    return f;
+}
+
+static void tear_down(struct fixture *f) {
+    assert_int_equal(firn_verify(f->db, NULL, NULL), FIRN_OK);
+    assert_int_equal(firn_close(f->db), FIRN_OK);
+    firn_env_destroy(f->env);
+}
+
+static firn_slice key_of(uint64_t i, char *to) {
+    return firn_slice_make(to, (size_t)sprintf(to, "key %08llu", (unsigned long long)i));
+}
+
+static void put(struct fixture *f, firn_bulk *b, uint64_t key, struct oracle_value v) {
+    char text[24];
+    oracle_fill(v, f->value);
+    int rc = firn_bulk_put(b, key_of(key, text), firn_slice_make(f->value, v.size));
+    if (rc != FIRN_OK) {
+        print_error("firn_bulk_put: %s\n", firn_errmsg());
+    }
+    assert_int_equal(rc, FIRN_OK);
+}
+
+/* All keys below `keys`, each with the value of that index; size SIZE_MAX: it is not there. */
+static void check_all(firn_db *db, const struct oracle_value *values, uint64_t keys) {
+    firn_iter *it;
+    assert_int_equal(firn_iter_create(db, NULL, &it), FIRN_OK);
+    firn_iter_first(it);
+    for (uint64_t i = 0; i < keys; i++) {
+        char text[24];
+        if (values[i].size == SIZE_MAX) {
+            continue;
+        }
+        assert_true(firn_iter_valid(it));
+        assert_true(slice_equal(firn_iter_key(it), key_of(i, text)));
+        firn_slice value = firn_iter_value(it);
+        assert_true(oracle_matches(values[i], value.data, value.size));
+        firn_iter_next(it);
+    }
+    assert_false(firn_iter_valid(it));
+    assert_int_equal(firn_iter_status(it), FIRN_OK);
+    firn_iter_destroy(it);
+}
+
+static uint64_t count_keys(firn_db *db) {
+    uint64_t count;
+    assert_int_equal(firn_count(db, NULL, NULL, &count), FIRN_OK);
+    return count;
+}
+
+static int count_one(void *context, const char *name, uint64_t bytes) {
+    (void)bytes;
+    *(uint64_t *)context += strstr(name, ".sst") != NULL;
+    return FIRN_OK;
+}
+
+static uint64_t tables_in_folder(struct fixture *f) {
+    uint64_t count = 0;
+    assert_int_equal(env_list(f->env, FOLDER, count_one, &count), FIRN_OK);
+    return count;
+}
+
+/* Over what is there already, in order or not, with keys that come again. */
+static void load_over(bool sorted, uint64_t keys, size_t value_bytes) {
+    struct fixture f = set_up();
+    struct oracle_value *values = calloc(keys, sizeof *values);
+    struct rand r;
+    firn_bulk *b;
+    firn_snapshot *before;
+    assert_non_null(values);
+    rand_init(&r, test_seed());
+    for (uint64_t i = 0; i < keys; i++) {
+        values[i].size = SIZE_MAX;
+    }
+    for (uint64_t i = 0; i < keys; i += 11) {
+        char text[24];
+        values[i] = (struct oracle_value){i, 3};
+        oracle_fill(values[i], f.value);
+        assert_int_equal(firn_put(f.db, key_of(i, text), firn_slice_make(f.value, 3), 0), FIRN_OK);
+    }
+    uint64_t old = count_keys(f.db);
+    assert_int_equal(firn_snapshot_create(f.db, &before), FIRN_OK);
+    assert_int_equal(firn_bulk_create(f.db, sorted ? FIRN_BULK_SORTED : 0, &b), FIRN_OK);
+    for (uint64_t i = 0; i < keys; i++) {
+        uint64_t key = sorted ? i : rand_below(&r, keys);
+        if (sorted && rand_below(&r, 3) == 0) {
+            continue;
+        }
+        values[key] = (struct oracle_value){keys + i, rand_below(&r, value_bytes)};
+        put(&f, b, key, values[key]);
+    }
+    assert_int_equal(count_keys(f.db), old); /* nothing is seen yet */
+    assert_int_equal(firn_bulk_finish(b), FIRN_OK);
+    check_all(f.db, values, keys);
+    uint64_t count;
+    assert_int_equal(firn_count(f.db, before, NULL, &count), FIRN_OK);
+    assert_int_equal(count, old);
+    firn_snapshot_release(before);
+    firn_stats stats;
+    firn_get_stats(f.db, &stats);
+    assert_int_equal(firn_close(f.db), FIRN_OK);
+    open_db(&f);
+    check_all(f.db, values, keys);
+    assert_int_equal(firn_compact(f.db, NULL, NULL, NULL), FIRN_OK);
+    check_all(f.db, values, keys);
+    firn_get_stats(f.db, &stats);
+    assert_int_equal(tables_in_folder(&f), stats.tables); /* no run is left */
+    free(values);
+    tear_down(&f);
+}
+
+static void sorted_keys_are_found(void **state) {
+    (void)state;
+    load_over(true, test_scaled(20000, 2000), 700);
+}
+
+static void keys_in_any_order_are_found_with_their_last_values(void **state) {
+    (void)state;
+    load_over(false, 1000, 100);                       /* no run but the memtable */
+    load_over(false, test_scaled(20000, 10000), 1500); /* some runs */
+}
+
+/* More runs than one merge takes: 4 MiB each, and 16 at a time. */
+static void runs_are_merged_in_tiers(void **state) {
+    (void)state;
+    load_over(false, 75000, 2000);
+}
+
+static void a_bulk_load_without_keys_does_nothing(void **state) {
+    (void)state;
+    struct fixture f = set_up();
+    firn_bulk *b;
+    for (unsigned flags = 0; flags < 2; flags++) {
+        assert_int_equal(firn_bulk_create(f.db, flags, &b), FIRN_OK);
+        assert_int_equal(firn_bulk_finish(b), FIRN_OK);
+    }
+    firn_bulk_abandon(NULL);
+    assert_int_equal(firn_bulk_create(f.db, 2, &b), FIRN_INVALID);
+    assert_int_equal(tables_in_folder(&f), 0);
+    tear_down(&f);
+}
+
+static void what_is_refused_is_left_out(void **state) {
+    (void)state;
+    struct fixture f = set_up();
+    firn_bulk *b;
+    static char longer[FIRN_KEY_BYTES_MAX + 1];
+    for (unsigned flags = 0; flags < 2; flags++) {
+        assert_int_equal(firn_bulk_create(f.db, flags, &b), FIRN_OK);
+        assert_int_equal(firn_close(f.db), FIRN_BUSY);
+        assert_int_equal(firn_bulk_put(b, FIRN_STR("b"), FIRN_STR("1")), FIRN_OK);
+        assert_int_equal(firn_bulk_put(b, firn_slice_make(longer, sizeof longer), FIRN_STR("")),
+                         FIRN_TOO_LARGE);
+        assert_int_equal(firn_bulk_put(b, FIRN_STR("b"), FIRN_STR("2")),
+                         flags == 0 ? FIRN_OK : FIRN_INVALID);
+        assert_int_equal(firn_bulk_put(b, FIRN_STR("a"), FIRN_STR("3")),
+                         flags == 0 ? FIRN_OK : FIRN_INVALID);
+        if (flags == FIRN_BULK_SORTED) {
+            assert_string_equal(firn_errmsg(), "key 2 should come before key 1");
+        }
+        assert_int_equal(firn_bulk_put(b, FIRN_STR("c"), FIRN_STR("4")), FIRN_OK);
+        assert_int_equal(firn_bulk_finish(b), FIRN_OK);
+        firn_value value;
+        assert_int_equal(firn_get(f.db, NULL, FIRN_STR("b"), &value), FIRN_OK);
+        assert_memory_equal(value.data, flags == 0 ? "2" : "1", 1);
+        firn_value_release(&value);
+    }
+    assert_int_equal(count_keys(f.db), 3);
+    tear_down(&f);
+}
+
+static int load_some(struct fixture *f, unsigned flags, uint64_t keys) {
+    firn_bulk *b;
+    int rc = firn_bulk_create(f->db, flags, &b);
+    memset(f->value, 'v', sizeof f->value);
+    for (uint64_t i = 0; rc == FIRN_OK && i < keys; i++) {
+        char text[24];
+        rc = firn_bulk_put(b, key_of(i, text), firn_slice_make(f->value, 1500));
+        if (rc != FIRN_OK) { /* and so do all further calls */
+            assert_int_equal(firn_bulk_put(b, key_of(i, text), FIRN_STR("")), rc);
+            assert_int_equal(firn_bulk_finish(b), rc);
+            return rc;
+        }
+    }
+    return rc == FIRN_OK ? firn_bulk_finish(b) : rc;
+}
+
+/* Appends, syncs and closes fail one after the other: the database goes on without the load. */
+static void a_failed_load_leaves_nothing(void **state) {
+    (void)state;
+    static const enum fault_call calls[] = {FAULT_CREATE, FAULT_APPEND, FAULT_SYNC, FAULT_CLOSE,
+                                            FAULT_SYNC_DIR};
+    struct fixture f = set_up();
+    firn_env *memory = f.env, *env = fault_env_create(memory);
+    char text[24];
+    assert_int_equal(firn_close(f.db), FIRN_OK);
+    f.options.env = env;
+    f.options.table_entries = 2000;
+    open_db(&f);
+    assert_int_equal(firn_put(f.db, key_of(5, text), FIRN_STR("old"), FIRN_SYNC), FIRN_OK);
+    for (unsigned flags = 0; flags < 2; flags++) {
+        for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+            fault_env_set(env, calls[i], 1, FIRN_NO_SPACE, i % 2 == 0);
+            assert_int_equal(load_some(&f, flags, 6000), FIRN_NO_SPACE);
+            fault_env_set(env, calls[i], 0, FIRN_OK, false);
+            assert_int_equal(count_keys(f.db), 1);
+            assert_int_equal(tables_in_folder(&f), 0);
+        }
+    }
+    assert_int_equal(load_some(&f, 0, 6000), FIRN_OK);
+    assert_int_equal(count_keys(f.db), 6000);
+    assert_int_equal(firn_close(f.db), FIRN_OK);
+    f.options.env = memory;
+    open_db(&f);
+    env_destroy(env);
+    tear_down(&f);
+}
+
+/* Before every change of the disk the power is cut: all of the load is there, or nothing. */
+static void a_power_cut_leaves_all_or_nothing(void **state) {
+    (void)state;
+    struct fixture f = set_up();
+    firn_env *machine, *image, *memory = f.env;
+    assert_int_equal(firn_close(f.db), FIRN_OK);
+    assert_int_equal(env_sim_create(1, &machine), FIRN_OK);
+    f.options.env = machine;
+    f.options.table_entries = 1500;
+    open_db(&f);
+    char text[24];
+    assert_int_equal(firn_put(f.db, key_of(5, text), FIRN_STR("old"), 0), FIRN_OK);
+    uint64_t begun = sim_change_count(machine), all = 0, none = 0;
+    assert_int_equal(load_some(&f, 0, 6000), FIRN_OK);
+    uint64_t ended = sim_change_count(machine);
+    for (struct sim_cut cut = {.change = begun + 1}; cut.change <= ended + 1; cut.change++) {
+        unsigned pending, edges;
+        sim_cut_choices(machine, cut.change, &pending, &edges);
+        bool names = cut.change + 30 > ended || cut.change % 8 == 0; /* where it counts */
+        for (int i = 0; i < (names ? 4 : 1); i++) {
+            cut.dir_mask = i == 0 ? 0 : i == 1 ? ~UINT64_C(0) : cut.change * 0x9e3779b97f4a7c15;
+            cut.tail = i % 2 == 0 ? SIM_TAIL_SYNCED : SIM_TAIL_ALL;
+            assert_int_equal(sim_disk_at(machine, &cut, &image), FIRN_OK);
+            struct fixture after = {.env = image, .options = f.options};
+            after.options.env = image;
+            open_db(&after);
+            uint64_t count = count_keys(after.db);
+            assert_true(count <= 1 || count == 6000);
+            assert_true(count == 6000 || cut.change <= ended);
+            all += count == 6000;
+            none += count <= 1;
+            tear_down(&after);
+        }
+    }
+    assert_true(all > 0 && none > 0);
+    assert_int_equal(firn_close(f.db), FIRN_OK);
+    env_destroy(machine);
+    f.options.env = memory;
+    open_db(&f);
+    tear_down(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sorted_keys_are_found),
+        cmocka_unit_test(keys_in_any_order_are_found_with_their_last_values),
+        cmocka_unit_test(runs_are_merged_in_tiers),
+        cmocka_unit_test(a_bulk_load_without_keys_does_nothing),
+        cmocka_unit_test(what_is_refused_is_left_out),
+        cmocka_unit_test(a_failed_load_leaves_nothing),
+        cmocka_unit_test(a_power_cut_leaves_all_or_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
