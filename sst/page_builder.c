@@ -432,6 +432,7 @@ static void keep_best_ice(struct page_builder *b, struct page_sizes *best) {
     best->entries = page_ice_share(encoded, b->sizes.entries, decoded);
     best->values = page_ice_share(encoded, b->sizes.values, decoded);
     b->best_keys = b->plan.keys;
+    b->best_features = b->tried_features;
     swap(&b->area, &b->best_area);
 }
 
@@ -484,7 +485,7 @@ static int next_ice(struct page_builder *b, struct automaton_builder *automata, 
     }
     plan_extend(&b->plan, b->best_keys);
     b->sizes = sizes;
-    b->features |= FORMAT_FEATURE_ZSTD | FORMAT_FEATURE_ICE;
+    b->features |= b->best_features | FORMAT_FEATURE_ZSTD | FORMAT_FEATURE_ICE;
     swap(&b->page, &b->best_area);
     return pad(b);
 }

@@ -55,7 +55,7 @@ struct page_builder {
     struct buf key_area, area, scratch;
     struct buf best_key_area, best_area; /* best_area: of ice, all of it */
     enum key_form tried_form, best_form;
-    uint64_t tried_features;
+    uint64_t tried_features, best_features;
     size_t best_keys;
 };
 
