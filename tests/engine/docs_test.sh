@@ -25,7 +25,7 @@ documented=$(sed -n '/^## Lock order/,/^## Inv/p' docs/design.md | grep -o '`RAN
     fail "docs/design.md lists the locks as $(echo $documented), base/sync.h as $(echo $ranks)"
 
 for command in $("$firn" help | awk '/^  [a-z]/ && NF > 2 { print $1 }' | grep -vE '^(find|firn)$'); do
-    grep -q "^.BR $command " tools/firn.1 || fail "the manual page does not have $command"
+    grep -qE "^\.BR $command( |$)" tools/firn.1 || fail "the manual page does not have $command"
     grep -q "\\b$command\\b" tools/firn.bash || fail "the completion does not have $command"
     for option in $("$firn" help "$command" 2>/dev/null | grep -oE '^  --[a-z-]+'); do
         grep -q -- "${option//-/\\\\-}" tools/firn.1 || fail "the manual page does not have $option"
