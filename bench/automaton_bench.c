@@ -57,7 +57,7 @@ static const uint8_t *dissect(const struct segment *s, const uint8_t *p, const u
         const uint8_t *tail = phrase_skip(&s->phrases, p, end, &mark);
         t->children++;
         t->labels += (uint64_t)(tail - p);
-        for (const uint8_t *q = p; q < tail; q += s->phrases.leads[*q].size) {
+        for (const uint8_t *q = p; q < tail; q = phrase_behind(&s->phrases.leads[*q], q, tail)) {
             t->label_codes++;
         }
         p = tail;

@@ -43,7 +43,7 @@ static inline enum answer find_child(const struct segment *s, struct place *at, 
             return DAMAGED;
         }
         const struct phrase_lead *lead = &s->phrases.leads[*at->p];
-        if (at->end - at->p < lead->size) {
+        if (phrase_behind(lead, at->p, at->end) == NULL) {
             return DAMAGED;
         }
         uint8_t first = phrase_first(&s->phrases, lead, at->p);
@@ -71,17 +71,18 @@ static inline enum answer match_label(const struct segment *s, struct place *at,
             return DAMAGED;
         }
         const struct phrase_lead *lead = &s->phrases.leads[*at->p];
-        if (at->end - at->p < lead->size) {
+        const uint8_t *behind = phrase_behind(lead, at->p, at->end);
+        if (behind == NULL) {
             return DAMAGED;
         }
-        uint8_t scratch[PATTERN_BYTES_MAX];
+        uint8_t scratch[PHRASE_SCRATCH_BYTES];
         size_t size;
         const uint8_t *text = phrase_text(&s->phrases, lead, at->p, scratch, &size);
         if (size > (size_t)(key_end - *key) || !matches(text, *key, size)) {
             return ABSENT;
         }
         *key += size;
-        at->p += lead->size;
+        at->p = behind;
         if (lead->end != END_NONE) {
             *mark = (enum end_mark)lead->end;
             return *key > begin ? GOES_ON : DAMAGED;

@@ -265,10 +265,10 @@ static int take_child_first(struct automaton_cursor *c, uint32_t rank) {
 static int pass_below(struct automaton_cursor *c, uint8_t byte, uint32_t *rank) {
     const struct phrase_table *phrases = &c->segment->phrases;
     for (struct frame *f = top(c); f->next < f->children;) {
-        if (f->at >= f->end || f->end - f->at < phrases->leads[*f->at].size) {
+        const struct phrase_lead *lead = f->at < f->end ? &phrases->leads[*f->at] : NULL;
+        if (lead == NULL || phrase_behind(lead, f->at, f->end) == NULL) {
             return automaton_cursor_damaged(c);
         }
-        const struct phrase_lead *lead = &phrases->leads[*f->at];
         if (phrase_first(phrases, lead, f->at) >= byte) {
             return FIRN_OK;
         }

@@ -33,7 +33,8 @@
  *     then                      two-byte codes, 256 to a lead byte: the same six ranges
  *     up to 248                 patterns (sst/pattern.h), one lead byte each: digits follow
  *     249 .. 254                literals: the second byte is the text; the same six end marks
- *     255                       unused: read as 250
+ *     255                       text as it is: u8 size, so many bytes; then a leaf. For what no
+ *                               phrase or pattern is good at: random tails
  *
  * Phrase section:
  *     one-byte phrases by end mark: u8[6];  two-byte phrases by end mark: u16[6]
@@ -53,7 +54,7 @@
 enum end_mark { END_NONE, END_LEAF, END_SHARED, END_NODE2, END_NODE3, END_NODE, END_MARKS };
 
 #define LEAD_LITERAL 249 /* + end mark */
-#define LEAD_UNUSED 255
+#define LEAD_VERBATIM 255
 
 #define PHRASE_BYTES_MAX 255
 #define PHRASE_SECTION_HEADER (END_MARKS * 3)

@@ -71,7 +71,8 @@ static inline int read_label(struct automaton_cursor *c, const uint8_t **p, cons
             return automaton_cursor_damaged(c);
         }
         const struct phrase_lead *lead = &phrases->leads[*code];
-        if (end - code < lead->size) {
+        const uint8_t *behind = phrase_behind(lead, code, end);
+        if (behind == NULL) {
             return automaton_cursor_damaged(c);
         }
         int rc = key_room(keys, to, PHRASE_BYTES_MAX + 1);
@@ -79,8 +80,8 @@ static inline int read_label(struct automaton_cursor *c, const uint8_t **p, cons
             c->valid = false;
             return rc;
         }
-        to += phrase_copy(phrases, lead, code, keys->data + to);
-        code += lead->size;
+        to += phrase_copy(phrases, lead, code, end, keys->data + to);
+        code = behind;
         if (lead->end != END_NONE) {
             *mark = (enum end_mark)lead->end;
             *p = code;

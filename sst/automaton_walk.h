@@ -66,10 +66,10 @@ static inline const uint8_t *skip_child(const struct segment *s, const uint8_t *
             return NULL;
         }
         const struct phrase_lead *lead = &s->phrases.leads[*p];
-        if (end - p < lead->size) {
+        p = phrase_behind(lead, p, end);
+        if (p == NULL) {
             return NULL;
         }
-        p += lead->size;
         pending += lead->pending;
         leaves += lead->leaf;
         if (lead->end == END_SHARED) {

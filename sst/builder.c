@@ -230,6 +230,9 @@ static int write_model(struct sst_builder *b, const struct segment_model *model,
     struct buf body;
     buf_init(&body, b->alloc, MEM_BUILDER);
     int rc = segment_write_phrases(model, &body);
+    if (segment_model_is_verbatim(model)) {
+        b->footer.incompatible |= FORMAT_FEATURE_VERBATIM;
+    }
     if (rc == FIRN_OK) {
         rc = output_section(&b->out, &b->footer, SECTION_PHRASES, first_page, buf_slice(&body));
     }

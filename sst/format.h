@@ -68,15 +68,17 @@
 #define FORMAT_FEATURES_COMPATIBLE UINT64_C(0)
 #define FORMAT_FEATURES_READ_COMPATIBLE UINT64_C(0)
 #define FORMAT_FEATURES_INCOMPATIBLE                                                               \
-    (FORMAT_FEATURE_INTEGERS | FORMAT_FEATURE_ZSTD | FORMAT_FEATURE_KEY_FORMS | FORMAT_FEATURE_ICE)
+    (FORMAT_FEATURE_INTEGERS | FORMAT_FEATURE_ZSTD | FORMAT_FEATURE_KEY_FORMS |                    \
+     FORMAT_FEATURE_ICE | FORMAT_FEATURE_VERBATIM)
 
 /* Incompatible ones: values of some page are integers, or under zstd (values.h); keys of some page
  * are in another form than an automaton's (key_area.h); some page is ice (page.h), which implies
- * zstd. */
+ * zstd; text of some automaton stands verbatim (automaton_format.h). */
 #define FORMAT_FEATURE_INTEGERS UINT64_C(1)
 #define FORMAT_FEATURE_ZSTD UINT64_C(2)
 #define FORMAT_FEATURE_KEY_FORMS UINT64_C(4)
 #define FORMAT_FEATURE_ICE UINT64_C(8)
+#define FORMAT_FEATURE_VERBATIM UINT64_C(16)
 
 /* Stored: append only. */
 enum section_kind {

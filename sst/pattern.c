@@ -52,15 +52,26 @@ uint8_t *pattern_put_digits(const struct pattern *p, const uint8_t *text, uint8_
     return to + n % 2;
 }
 
+/* All digits first, then stretch by stretch: each copy is of whole blocks, and what that writes too
+ * much the next one writes over. */
 void pattern_expand(const struct pattern *p, const uint8_t *digits, uint8_t *to) {
-    uint64_t open = p->open;
-    uint32_t n = 0;
-    memcpy(to, p->text, p->size);
-    while (open != 0) {
-        size_t i = (size_t)__builtin_ctzll(open);
-        to[i] = pattern_digit((uint32_t)digits[n / 2] >> (n % 2 == 0 ? 4 : 0) & 15);
-        open &= open - 1;
-        n++;
+    uint8_t chars[PATTERN_BYTES_MAX + 2 * KEY_BLOCK];
+    hex_digits(digits, (size_t)(p->digits + 1) / 2, chars);
+    const uint8_t *next = chars;
+    uint64_t open = p->open; /* of the bytes from i on */
+    for (size_t i = 0; i < p->size;) {
+        size_t fixed = open == 0 ? p->size - i : (size_t)__builtin_ctzll(open);
+        if (fixed > 0) {
+            key_block_copy(to + i, p->text + i, fixed);
+            i += fixed;
+            open = open == 0 ? 0 : open >> fixed;
+            continue;
+        }
+        size_t run = open == UINT64_MAX ? 64 : (size_t)__builtin_ctzll(~open);
+        key_block_copy(to + i, next, run);
+        i += run;
+        next += run;
+        open = run == 64 ? 0 : open >> run;
     }
 }
 

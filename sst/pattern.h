@@ -10,17 +10,19 @@
 #ifndef FIRN_SST_PATTERN_H
 #define FIRN_SST_PATTERN_H
 
+#include "sst/hex_digits.h"
+#include "sst/key_run.h"
 #include "sst/label_sample.h"
 
 #define PATTERNS_MAX 16
 #define PATTERN_BYTES_MAX 64
 
 struct pattern {
-    uint8_t text[PATTERN_BYTES_MAX]; /* anything where it is open */
-    uint64_t open;                   /* bit i: byte i is a digit that the code tells */
-    uint8_t size;                    /* bytes of text */
-    uint8_t digits;                  /* open ones */
-    uint8_t end;                     /* enum end_mark */
+    uint8_t text[PATTERN_BYTES_MAX + KEY_BLOCK]; /* anything where it is open, and behind its size */
+    uint64_t open;                               /* bit i: byte i is a digit that the code tells */
+    uint8_t size;                                /* bytes of text */
+    uint8_t digits;                              /* open ones */
+    uint8_t end;                                 /* enum end_mark */
 };
 
 /* Bytes of the code, lead byte included. */
@@ -56,16 +58,12 @@ int pattern_write(const struct pattern *p, struct buf *out);
 /* Reads what pattern_write() wrote; false: damaged. */
 bool pattern_read(struct pattern *p, struct reader *r);
 
-static inline uint8_t pattern_digit(uint32_t nibble) {
-    return (uint8_t)(nibble < 10 ? '0' + nibble : 'a' - 10 + nibble);
-}
-
 /* The first byte of the text; digits are those of the code. */
 static inline uint8_t pattern_first(const struct pattern *p, const uint8_t *digits) {
-    return (p->open & 1) != 0 ? pattern_digit(digits[0] >> 4) : p->text[0];
+    return (p->open & 1) != 0 ? hex_digit((uint32_t)digits[0] >> 4) : p->text[0];
 }
 
-/* Writes the text, p->size bytes. */
+/* Writes the text, p->size bytes, and up to KEY_BLOCK more. */
 void pattern_expand(const struct pattern *p, const uint8_t *digits, uint8_t *to);
 
 #endif

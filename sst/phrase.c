@@ -23,7 +23,7 @@ size_t phrase_table_memory(const struct phrase_table *t) {
 static struct phrase_lead make_lead(uint32_t base, uint8_t size, int end) {
     static const int8_t pending[END_MARKS] = {
         [END_LEAF] = -1, [END_SHARED] = -1, [END_NODE2] = 1, [END_NODE3] = 2, [END_NODE] = -1};
-    return (struct phrase_lead){base, size, (uint8_t)end, pending[end], end == END_LEAF, 0};
+    return (struct phrase_lead){base, size, (uint8_t)end, pending[end], end == END_LEAF, 0, false};
 }
 
 /* Gives every lead byte its range of numbers. */
@@ -60,7 +60,8 @@ static int assign_leads(struct phrase_table *t, const uint8_t *one, const uint8_
         t->leads[lead] = make_lead(0, (uint8_t)size, pattern->end);
         t->leads[lead].pattern = (uint8_t)(lead - limit + 1);
     }
-    t->leads[LEAD_UNUSED] = t->leads[LEAD_LITERAL + END_LEAF];
+    t->leads[LEAD_VERBATIM] = make_lead(0, 2, END_LEAF);
+    t->leads[LEAD_VERBATIM].verbatim = true;
     *count = number;
     return FIRN_OK;
 }

@@ -20,10 +20,12 @@ struct phrase_lead {
     int8_t pending;  /* for those who read on: how many more labels have to come behind this code */
     uint8_t leaf;    /* 1: a leaf ends here */
     uint8_t pattern; /* 1 + which; 0: the text is that of the phrase */
+    bool verbatim;   /* the text is there itself: its size is the code's second byte */
 };
 
 /* Readable bytes behind every phrase's text, for copies of fixed size. */
-#define PHRASE_PADDING 16
+#define PHRASE_PADDING KEY_BLOCK
+#define PHRASE_SCRATCH_BYTES (PATTERN_BYTES_MAX + KEY_BLOCK)
 
 struct phrase_table {
     struct phrase_lead leads[256];
@@ -41,7 +43,21 @@ int phrase_table_init(struct phrase_table *t, struct alloc *alloc, firn_slice se
 void phrase_table_deinit(struct phrase_table *t);
 size_t phrase_table_memory(const struct phrase_table *t);
 
-/* The number of the code at p. REQUIRES: lead->size bytes at p. */
+/* The byte behind the code at p, or NULL when that would be past the end. */
+static inline const uint8_t *phrase_behind(const struct phrase_lead *lead, const uint8_t *p,
+                                           const uint8_t *end) {
+    if (end - p < lead->size) {
+        return NULL;
+    }
+    p += lead->size;
+    if (lead->verbatim) {
+        size_t size = p[-1];
+        return size <= (size_t)(end - p) ? p + size : NULL;
+    }
+    return p;
+}
+
+/* The number of the code at p. REQUIRES: all its bytes are there: phrase_behind() was not NULL. */
 static inline uint32_t phrase_number(const struct phrase_lead *lead, const uint8_t *p) {
     return lead->base + (lead->size == 2 ? p[1] : 0);
 }
@@ -49,17 +65,24 @@ static inline uint32_t phrase_number(const struct phrase_lead *lead, const uint8
 /* The first byte of the text of the code at p; 0 where it has none. REQUIRES: as above. */
 static inline uint8_t phrase_first(const struct phrase_table *t, const struct phrase_lead *lead,
                                    const uint8_t *p) {
+    if (lead->verbatim) {
+        return p[1] > 0 ? p[2] : 0;
+    }
     if (lead->pattern != 0) {
         return pattern_first(&t->patterns[lead->pattern - 1], p + 1);
     }
     return t->first[phrase_number(lead, p)];
 }
 
-/* The text of the code at p: that of the table, or in `scratch` where it is a pattern.
- * PHRASE_PADDING bytes can be read in any case. REQUIRES: as above. */
+/* The text of the code at p: that of the table, or in `scratch` where it is a pattern, or where it
+ * lies. REQUIRES: as above. */
 static inline const uint8_t *phrase_text(const struct phrase_table *t,
                                          const struct phrase_lead *lead, const uint8_t *p,
-                                         uint8_t scratch[PATTERN_BYTES_MAX], size_t *size) {
+                                         uint8_t scratch[PHRASE_SCRATCH_BYTES], size_t *size) {
+    if (lead->verbatim) {
+        *size = p[1];
+        return p + 2;
+    }
     if (lead->pattern != 0) {
         const struct pattern *pattern = &t->patterns[lead->pattern - 1];
         pattern_expand(pattern, p + 1, scratch);
@@ -71,23 +94,27 @@ static inline const uint8_t *phrase_text(const struct phrase_table *t,
     return t->text.data + (entry >> 8);
 }
 
-/* Writes the text of the code at p and up to PHRASE_PADDING bytes more; returns its size. REQUIRES:
- * as above, and PHRASE_BYTES_MAX + PHRASE_PADDING bytes can be written. */
+/* Writes the text of the code at p and up to KEY_BLOCK bytes more; returns its size. REQUIRES: as
+ * above, and PHRASE_BYTES_MAX + KEY_BLOCK bytes can be written. */
 static inline size_t phrase_copy(const struct phrase_table *t, const struct phrase_lead *lead,
-                                 const uint8_t *p, uint8_t *to) {
+                                 const uint8_t *p, const uint8_t *end, uint8_t *to) {
+    if (lead->verbatim) {
+        size_t size = p[1];
+        if ((size_t)(end - p) >= 2 + size + KEY_BLOCK) {
+            key_block_copy(to, p + 2, size);
+        } else {
+            memcpy(to, p + 2, size);
+        }
+        return size;
+    }
     if (lead->pattern != 0) {
         const struct pattern *pattern = &t->patterns[lead->pattern - 1];
         pattern_expand(pattern, p + 1, to);
         return pattern->size;
     }
     uint32_t entry = t->entries[phrase_number(lead, p)];
-    const uint8_t *text = t->text.data + (entry >> 8);
-    size_t size = entry & 0xff;
-    memcpy(to, text, PHRASE_PADDING); /* most are shorter */
-    for (size_t i = PHRASE_PADDING; i < size; i += PHRASE_PADDING) {
-        memcpy(to + i, text + i, PHRASE_PADDING);
-    }
-    return size;
+    key_block_copy(to, t->text.data + (entry >> 8), entry & 0xff);
+    return entry & 0xff;
 }
 
 /* Passes over an edge's phrases. Returns the byte after the last one, or NULL when they pass the
@@ -99,10 +126,10 @@ static inline const uint8_t *phrase_skip(const struct phrase_table *t, const uin
             return NULL;
         }
         const struct phrase_lead *lead = &t->leads[*p];
-        if (end - p < lead->size) {
+        p = phrase_behind(lead, p, end);
+        if (p == NULL) {
             return NULL;
         }
-        p += lead->size;
         if (lead->end != END_NONE) {
             *mark = (enum end_mark)lead->end;
             return p;

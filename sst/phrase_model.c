@@ -69,6 +69,9 @@ const struct pattern *phrase_model_find_pattern(const struct phrase_model *m, co
 
 /* Among the numbers of phrases that a label was cut into: PHRASE_PATTERN + i is pattern i. */
 #define PHRASE_PATTERN UINT32_C(0x80000000)
+#define PHRASE_VERBATIM UINT32_C(0x40000000) /* the rest, and the leaf */
+#define VERBATIM_OVERHEAD 2                  /* bytes of lead and size */
+#define VERBATIM_MIN 8                       /* bytes of text of a label that is left as it is */
 
 static uint32_t pattern_id(const struct phrase_model *m, const struct pattern *p) {
     return PHRASE_PATTERN + (uint32_t)(p - m->patterns.patterns);
@@ -121,12 +124,22 @@ static struct step cheapest_step(const struct phrase_model *m, const uint8_t *te
         }
         node = edge->to;
     }
+    if (m->random && end == END_LEAF && VERBATIM_OVERHEAD + (size - i) < best.cost) {
+        best = (struct step){PHRASE_VERBATIM, (uint16_t)(VERBATIM_OVERHEAD + (size - i)),
+                             (uint8_t)(size - i)};
+    }
     const struct phrase_edge *last =
         end == END_NONE ? NULL : phrase_trie_step(t, node, SYMBOL_END + (uint32_t)end);
     if (last != NULL && last->phrase != PHRASE_NONE && m->costs.data[last->phrase] <= best.cost) {
         best = (struct step){last->phrase, m->costs.data[last->phrase], (uint8_t)(size - i)};
     }
     return best;
+}
+
+/* Whether a label is left as it is that would take `cost` bytes of codes: also if that takes a byte
+ * more, because it is read several times as fast. */
+static bool is_verbatim(const struct phrase_model *m, size_t size, enum end_mark end, size_t cost) {
+    return m->random && end == END_LEAF && size >= VERBATIM_MIN && cost > size;
 }
 
 /* Cuts at most LABEL_PIECE_MAX bytes into the fewest bytes of codes; returns how many codes. */
@@ -142,13 +155,17 @@ static size_t cut_thoroughly(const struct phrase_model *m, const uint8_t *text, 
     for (size_t i = size; i-- > 0;) {
         steps[i] = cheapest_step(m, text, size, end, i, steps);
     }
+    if (is_verbatim(m, size, end, steps[0].cost)) {
+        ids[0] = PHRASE_VERBATIM;
+        return 1;
+    }
     size_t n = 0, i = 0;
     bool ends = end == END_NONE;
     while (i < size || !ends) {
         uint32_t id = steps[i].phrase;
-        bool pattern = id >= PHRASE_PATTERN;
-        ends = ends || (pattern ? m->patterns.patterns[id - PHRASE_PATTERN].end
-                                : phrase_at(m, id)->end) != END_NONE;
+        ends = ends || id == PHRASE_VERBATIM ||
+               (id >= PHRASE_PATTERN ? m->patterns.patterns[id - PHRASE_PATTERN].end
+                                     : phrase_at(m, id)->end) != END_NONE;
         i += steps[i].size;
         ids[n++] = id;
     }
@@ -171,20 +188,32 @@ static uint8_t *put_code(const struct phrase_model *m, uint32_t id, const uint8_
     return to;
 }
 
+static uint8_t *put_verbatim(const uint8_t *text, size_t size, uint8_t *to) {
+    *to++ = LEAD_VERBATIM;
+    *to++ = (uint8_t)size;
+    memcpy(to, text, size);
+    return to + size;
+}
+
 /* Encodes at most LABEL_PIECE_MAX bytes. */
 static uint8_t *encode_piece(const struct phrase_model *m, const uint8_t *text, size_t size,
                              enum end_mark end, uint8_t *to) {
     if (!m->thorough) {
         bool ends = end == END_NONE;
+        uint8_t *begin = to;
         for (size_t i = 0; i < size || !ends;) {
             const uint8_t *at = text + i;
             to = put_code(m, next_greedily(m, text, size, end, &i, &ends), at, to);
         }
-        return to;
+        return is_verbatim(m, size, end, (size_t)(to - begin)) ? put_verbatim(text, size, begin)
+                                                               : to;
     }
     uint32_t ids[LABEL_PIECE_MAX + 1];
     size_t n = cut_thoroughly(m, text, size, end, ids);
     for (size_t i = 0, at = 0; i < n; i++) {
+        if (ids[i] == PHRASE_VERBATIM) {
+            return put_verbatim(text + at, size - at, to);
+        }
         to = put_code(m, ids[i], text + at, to);
         at += ids[i] >= PHRASE_PATTERN ? m->patterns.patterns[ids[i] - PHRASE_PATTERN].size
                                        : phrase_at(m, ids[i])->size;
@@ -204,7 +233,24 @@ size_t phrase_model_encode(const struct phrase_model *m, firn_slice label, enum 
 
 /* ---- Training ---- */
 
-static void count_uses_of(struct phrase_model *m, struct label label) {
+static size_t code_bytes(const struct phrase_model *m, uint32_t id) {
+    return id >= PHRASE_PATTERN ? pattern_code_size(&m->patterns.patterns[id - PHRASE_PATTERN])
+                                : m->costs.data[id];
+}
+
+/* Phrases save little of a label that is nearly random, and need not be there for it. */
+static bool is_nearly_random(const struct phrase_model *m, struct label label, const uint32_t *ids,
+                             size_t n) {
+    size_t cost = 0;
+    for (size_t i = 0; i < n && ids[i] != PHRASE_VERBATIM; i++) {
+        cost += code_bytes(m, ids[i]);
+    }
+    return ids[0] == PHRASE_VERBATIM || (label.end == END_LEAF && label.size >= VERBATIM_MIN &&
+                                         cost + label.size / 8 >= label.size);
+}
+
+/* Returns how many bytes of the label are nearly random. */
+static size_t count_uses_of(struct phrase_model *m, struct label label) {
     enum end_mark end = (enum end_mark)label.end;
     uint32_t ids[LABEL_PIECE_MAX + 1];
     size_t n = 0;
@@ -216,20 +262,43 @@ static void count_uses_of(struct phrase_model *m, struct label label) {
             ids[n++] = next_greedily(m, label.text, label.size, end, &i, &ends);
         }
     }
-    for (size_t i = 0; i < n; i++) {
-        if (ids[i] < PHRASE_PATTERN) {
+    bool random = is_nearly_random(m, label, ids, n);
+    for (size_t i = 0; i < n && !(random && m->random); i++) {
+        if (ids[i] < PHRASE_VERBATIM) {
             phrase_at(m, ids[i])->count++;
         }
     }
+    return random ? label.size : 0;
 }
 
-static void count_uses(struct phrase_model *m, const struct label_sample *sample) {
+static size_t count_uses(struct phrase_model *m, const struct label_sample *sample) {
+    size_t random = 0;
     for (size_t i = 0; i < m->phrases.size / sizeof(struct phrase); i++) {
         phrase_at(m, (uint32_t)i)->count = 0;
     }
     for (size_t at = 0; at < sample->bytes.size;) {
-        count_uses_of(m, label_sample_next(sample, &at));
+        random += count_uses_of(m, label_sample_next(sample, &at));
     }
+    return random;
+}
+
+#define RANDOM_BYTES_MIN 32768 /* of a small sample, everything looks random */
+
+/* Twice, because the first codes decide what is cut in the second. */
+static int rank_phrases(struct phrase_model *m, const struct label_sample *sample, double part,
+                        bool thorough) {
+    size_t random = count_uses(m, sample);
+    if (random > RANDOM_BYTES_MIN && random > sample->bytes.size / 2) {
+        m->random = true;
+        (void)count_uses(m, sample);
+    }
+    int rc = phrase_model_assign(m, part);
+    m->thorough = thorough;
+    if (rc == FIRN_OK && thorough) {
+        (void)count_uses(m, sample);
+        rc = phrase_model_assign(m, part);
+    }
+    return rc;
 }
 
 #define TRIE_NODE_BYTES 36 /* at most: an edge's slots and the phrase */
@@ -273,14 +342,7 @@ static int follow(struct phrase_model *m, struct alloc *alloc, const struct phra
         rc = phrase_model_grow(m, sample, (uint32_t)phrases_max + PHRASE_FIXED,
                                training->memory_max / 4);
     }
-    for (int round = 0; rc == FIRN_OK && round < 2; round++) {
-        count_uses(m, sample);
-        rc = phrase_model_assign(m, training->part);
-        m->thorough = training->thorough;
-        if (!training->thorough) {
-            break;
-        }
-    }
+    rc = rc == FIRN_OK ? rank_phrases(m, sample, training->part, training->thorough) : rc;
     if (rc != FIRN_OK) {
         phrase_model_deinit(m);
     }
@@ -348,7 +410,7 @@ int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
     if (rc == FIRN_OK && small) {
         rc = try_recipe(m, &recipes[1], training, &bytes);
     }
-    if (rc == FIRN_OK && (small || bytes > INCOMPRESSIBLE * text)) {
+    if (rc == FIRN_OK && (small || (bytes > INCOMPRESSIBLE * text && !m->random))) {
         rc = try_recipe(m, &recipes[2], training, &bytes);
     }
     if (rc != FIRN_OK) {

@@ -6,6 +6,7 @@
  * Venturini, "OnPair: short strings compression for fast random access", 2025), with the end mark
  * of a label taking part like one more byte. Then labels are cut again, phrases that do not earn
  * the bytes of their own table entry are dropped, and the most used ones get the one-byte codes.
+ * What is random has no phrases worth a code: such labels are left verbatim, and not counted.
  *
  * How readily phrases are made and dropped matters most where there is little to learn from, and
  * where there is nothing to learn: a sample that is small, or turns out not to compress, is trained
@@ -50,6 +51,7 @@ struct phrase_model {
     struct buf order;                        /* u32: coded phrases in the order of their codes */
     uint32_t one[END_MARKS], two[END_MARKS]; /* phrases with one- and two-byte codes */
     bool thorough;                           /* labels are cut to the fewest bytes, not greedily */
+    bool random; /* most labels are: then they may be left verbatim, and have no phrases */
     struct alloc *alloc;
 };
 

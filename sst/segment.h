@@ -29,6 +29,9 @@ void segment_model_destroy(struct segment_model *m); /* NULL is allowed */
 int segment_write_phrases(const struct segment_model *m, struct buf *out);
 int segment_write_shared(const struct segment_model *m, struct buf *out);
 
+/* Whether its automata may hold text verbatim, which readers have to know of. */
+bool segment_model_is_verbatim(const struct segment_model *m);
+
 /* ---- Reading ---- */
 
 struct segment;

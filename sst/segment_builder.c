@@ -217,6 +217,10 @@ void segment_model_destroy(struct segment_model *m) {
     alloc_release(m->alloc, MEM_BUILDER, m, sizeof *m);
 }
 
+bool segment_model_is_verbatim(const struct segment_model *m) {
+    return m->phrases.random;
+}
+
 int segment_write_phrases(const struct segment_model *m, struct buf *out) {
     return phrase_model_write(&m->phrases, out);
 }

@@ -13,6 +13,7 @@
 
 #include "bloom/filter.h"
 #include "lsm/current.h"
+#include "sst/automaton_format.h"
 #include "sst/format.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/key_shapes.h"
@@ -119,6 +120,22 @@ static void append_part(struct buf *out, firn_slice bytes) {
     CHECK(buf_append_slice(out, bytes) == FIRN_OK);
 }
 
+/* Only much random text is left verbatim: here by hand, after no phrase at all. */
+static void write_verbatim_segment(void) {
+    struct alloc alloc = {.total = 0};
+    static const uint8_t no_phrases[PHRASE_SECTION_HEADER + 1];
+    static const uint8_t automaton[] = {2 << 2, LEAD_VERBATIM, 3, 'i', 'c', 'e', LEAD_LITERAL,
+                                        's',    LEAD_VERBATIM, 3, 'n', 'o', 'w'};
+    struct buf out;
+    buf_init(&out, &alloc, MEM_OTHER);
+    append_part(&out, firn_slice_make(no_phrases, sizeof no_phrases));
+    append_part(&out, firn_slice_make(NULL, 0));
+    append_part(&out, firn_slice_make(automaton, sizeof automaton));
+    append_part(&out, FIRN_STR("snow"));
+    write_seed("segment", "verbatim", firn_slice_make(NULL, 0), buf_slice(&out));
+    buf_deinit(&out);
+}
+
 static void write_segment(enum key_shape shape, size_t count) {
     struct alloc alloc = {.total = 0};
     struct page_set_options options = {SST_EFFORT_FULL, 3000, 1, (size_t)1 << 24};
@@ -202,6 +219,7 @@ int main(int argc, char **argv) {
     write_segment(KEYS_FEW_BYTES, 100);
     write_segment(KEYS_NUMBERS, 200);
     write_segment(KEYS_UUIDS, 60);
+    write_verbatim_segment();
     write_filter();
     write_current();
     for (uint8_t i = 0; i < 6; i++) {
