@@ -71,6 +71,9 @@ function print_bytes(i, j) {
     }
     head("| firn / best in order |", forms + 4)
     for (i = 1; i <= sets; i++) {
+        if (!((set[i], "-", "keys") in value)) {
+            continue
+        }
         printf "| %s | %s | %.1f ", set[i], thousands(value[set[i], "-", "keys"]), value[set[i], "-", "raw"]
         for (j = 1; j <= forms; j++) {
             printf(j == 1 ? "| **%s** " : "| %s ", show(set[i], form[j], "bytes", 2))
@@ -88,6 +91,9 @@ function print_parts(i, j, n, part, names) {
     }
     head("|", n + 1)
     for (i = 1; i <= sets; i++) {
+        if (!((set[i], "-", "keys") in value)) {
+            continue
+        }
         printf "| %s ", set[i]
         for (j = 1; j <= n; j++) {
             printf "| %.4f ", value[set[i], "firn", "part-" names[j]]
@@ -100,6 +106,9 @@ function print_times(i) {
     print "\nTime of one thread: a lookup of a key that is there, in random order; a walk over all keys; building:\n"
     head("| keys | find, ns: firn | firn, page cache | `fst` map | marisa | firn / `fst` | walk, M keys/s: firn | `fst` map | marisa | blocks 4 KiB | firn / `fst` | build, M keys/s: firn | `fst` map | marisa | blocks 4 KiB |", 15)
     for (i = 1; i <= sets; i++) {
+        if (!((set[i], "-", "keys") in value)) {
+            continue
+        }
         s = set[i]
         printf "| %s | %s | %s | %s | %s ", s, show(s, "firn", "find_ns", 0), show(s, "firn-cached", "find_ns", 0),
             show(s, "fst-map", "find_ns", 0), show(s, "marisa", "find_ns", 0)

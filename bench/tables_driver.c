@@ -71,7 +71,7 @@ static const struct tables_form *const small_forms[] = {
 static const char *set_name;
 
 static void report(const char *form, const char *what, double number) {
-    printf("%s\t%s\t%s\t%.6g\n", set_name, form, what, number);
+    printf("%s\t%s\t%s\t%.9g\n", set_name, form, what, number);
     fflush(stdout);
 }
 
