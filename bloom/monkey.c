@@ -1,5 +1,5 @@
-/* The least of   sum of runs_i p_i   with   sum of -n_i ln(p_i) / ln(2)^2 = bits_total   is, by
- * Lagrange, where all  runs_i p_i / n_i  are one and the same number, lambda; and p_i = 1 where
+/* The least of   sum of runs_i p_i   with   sum of -n_i ln(p_i) / gain_per_bit = bits_total   is,
+ * by Lagrange, where all  runs_i p_i / n_i  are one and the same number, lambda; and p_i = 1 where
  * that would pass 1. The bits that a lambda takes fall as it rises, so it is found by bisection, on
  * its logarithm since it spans many powers of ten.
  */
@@ -8,7 +8,6 @@
 #include <math.h>
 #include <stdbool.h>
 
-#define LN2_SQUARED (M_LN2 * M_LN2)
 #define BISECTIONS 100 /* more than a double has bits */
 
 static bool takes_part(const struct monkey_level *level) {
@@ -25,19 +24,20 @@ static double log_gain(const struct monkey_level *level, double log_lambda) {
     return gain > 0 ? gain : 0;
 }
 
-static double bits_taken(const struct monkey_level *levels, size_t count, double log_lambda) {
-    double bits = 0;
+/* bits * gain_per_bit, over all levels */
+static double gain_taken(const struct monkey_level *levels, size_t count, double log_lambda) {
+    double gain = 0;
     for (size_t i = 0; i < count; i++) {
         if (takes_part(&levels[i])) {
-            bits += (double)levels[i].entries * log_gain(&levels[i], log_lambda) / LN2_SQUARED;
+            gain += (double)levels[i].entries * log_gain(&levels[i], log_lambda);
         }
     }
-    return bits;
+    return gain;
 }
 
 /* Brackets lambda: at *high no level has a filter; *low would be the answer if rates above 1 gave
  * bits back, so it takes no less than there are. */
-static void bracket(const struct monkey_level *levels, size_t count, double bits_total, double *low,
+static void bracket(const struct monkey_level *levels, size_t count, double gain_total, double *low,
                     double *high) {
     double entries = 0, weighted = 0;
     *high = -INFINITY;
@@ -49,16 +49,16 @@ static void bracket(const struct monkey_level *levels, size_t count, double bits
             *high = -size > *high ? -size : *high;
         }
     }
-    *low = entries > 0 ? -(bits_total * LN2_SQUARED + weighted) / entries : 0;
+    *low = entries > 0 ? -(gain_total + weighted) / entries : 0;
 }
 
-double monkey_share(struct monkey_level *levels, size_t count, double bits_total) {
-    double low, high;
-    bits_total = bits_total > 0 ? bits_total : 0;
-    bracket(levels, count, bits_total, &low, &high);
+double monkey_share(struct monkey_level *levels, size_t count, double bits_total,
+                    double gain_per_bit) {
+    double low, high, gain_total = bits_total > 0 ? bits_total * gain_per_bit : 0;
+    bracket(levels, count, gain_total, &low, &high);
     for (int i = 0; i < BISECTIONS; i++) {
         double middle = low + (high - low) / 2;
-        if (bits_taken(levels, count, middle) > bits_total) {
+        if (gain_taken(levels, count, middle) > gain_total) {
             low = middle;
         } else {
             high = middle;
@@ -69,7 +69,7 @@ double monkey_share(struct monkey_level *levels, size_t count, double bits_total
         levels[i].bits_per_key = 0;
         if (takes_part(&levels[i])) {
             double gain = log_gain(&levels[i], high);
-            levels[i].bits_per_key = gain / LN2_SQUARED;
+            levels[i].bits_per_key = gain / gain_per_bit;
             false_positives += levels[i].runs * exp(-gain);
         }
     }

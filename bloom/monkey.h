@@ -5,6 +5,9 @@
  * the sum of the false positive rates over all runs is what it costs. A bit more per key costs
  * least in small levels and saves as much there as anywhere, so the sum is least when rates are in
  * proportion to the entries per run, and the largest level may do best without any filter.
+ *
+ * The model of a filter is that -ln(rate) grows by the same with each bit per key: by ln(2)^2 for an
+ * ideal Bloom filter; filter.h tells it for those we have.
  */
 #ifndef FIRN_BLOOM_MONKEY_H
 #define FIRN_BLOOM_MONKEY_H
@@ -19,8 +22,8 @@ struct monkey_level {
 };
 
 /* Shares out bits_total by filling in bits_per_key; returns the expected number of false positives
- * of a lookup of an absent key. The model is an ideal Bloom filter, whose rate is
- * exp(-bits_per_key ln(2)^2). */
-double monkey_share(struct monkey_level *levels, size_t count, double bits_total);
+ * of a lookup of an absent key. */
+double monkey_share(struct monkey_level *levels, size_t count, double bits_total,
+                    double gain_per_bit);
 
 #endif

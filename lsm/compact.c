@@ -7,6 +7,7 @@
 
 struct inputs {
     struct version *version; /* referenced: keeps the tables */
+    firn_shape shape;        /* of the version */
     struct iter **iters;
     size_t count, capacity;
     uint64_t bytes, entries;
@@ -95,7 +96,11 @@ static int inputs_open(firn_db *db, const firn_job *job, struct inputs *in) {
     in->version = db->version;
     version_ref(in->version);
     int rc = snapshot_collect_locked(db, &in->snapshots);
+    rc = rc != FIRN_OK ? rc : version_shape(in->version, env_wall_ns(db->env), &in->shape);
     mutex_unlock(&db->mutex);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
 
     const struct version *v = in->version;
     for (size_t l = 0; l < v->level_count; l++) {
@@ -120,6 +125,7 @@ static void inputs_close(firn_db *db, struct inputs *in) {
     alloc_release(&db->alloc, MEM_OTHER, in->iters, in->capacity * sizeof *in->iters);
     buf_deinit(&in->cuts);
     buf_deinit(&in->snapshots);
+    shape_deinit(&db->alloc, &in->shape);
     version_unref(in->version);
 }
 
@@ -162,8 +168,10 @@ static bool is_ice_level(const firn_db *db, const struct version *v, size_t leve
     return !db->options.in_memory && level > 0 && level + db->options.ice_levels > last;
 }
 
-int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, firn_progress_fn progress,
-                void *context) {
+/* Carries the job out on the calling thread. by_hand: a person asked for it, who wants the data as
+ * it will stay. REQUIRES: its tables are marked busy; on failure the caller unmarks them. */
+static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, bool by_hand,
+                       firn_progress_fn progress, void *context) {
     struct inputs in;
     struct merge_result result = {0};
     int rc = inputs_open(db, job, &in);
@@ -174,6 +182,8 @@ int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, firn_p
         struct merge_request request;
         job_setup(&job_context, effort, job_builder_bytes(&db->options), &request);
         request.builder.ice = is_ice_level(db, in.version, job->output_level);
+        struct filter_budget budget = job_filter_budget(&db->options);
+        request.builder.filter_bits_per_key = filter_bits_for_job(&in.shape, job, by_hand, &budget);
         request.inputs = in.iters;
         request.input_count = in.count;
         in.count = 0; /* the merge owns them from here on */
@@ -250,7 +260,7 @@ void compact_job(void *context) {
     enum sst_effort effort = job != NULL ? effort_of_locked(db, job) : SST_EFFORT_FAST;
     mutex_unlock(&db->mutex);
     if (job != NULL) {
-        rc = compact_run(db, job, effort, NULL, NULL);
+        rc = compact_run(db, job, effort, false, NULL, NULL);
         mutex_lock(&db->mutex);
         if (rc != FIRN_OK) {
             (void)compact_mark_locked(db, job, false);
@@ -341,8 +351,9 @@ static int compact_part(firn_db *db, struct manual *m, bool *more) {
     if (!any) {
         return rc;
     }
-    rc = stepped != FIRN_OK ? stepped
-                            : compact_run(db, m->job, SST_EFFORT_FULL, m->progress, m->context);
+    rc = stepped != FIRN_OK
+             ? stepped
+             : compact_run(db, m->job, SST_EFFORT_FULL, true, m->progress, m->context);
     if (rc != FIRN_OK) {
         mutex_lock(&db->mutex);
         (void)compact_mark_locked(db, m->job, false);

@@ -207,10 +207,6 @@ void flush_job(void *db);
 void compact_job(void *db);
 /* Waits until so many memtables were flushed. */
 int flush_wait_locked(firn_db *db, uint64_t number) REQUIRES(&db->mutex);
-/* Carries the job out on the calling thread. REQUIRES: its tables are marked busy; on failure the
- * caller unmarks them. */
-int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, firn_progress_fn progress,
-                void *context);
 /* Marks or unmarks the inputs; false, and nothing is marked, when one is gone or busy. */
 bool compact_mark_locked(firn_db *db, const firn_job *job, bool busy) REQUIRES(&db->mutex);
 

@@ -12,7 +12,7 @@ static bool is_worth_a_search(const firn_db *db, const struct memtable *m) {
     return memtable_count(m) <= FEW_ENTRIES && memtable_bytes(m) < db->options.memtable_bytes / 2;
 }
 
-static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom,
+static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom, double filter_bits,
                            const struct buf *snapshots, struct merge_result *result) {
     struct iter *input = NULL;
     int rc = memtable_iter_create(m, &db->alloc, &input);
@@ -27,9 +27,7 @@ static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom,
     if (is_worth_a_search(db, m)) {
         request.builder.effort = SST_EFFORT_FULL;
     }
-    if (db->options.filter_kind == FIRN_FILTER_AUTO) {
-        request.builder.filter_kind = FIRN_FILTER_BLOOM; /* built fast, and not kept for long */
-    }
+    request.builder.filter_bits_per_key = filter_bits;
     request.inputs = &input;
     request.input_count = 1;
     request.snapshots = (const uint64_t *)(const void *)snapshots->data;
@@ -54,6 +52,18 @@ static int install(firn_db *db, const struct merge_result *result) {
     return rc;
 }
 
+static int choose_filter_bits_locked(firn_db *db, uint64_t entries, double *bits)
+    REQUIRES(&db->mutex) {
+    firn_shape shape;
+    struct filter_budget budget = job_filter_budget(&db->options);
+    int rc = version_shape(db->version, env_wall_ns(db->env), &shape);
+    if (rc == FIRN_OK) {
+        *bits = filter_bits_for_flush(&shape, entries, &budget);
+        shape_deinit(&db->alloc, &shape);
+    }
+    return rc;
+}
+
 void flush_job(void *context) {
     firn_db *db = context;
     struct merge_result result = {0};
@@ -65,9 +75,11 @@ void flush_job(void *context) {
     memtable_ref(m);
     bool bottom = db->version->table_count == 0;
     int rc = snapshot_collect_locked(db, &snapshots);
+    double filter_bits = 0;
+    rc = rc != FIRN_OK ? rc : choose_filter_bits_locked(db, memtable_count(m), &filter_bits);
     mutex_unlock(&db->mutex);
 
-    rc = rc != FIRN_OK ? rc : flush_to_tables(db, m, bottom, &snapshots, &result);
+    rc = rc != FIRN_OK ? rc : flush_to_tables(db, m, bottom, filter_bits, &snapshots, &result);
     rc = rc != FIRN_OK ? rc : install(db, &result);
     if (rc == FIRN_OK) {
         count(&db->counters.flushes, 1);

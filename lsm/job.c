@@ -44,6 +44,12 @@ void job_builder_options(const firn_options *o, firn_env *env, enum sst_effort e
     out->created_ns = env_wall_ns(env);
 }
 
+struct filter_budget job_filter_budget(const firn_options *o) {
+    struct filter_budget budget = {o->filter_kind, o->filter_allocation,
+                                   o->filter ? o->filter_bits_per_key : 0};
+    return budget;
+}
+
 size_t job_builder_bytes(const firn_options *o) {
     uint64_t share = o->memory_budget / 4;
     return share > (UINT64_C(16) << 20) ? (size_t)share : (size_t)16 << 20;

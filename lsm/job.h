@@ -3,6 +3,7 @@
 #ifndef FIRN_LSM_JOB_H
 #define FIRN_LSM_JOB_H
 
+#include "compaction/filter_bits.h"
 #include "compaction/merge.h"
 #include "lsm/db.h"
 
@@ -19,6 +20,9 @@ void job_builder_options(const firn_options *o, firn_env *env, enum sst_effort e
 
 /* What a builder may hold when it writes tables that stay. */
 size_t job_builder_bytes(const firn_options *o);
+
+/* What filters may take under these options. */
+struct filter_budget job_filter_budget(const firn_options *o);
 
 /* Fills in all of the request but inputs, snapshots and bottom. */
 void job_setup(struct job_context *context, enum sst_effort effort, size_t builder_bytes,

@@ -64,8 +64,10 @@ static const struct option options_table[] = {
     {"page_cache_initial_bytes", OPTION_U64, offsetof(firn_options, page_cache_initial_bytes), 0,
      65536 * GIB, true, NULL},
     {"filter", OPTION_BOOL, offsetof(firn_options, filter), 0, 1, false, NULL},
-    {"filter_kind", OPTION_CHOICE, offsetof(firn_options, filter_kind), 0, 2, false,
-     CHOICES("auto, bloom or fuse", "auto", "bloom", "fuse")},
+    {"filter_kind", OPTION_CHOICE, offsetof(firn_options, filter_kind), 0, 1, false,
+     CHOICES("fuse or bloom", "fuse", "bloom")},
+    {"filter_allocation", OPTION_CHOICE, offsetof(firn_options, filter_allocation), 0, 1, false,
+     CHOICES("monkey or uniform", "monkey", "uniform")},
     {"filter_bits_per_key", OPTION_DOUBLE, offsetof(firn_options, filter_bits_per_key), 1, 32,
      false, NULL},
     {"value_compression", OPTION_BOOL, offsetof(firn_options, value_compression), 0, 1, false,
@@ -98,7 +100,7 @@ void firn_options_init(firn_options *options) {
     options->table_entries = UINT64_C(1) << 20;
     options->page_cache = true;
     options->filter = true;
-    options->filter_bits_per_key = 10;
+    options->filter_bits_per_key = 8;
     options->value_compression = true;
     options->compaction_policy = FIRN_POLICY_LEVELED;
     options->size_ratio = 10;

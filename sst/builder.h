@@ -11,7 +11,7 @@ struct sst_builder_options {
     firn_table_form form;
     uint32_t page_bytes; /* a power of two from 4096 */
     enum sst_effort effort;
-    firn_filter_kind filter_kind; /* AUTO is fuse */
+    firn_filter_kind filter_kind;
     double filter_bits_per_key;   /* 0: no filter */
     size_t memory_max;            /* bytes the builder may hold: a segment ends before */
     uint32_t keyspace;

@@ -49,7 +49,7 @@ static void finite_trees_agree_with_the_exact_formula(void **state) {
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         struct monkey_level levels[LEVELS];
         fill(levels, cases[c].levels, cases[c].ratio, 1e9, cases[c].upper, cases[c].last);
-        double rate = monkey_share(levels, cases[c].levels, 1e10);
+        double rate = monkey_share(levels, cases[c].levels, 1e10, ln2_squared);
         printf("T %u, %zu levels, %u and %u runs: %.5f\n", cases[c].ratio, cases[c].levels,
                cases[c].upper, cases[c].last, rate);
         assert_true(near(rate, cases[c].rate, 0.001));
@@ -60,7 +60,7 @@ static void rates_per_level_follow_monkey(void **state) {
     (void)state;
     struct monkey_level levels[LEVELS];
     fill(levels, 5, 4, 1e9, 1, 1);
-    double sum = monkey_share(levels, 5, 1e10);
+    double sum = monkey_share(levels, 5, 1e10, ln2_squared);
     for (size_t i = 0; i < 5; i++) { /* p_i = R T^(i-1) (T-1) / (T^L - 1) */
         double expected = sum * pow(4, (double)i) * 3 / (pow(4, 5) - 1);
         double got = exp(-levels[i].bits_per_key * ln2_squared);
@@ -74,11 +74,11 @@ static void deep_trees_approach_the_closed_formula(void **state) {
         double t = ratio, base = exp(-10 * ln2_squared), steep = pow(t, t / (t - 1));
         struct monkey_level levels[LEVELS];
         fill(levels, LEVELS, ratio, 1e14, 1, 1);
-        double leveled = monkey_share(levels, LEVELS, 1e15);
+        double leveled = monkey_share(levels, LEVELS, 1e15, ln2_squared);
         fill(levels, LEVELS, ratio, 1e14, ratio - 1, 1);
-        double lazy = monkey_share(levels, LEVELS, 1e15);
+        double lazy = monkey_share(levels, LEVELS, 1e15, ln2_squared);
         fill(levels, LEVELS, ratio, 1e14, ratio - 1, ratio - 1);
-        double tiered = monkey_share(levels, LEVELS, 1e15);
+        double tiered = monkey_share(levels, LEVELS, 1e15, ln2_squared);
         assert_true(near(leveled, base * steep / (t - 1), 0.03));
         assert_true(near(lazy, base * steep / pow(t - 1, (t - 1) / t), 0.03));
         assert_true(near(tiered, base * steep, 0.03));
@@ -91,9 +91,9 @@ static void the_largest_level_loses_its_filter_first(void **state) {
     double threshold = log(10) / (9 * ln2_squared);
     struct monkey_level levels[LEVELS];
     fill(levels, LEVELS, 10, 1e12, 1, 1);
-    (void)monkey_share(levels, LEVELS, 1.01 * threshold * 1e12);
+    (void)monkey_share(levels, LEVELS, 1.01 * threshold * 1e12, ln2_squared);
     assert_true(levels[LEVELS - 1].bits_per_key > 0);
-    (void)monkey_share(levels, LEVELS, 0.99 * threshold * 1e12);
+    (void)monkey_share(levels, LEVELS, 0.99 * threshold * 1e12, ln2_squared);
     assert_true(levels[LEVELS - 1].bits_per_key < 1e-6);
     assert_true(levels[LEVELS - 2].bits_per_key > 1);
 }
@@ -112,7 +112,7 @@ static void the_whole_budget_is_given_out_and_no_exchange_does_better(void **sta
             entries += (double)levels[i].entries;
         }
         double budget = entries * (double)rand_below(&r, 1000) / 50, given = 0;
-        double least = monkey_share(levels, count, budget);
+        double least = monkey_share(levels, count, budget, ln2_squared);
         for (size_t i = 0; i < count; i++) {
             assert_true(levels[i].bits_per_key >= 0);
             given += levels[i].bits_per_key * (double)levels[i].entries;
@@ -135,12 +135,12 @@ static void the_whole_budget_is_given_out_and_no_exchange_does_better(void **sta
 
 static void empty_levels_and_no_budget_are_answers_too(void **state) {
     (void)state;
-    assert_true(monkey_share(NULL, 0, 100) == 0);
+    assert_true(monkey_share(NULL, 0, 100, ln2_squared) == 0);
     struct monkey_level levels[3] = {{0, 1, -1}, {1000, 4, -1}, {1000, 0, -1}};
-    assert_true(near(monkey_share(levels, 3, 0), 4, 1e-9));
+    assert_true(near(monkey_share(levels, 3, 0, ln2_squared), 4, 1e-9));
     assert_true(levels[0].bits_per_key == 0 && levels[2].bits_per_key == 0);
     assert_true(levels[1].bits_per_key < 1e-9);
-    (void)monkey_share(levels, 3, 8000);
+    (void)monkey_share(levels, 3, 8000, ln2_squared);
     assert_true(near(levels[1].bits_per_key, 8, 1e-9));
 }
 

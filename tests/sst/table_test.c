@@ -537,7 +537,6 @@ static void filters_of_each_kind_keep_their_rate(void **state) {
     (void)state;
     check_filter_rate(FIRN_FILTER_BLOOM, UINT32_C(0x6d6f6c62));
     check_filter_rate(FIRN_FILTER_FUSE, UINT32_C(0x65737566));
-    check_filter_rate(FIRN_FILTER_AUTO, UINT32_C(0x65737566));
 }
 
 static void a_small_table_takes_little_more_than_two_blocks(void **state) {

@@ -50,6 +50,8 @@ void model_options(unsigned i, firn_options *options) {
     options->page_cache_bytes = i % 3 == 0 ? 65536 : 0;
     options->filter = sets[i].filter;
     options->filter_bits_per_key = sets[i].filter_bits;
+    options->filter_kind = i % 3 == 1 ? FIRN_FILTER_BLOOM : FIRN_FILTER_FUSE;
+    options->filter_allocation = i % 4 == 3 ? FIRN_FILTER_UNIFORM : FIRN_FILTER_MONKEY;
 }
 
 const char *model_describe(const struct model_setup *setup) {
