@@ -178,6 +178,10 @@ static int check_output(struct check *c) {
     if (rc != FIRN_OK) {
         return rc;
     }
+    if (job->output_level ==
+        0) { /* a flush may end before the job, and would come to lie below it */
+        return FAIL(FIRN_INVALID, "job: level 0 is for flushes only");
+    }
     bool bottom = each_table(c, visit_older) == FIRN_OK;
     if (job->bottom != bottom) {
         return FAIL(FIRN_INVALID, "job: bottom is %d, but something older %s below", job->bottom,

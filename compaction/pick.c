@@ -174,7 +174,7 @@ static bool draft_end(struct draft *draft, size_t output_level, firn_job_output 
     bool into_run = output == FIRN_OUTPUT_MERGE_INTO_RUN;
     job->bottom = nothing_older_remains(draft, into_run ? output_level + 1 : output_level);
     job->score = score;
-    job->cut_part = 0.25;
+    job->cut_part = DRAFT_CUT_PART;
     return true;
 }
 
@@ -190,4 +190,40 @@ bool draft_into_run(struct draft *draft, size_t output_level, double score) {
 
 bool draft_new_run(struct draft *draft, size_t output_level, double score) {
     return draft_end(draft, output_level, FIRN_OUTPUT_NEW_RUN, score);
+}
+
+/* ---- Jobs of others ---- */
+
+/* Swaps table number `number` to place `to` of the list, if it stands there or behind. */
+static bool list_bring(firn_job *job, size_t to, uint64_t number) {
+    for (size_t i = to; i < job->table_count; i++) {
+        if (job->tables[i] == number) {
+            job->tables[i] = job->tables[to];
+            job->tables[to] = number;
+            return true;
+        }
+    }
+    return false;
+}
+
+void job_complete(const firn_shape *shape, firn_job *job) {
+    struct draft draft = {.shape = shape, .job = job};
+    size_t listed = 0;
+    if (job->table_count > FIRN_JOB_TABLES_MAX || job->output_level >= FIRN_LEVELS_MAX) {
+        return;
+    }
+    for (size_t level = 0; level < shape->level_count; level++) {
+        for (size_t r = 0; r < shape->levels[level].count; r++) {
+            const firn_shape_run *run = &shape->levels[level].runs[r];
+            for (size_t t = 0; t < run->count && listed < job->table_count; t++) {
+                if (list_bring(job, listed, run->tables[t].number)) {
+                    range_add(&draft.range, &run->tables[t]);
+                    listed++;
+                }
+            }
+        }
+    }
+    bool into_run = job->output == FIRN_OUTPUT_MERGE_INTO_RUN;
+    job->bottom =
+        nothing_older_remains(&draft, into_run ? job->output_level + 1 : job->output_level);
 }

@@ -34,6 +34,9 @@ uint64_t level_idle_bytes(const firn_shape_level *level);
 /* a * b, or the most there is. */
 uint64_t multiply_capped(uint64_t a, uint64_t b);
 
+/* What outputs are cut at unless a policy says otherwise (firn_job.cut_part). */
+#define DRAFT_CUT_PART 0.25
+
 struct draft {
     const firn_shape *shape;
     firn_job *job;
@@ -57,6 +60,10 @@ void draft_add_oldest_runs(struct draft *draft, size_t level, size_t least);
  * level first. The reason is the policy's to add. */
 bool draft_into_run(struct draft *draft, size_t output_level, double score);
 bool draft_new_run(struct draft *draft, size_t output_level, double score);
+
+/* Puts the tables of a job, listed in any order, in order, and works out `bottom`. Tables that are
+ * not there, or listed twice, are left at the end for job_check() to name. */
+void job_complete(const firn_shape *shape, firn_job *job);
 
 /* The policies. Each fills in *job, which says "nothing to do" when they are called, or leaves it.
  */

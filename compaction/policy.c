@@ -43,10 +43,29 @@ bool policy_as_fluid(const firn_policy_params *params, firn_policy_params *fluid
     return true;
 }
 
+const char *policy_name_of(const firn_policy_params *params) {
+    return params->user != NULL ? params->user->name : policy_name(params->policy);
+}
+
+bool policy_merges(const firn_policy_params *params) {
+    return params->user != NULL || params->policy != FIRN_POLICY_NONE;
+}
+
+static void user_pick(const firn_shape *shape, const firn_policy_params *params, firn_job *job) {
+    job->cut_part = DRAFT_CUT_PART;
+    params->user->pick(params->user->context, shape, params, job);
+    job->reason[sizeof job->reason - 1] = '\0';
+    if (job->any) {
+        job_complete(shape, job);
+    }
+}
+
 void policy_pick(const firn_shape *shape, const firn_policy_params *params, firn_job *job) {
     firn_policy_params fluid;
     job_clear(job);
-    if (policy_as_fluid(params, &fluid)) {
+    if (params->user != NULL) {
+        user_pick(shape, params, job);
+    } else if (policy_as_fluid(params, &fluid)) {
         fluid_pick(shape, &fluid, job);
     } else if (params->policy == FIRN_POLICY_LEVELED) {
         leveled_pick(shape, params, job);
@@ -67,8 +86,23 @@ size_t policy_bottom(const firn_shape *shape, const firn_policy_params *params) 
                                                  : tiered_bottom(shape);
 }
 
+/* Bytes of level 0 in runs beyond those that start a merge. */
+static uint64_t level0_debt(const firn_shape *shape, const firn_policy_params *params) {
+    const firn_shape_level *level0 = &shape->levels[0];
+    uint64_t bytes = 0;
+    for (size_t r = 0; r + params->level0_runs < level0->count; r++) {
+        bytes += run_bytes(&level0->runs[r]);
+    }
+    return bytes;
+}
+
 uint64_t policy_debt(const firn_shape *shape, const firn_policy_params *params) {
     firn_policy_params fluid;
+    const firn_user_policy *user = params->user;
+    if (user != NULL) {
+        return user->debt != NULL ? user->debt(user->context, shape, params)
+                                  : level0_debt(shape, params);
+    }
     if (policy_as_fluid(params, &fluid)) {
         return fluid_debt(shape, &fluid);
     }

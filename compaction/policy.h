@@ -15,6 +15,9 @@ void policy_pick(const firn_shape *shape, const firn_policy_params *options, fir
  * What writers are slowed by. */
 uint64_t policy_debt(const firn_shape *shape, const firn_policy_params *options);
 
+/* Whether the policy ever merges. */
+bool policy_merges(const firn_policy_params *params);
+
 /* Checks a job against the picture: inputs exist and are not busy, are contiguous in age for every
  * key range they cover, outputs keep runs disjoint and newer above older, bottom is true.
  * FIRN_INVALID names the broken rule. Shares no code with the policies. */
@@ -43,5 +46,6 @@ void policy_place(const firn_shape *shape, const firn_policy_params *options, fi
                   firn_slice largest, struct place *place);
 
 const char *policy_name(firn_policy policy); /* "lazy-leveled"; NULL when unknown */
+const char *policy_name_of(const firn_policy_params *params);
 
 #endif

@@ -213,24 +213,27 @@ static void remember_reason_locked(firn_db *db, const firn_job *job) {
                    job->output_level, job->reason);
 }
 
-/* Picks and marks the next job of the policy; its copy is for the caller to release. */
-static firn_job *take_job_locked(firn_db *db) REQUIRES(&db->mutex) {
+/* Picks and marks the next job of the policy in *job, for the caller to release; NULL: there is
+ * none. FIRN_INVALID: it breaks a rule. */
+static int take_job_locked(firn_db *db, firn_job **out) REQUIRES(&db->mutex) {
     firn_shape shape;
+    *out = NULL;
     firn_job *job = alloc_get(&db->alloc, MEM_OTHER, sizeof *job);
     if (job == NULL || db->closing || db->manual_compactions > 0 ||
         version_shape(db->version, env_wall_ns(db->env), &shape) != FIRN_OK) {
         alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
-        return NULL;
+        return FIRN_OK;
     }
     policy_pick(&shape, &db->policy, job);
-    bool legal = job->any && job_check(&shape, job) == FIRN_OK;
+    int rc = job->any ? job_check(&shape, job) : FIRN_OK;
     shape_deinit(&db->alloc, &shape);
-    if (!legal || !compact_mark_locked(db, job, true)) {
+    if (rc != FIRN_OK || !job->any || !compact_mark_locked(db, job, true)) {
         alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
-        return NULL;
+        return rc;
     }
     remember_reason_locked(db, job);
-    return job;
+    *out = job;
+    return FIRN_OK;
 }
 
 /* Only what will stay for long is worth a full search for sharing: merges into the last level, once
@@ -254,9 +257,9 @@ static enum sst_effort effort_of_locked(const firn_db *db, const firn_job *job)
 
 void compact_job(void *context) {
     firn_db *db = context;
-    int rc = FIRN_OK;
+    firn_job *job;
     mutex_lock(&db->mutex);
-    firn_job *job = take_job_locked(db);
+    int rc = take_job_locked(db, &job);
     enum sst_effort effort = job != NULL ? effort_of_locked(db, job) : SST_EFFORT_FAST;
     mutex_unlock(&db->mutex);
     if (job != NULL) {

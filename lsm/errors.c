@@ -18,7 +18,8 @@ void error_job_failed_locked(firn_db *db, int rc, bool flush) {
     if (rc == FIRN_CANCELLED) {
         return;
     }
-    if (!flush && (rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED || rc == FIRN_MISSING)) {
+    if (!flush && (rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED || rc == FIRN_MISSING ||
+                   rc == FIRN_INVALID)) {
         db->compaction_set_aside = true;
         if (error->state == ERROR_NONE) {
             remember(error, ERROR_NONE, rc);

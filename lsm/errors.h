@@ -1,15 +1,14 @@
 /* lsm/errors.h: the background-error state machine.
  *
- *     cause                       state          what clears it
- *     log append fails            (none)         the log is retired, its memtable sealed; the next
- *                                                write begins a new log; the sequences are burnt
- *     log sync fails              REFUSED        firn_resume(), which flushes memory to a table;
- *                                                reopening
- *     table write or sync fails   RETRY          success: the job runs again under a new file
- * number after a pause that doubles; writers stall when memory is full, and are refused after some
- * attempts manifest fails              RETRY          the same; no file is deleted until a new,
- * whole manifest is durable corruption in the inputs    SET_ASIDE      firn_resume() or reopening
- * tries again; writes go on until level 0 stalls them
+ *     cause                       state      what clears it
+ *     log append fails            (none)     the log is retired, its memtable sealed; the next
+ * write begins a new log; the sequences are burnt log sync fails              REFUSED
+ * firn_resume(), which flushes memory to a table; reopening table write or sync fails   RETRY
+ * success: the job runs again under a new file number after a pause that doubles; writers stall
+ * when memory is full, and are refused after some attempts manifest fails              RETRY the
+ * same; no file is deleted until a new, whole manifest is durable corruption in the inputs,   set
+ * aside  firn_resume() or reopening tries again; writes go on until or a policy's illegal job level
+ * 0 stalls them
  */
 #ifndef FIRN_LSM_ERRORS_H
 #define FIRN_LSM_ERRORS_H
@@ -29,8 +28,8 @@ struct background_error {
     uint64_t retry_at_ns;
 };
 
-/* A flush or merge failed with rc (its message is this thread's last): decides what comes. A merge may be
- * set aside, a flush is always tried again. */
+/* A flush or merge failed with rc (its message is this thread's last): decides what comes. A merge
+ * may be set aside, a flush is always tried again. */
 void error_job_failed_locked(firn_db *db, int rc, bool flush);
 void error_job_succeeded_locked(firn_db *db);
 

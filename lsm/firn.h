@@ -227,6 +227,8 @@ typedef struct firn_options {
     uint32_t ice_levels;
 
     firn_policy compaction_policy; /* default FIRN_POLICY_LEVELED */
+    /* A policy of one's own instead (lsm/firn_lab.h); it must outlive the database. Default NULL */
+    const struct firn_user_policy *user_policy;
     uint32_t size_ratio;           /* T, how much larger each level is; default 10, 2 to 64 */
     uint32_t level0_runs;          /* flushed runs that start a compaction; default 4, 1 to 64 */
     uint32_t runs_upper; /* fluid: runs a level above the last may have (K); default 3, 1 to 64 */

@@ -56,8 +56,9 @@ typedef struct firn_shape {
 /* What a policy goes by; the engine derives it from firn_options. */
 typedef struct firn_policy_params {
     firn_policy policy;
-    uint32_t size_ratio;  /* T */
-    uint32_t level0_runs; /* flushed runs that start a merge */
+    const struct firn_user_policy *user; /* not NULL: instead of `policy` */
+    uint32_t size_ratio;                 /* T */
+    uint32_t level0_runs;                /* flushed runs that start a merge */
     /* Leveling: the most that the highest level in use below level 0 holds; the one below it holds
      * T times as much, and so on. */
     uint64_t level1_bytes;
@@ -94,6 +95,33 @@ typedef struct firn_job {
     double score;    /* how overdue: 1 is due */
     char reason[96]; /* "level 0 has 5 runs of 4" */
 } firn_job;
+
+/* A policy of one's own, for firn_options.user_policy: in a database, and in firn_simulate(). Its
+ * functions are called under a lock of the database: they are quick and call nothing of firn but
+ * firn_job_check(). They get the same context, from one thread at a time for each database. One
+ * merge at a time is done for such a policy. */
+typedef struct firn_user_policy {
+    const char *name; /* told in reports */
+    void *context;
+
+    /* Says in *job, which is empty, what to merge next: `any`, the numbers of the tables in any
+     * order, where the output goes, `score` and `reason`. firn puts the tables in order and works
+     * out `bottom`. A run that is merged into must have all of its tables that overlap the inputs
+     * among them. `cut_part` is 0.25 unless it is changed. */
+    void (*pick)(void *context, const firn_shape *shape, const firn_policy_params *params,
+                 firn_job *job);
+
+    /* Bytes to merge before everything is as it should be, by which writers are slowed; NULL: those
+     * of level 0 beyond level0_runs runs. */
+    uint64_t (*debt)(void *context, const firn_shape *shape, const firn_policy_params *params);
+} firn_user_policy;
+
+/* Whether the engine would carry the job out: its tables are there, in order of age and key, and
+ * free; for every key, newer versions still lie above older ones afterwards, and runs stay
+ * disjoint. FIRN_INVALID names the rule that it breaks. In a database such a job is not done:
+ * merging stops until firn_resume() or reopening, nothing is lost, and firn_report() and stalled
+ * writers say why. */
+FIRN_API int firn_job_check(const firn_shape *shape, const firn_job *job);
 
 /* ---- The simulator ----------------------------------------------------------------------------
  *

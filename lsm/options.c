@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/status.h"
+#include "lsm/firn_lab.h"
 
 enum option_type {
     OPTION_BOOL,
@@ -303,6 +304,10 @@ int options_resolve(const firn_options *given, firn_options *out) {
     if (resolved.page_cache_bytes == 0) {
         resolved.page_cache_bytes = resolved.memory_budget / 4;
     }
+    if (resolved.user_policy != NULL &&
+        (resolved.user_policy->name == NULL || resolved.user_policy->pick == NULL)) {
+        return FAIL(FIRN_INVALID, "option user_policy has no name or no pick()");
+    }
     if (resolved.read_only && resolved.in_memory) {
         return FAIL(FIRN_INVALID, "option read_only makes no sense with in_memory");
     }
@@ -320,6 +325,7 @@ void options_policy(const firn_options *options, firn_policy_params *policy) {
         flushed = options->memtable_entries * 16;
     }
     policy->policy = options->compaction_policy;
+    policy->user = options->user_policy;
     policy->size_ratio = options->size_ratio;
     policy->level0_runs = options->level0_runs;
     policy->batch_bytes = options->level0_runs * flushed;

@@ -147,6 +147,11 @@ static void report_merges(struct print *p, firn_db *db) {
         print_text(p, "of", "%s", db->last_jobs[(db->last_job - shown + i) % ring]);
         print_end(p);
     }
+    if (db->compaction_set_aside) {
+        print_row(p, "stopped");
+        print_text(p, "by", "%s", db->error.message);
+        print_end(p);
+    }
     mutex_unlock(&db->mutex);
     print_list_end(p);
 }

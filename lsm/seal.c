@@ -6,7 +6,6 @@
  */
 #include "lsm/db.h"
 
-
 static bool memtable_is_full(const firn_db *db) {
     const struct memtable *m = db->active.table;
     const firn_options *o = &db->options;
@@ -19,7 +18,7 @@ static bool must_stall_locked(const firn_db *db) {
     if (db->sealed_count >= SEALED_MAX) {
         return true;
     }
-    return db->options.compaction_policy != FIRN_POLICY_NONE &&
+    return policy_merges(&db->policy) &&
            db->version->levels[0].count >= (size_t)db->options.level0_runs * LEVEL0_STALL_FACTOR;
 }
 

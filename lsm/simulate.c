@@ -95,11 +95,18 @@ int firn_simulate(const firn_options *options, const firn_sim_workload *workload
         .sample = sample,
         .context = context,
     };
-    if (resolved.compaction_policy != FIRN_POLICY_NONE) {
+    options_policy(&resolved, &setup.policy);
+    if (setup.policy.user != NULL) {
+        setup.merges_max = 1; /* as in the engine (schedule.c) */
+    }
+    if (policy_merges(&setup.policy)) {
         setup.level0_runs_most = (size_t)resolved.level0_runs * LEVEL0_STALL_FACTOR;
     }
-    options_policy(&resolved, &setup.policy);
     struct alloc alloc;
     alloc_init(&alloc, resolved.allocator);
     return simulate(&alloc, &setup);
+}
+
+int firn_job_check(const firn_shape *shape, const firn_job *job) {
+    return job_check(shape, job);
 }

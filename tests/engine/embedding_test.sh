@@ -29,12 +29,13 @@ behaves() {
     case $1 in
     fruit) expected=$'an apple is red\napple\nplum' ;;
     accounts) expected=$'before: alice 100, bob 0\nnow: alice 70, bob 30' ;;
+    policy) expected=$'simulated: 6.5 entries written for each\nin a database: few runs' ;;
     words) expected=$'that 1\nto 2' ;;
     *)
         fail "docs/examples/$1 is new: say here what it prints"
         return ;;
     esac
-    rm -rf fruit.firn accounts.firn
+    rm -rf fruit.firn accounts.firn policy.firn
     same "$2" "$expected" "$(echo 'to be or not to be that' | "$2" t 2>&1)"
     if ldd "$2" | grep -q libfirn; then echo "$1 with libfirn.so"; else echo "$1 with libfirn.a"; fi
 }

@@ -1,0 +1,257 @@
+/* tests/engine/policy_test.c: policies of one's own: any legal job keeps every answer, an illegal
+ * one is not done and named. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rand.h"
+#include "lsm/firn_lab.h"
+#include "tests/support/scale.h"
+#include "tests/support/seed.h"
+
+#define KEYS 3000
+
+/* ---- A policy that merges whatever it may ---- */
+
+struct chaos {
+    struct rand rand;
+    unsigned tried, legal;
+};
+
+static void add_run(firn_job *job, const firn_shape_run *run) {
+    for (size_t t = 0; t < run->count && job->table_count < FIRN_JOB_TABLES_MAX; t++) {
+        job->tables[job->table_count++] = run->tables[t].number;
+    }
+}
+
+/* Some runs next to each other, or one table and what it overlaps below, to a level at random. */
+static void draw_job(struct chaos *c, const firn_shape *shape, firn_job *job) {
+    size_t level = (size_t)rand_below(&c->rand, shape->level_count);
+    const firn_shape_level *from = &shape->levels[level];
+    job->table_count = 0;
+    if (from->count == 0) {
+        return;
+    }
+    size_t first = (size_t)rand_below(&c->rand, from->count);
+    size_t end = first + 1 + (size_t)rand_below(&c->rand, from->count - first);
+    if (rand_below(&c->rand, 3) > 0) {
+        for (size_t r = first; r < end; r++) {
+            add_run(job, &from->runs[r]);
+        }
+    } else {
+        const firn_shape_run *run = &from->runs[first];
+        job->tables[job->table_count++] = run->tables[rand_below(&c->rand, run->count)].number;
+    }
+    job->output_level = level + (size_t)rand_below(&c->rand, 3);
+    job->output = (firn_job_output)rand_below(&c->rand, 2);
+    if (job->output_level < shape->level_count && rand_below(&c->rand, 2) == 0) {
+        const firn_shape_level *to = &shape->levels[job->output_level];
+        for (size_t r = 0; r < to->count && job->output_level != level; r++) {
+            add_run(job, &to->runs[r]);
+        }
+    }
+    job->cut_part = (double)rand_below(&c->rand, 3) / 2;
+    job->any = true;
+    job->score = 1;
+}
+
+/* `bottom` is worked out by the library; to ask whether the rest is legal, both are tried. */
+static bool is_legal(const firn_shape *shape, firn_job *job) {
+    for (int bottom = 0; bottom < 2; bottom++) {
+        job->bottom = bottom == 1;
+        if (firn_job_check(shape, job) == FIRN_OK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void chaos_pick(void *context, const firn_shape *shape, const firn_policy_params *params,
+                       firn_job *job) {
+    struct chaos *c = context;
+    (void)params;
+    if (rand_below(&c->rand, 8) == 0 && shape->levels[0].count < 20) {
+        return; /* so that it comes to rest now and then */
+    }
+    for (int tries = 0; tries < 20; tries++) {
+        draw_job(c, shape, job);
+        c->tried++;
+        if (job->table_count > 0 && is_legal(shape, job)) {
+            c->legal++;
+            (void)snprintf(job->reason, sizeof job->reason, "chance");
+            return;
+        }
+    }
+    job->any = false;
+    job->table_count = 0;
+}
+
+struct model {
+    firn_db *db;
+    unsigned now[KEYS]; /* the number written last; 0: none */
+    unsigned then[KEYS];
+    firn_snapshot *snapshot;
+};
+
+static firn_slice key_of(unsigned i, char *text) {
+    return firn_slice_make(text, (size_t)snprintf(text, 16, "key%05u", i * 7919 % KEYS));
+}
+
+static void check_all(const struct model *m) {
+    for (unsigned i = 0; i < KEYS; i++) {
+        char text[16], value[16];
+        size_t size;
+        for (int at = 0; at < 2; at++) {
+            unsigned expected = at == 0 ? m->now[i] : m->then[i];
+            if (at == 1 && m->snapshot == NULL) {
+                break;
+            }
+            int rc = firn_get_into(m->db, at == 0 ? NULL : m->snapshot, key_of(i, text), value,
+                                   sizeof value - 1, &size);
+            assert_int_equal(rc, expected == 0 ? FIRN_NOT_FOUND : FIRN_OK);
+            if (rc == FIRN_OK) {
+                value[size] = '\0';
+                assert_int_equal(strtoul(value, NULL, 10), expected);
+            }
+        }
+    }
+}
+
+static void write_some(struct model *m, struct rand *rand, unsigned count, unsigned *number) {
+    for (unsigned n = 0; n < count; n++) {
+        char text[16], value[16];
+        unsigned i = (unsigned)rand_below(rand, KEYS);
+        firn_slice key = key_of(i, text);
+        if (rand_below(rand, 4) == 0) {
+            assert_int_equal(firn_delete(m->db, key, 0), FIRN_OK);
+            m->now[i] = 0;
+        } else {
+            m->now[i] = ++*number;
+            int size = snprintf(value, sizeof value, "%u", *number);
+            assert_int_equal(firn_put(m->db, key, firn_slice_make(value, (size_t)size), 0),
+                             FIRN_OK);
+        }
+    }
+}
+
+static void any_legal_jobs_keep_every_answer(void **state) {
+    (void)state;
+    uint64_t seed = test_seed();
+    for (unsigned round = 0; round < test_scaled(6, 2); round++) {
+        struct model m = {0};
+        struct chaos chaos = {0};
+        struct rand rand;
+        unsigned number = 0;
+        rand_init(&rand, seed + round);
+        rand_init(&chaos.rand, seed + 1000 + round);
+        firn_user_policy policy = {"chaos", &chaos, chaos_pick, NULL};
+        firn_options options;
+        firn_options_init(&options);
+        options.in_memory = true;
+        options.user_policy = &policy;
+        options.memtable_entries = 60;
+        options.table_entries = 90;
+        options.background_threads = 1 + round % 3;
+        assert_int_equal(firn_open("chaos", &options, &m.db), FIRN_OK);
+        for (unsigned step = 0; step < 40; step++) {
+            write_some(&m, &rand, 250, &number);
+            if (step % 7 == 3) {
+                firn_snapshot_release(m.snapshot);
+                assert_int_equal(firn_snapshot_create(m.db, &m.snapshot), FIRN_OK);
+                memcpy(m.then, m.now, sizeof m.then);
+            }
+            if (step % 5 == 0) {
+                check_all(&m);
+            }
+        }
+        assert_int_equal(firn_flush(m.db), FIRN_OK);
+        check_all(&m);
+        firn_stats stats;
+        firn_get_stats(m.db, &stats);
+        printf("  %llu merges, of %u jobs drawn %u were legal\n",
+               (unsigned long long)stats.compactions, chaos.tried, chaos.legal);
+        assert_true(stats.compactions >= 30);
+        firn_snapshot_release(m.snapshot);
+        assert_int_equal(firn_close(m.db), FIRN_OK);
+    }
+}
+
+/* ---- A policy that is wrong ---- */
+
+/* The newest run of level 0 below an older one. */
+static void wrong_pick(void *context, const firn_shape *shape, const firn_policy_params *params,
+                       firn_job *job) {
+    (void)context;
+    if (shape->levels[0].count < params->level0_runs) {
+        return;
+    }
+    add_run(job, &shape->levels[0].runs[0]);
+    job->any = true;
+    job->output_level = 1;
+    job->output = FIRN_OUTPUT_NEW_RUN;
+    job->score = 1;
+}
+
+static void an_illegal_job_is_not_done_and_named(void **state) {
+    (void)state;
+    static const firn_user_policy policy = {"wrong", NULL, wrong_pick, NULL};
+    struct model m = {0};
+    struct rand rand;
+    unsigned number = 0;
+    rand_init(&rand, test_seed());
+    firn_options options;
+    firn_options_init(&options);
+    options.in_memory = true;
+    options.user_policy = &policy;
+    options.level0_runs = 2;
+    options.memtable_entries = 100;
+    assert_int_equal(firn_open("wrong", &options, &m.db), FIRN_OK);
+    write_some(&m, &rand, 1000, &number); /* fewer than stall */
+    assert_int_equal(firn_flush(m.db), FIRN_OK);
+    check_all(&m);
+    char *report;
+    assert_int_equal(firn_report(m.db, FIRN_TEXT, &report), FIRN_OK);
+    if (strstr(report, "would lie") == NULL && strstr(report, "would stay") == NULL) {
+        fail_msg("the report does not name the rule: %s", report);
+    }
+    firn_free(report);
+    firn_stats stats;
+    firn_get_stats(m.db, &stats);
+    assert_int_equal(stats.compactions, 0);
+    int rc = FIRN_OK;
+    for (unsigned i = 0; i < 20000 && rc == FIRN_OK; i++) {
+        char text[16];
+        rc = firn_put(m.db, key_of(i % KEYS, text), FIRN_STR("1"), 0);
+        m.now[i % KEYS] = rc == FIRN_OK ? 1 : m.now[i % KEYS];
+    }
+    assert_int_equal(rc, FIRN_REFUSED);
+    assert_non_null(strstr(firn_errmsg(), "merging stopped"));
+    check_all(&m);
+    assert_int_equal(firn_close(m.db), FIRN_OK);
+}
+
+static void a_policy_without_functions_is_refused(void **state) {
+    (void)state;
+    static const firn_user_policy policy = {"none", NULL, NULL, NULL};
+    firn_options options;
+    firn_db *db;
+    firn_options_init(&options);
+    options.in_memory = true;
+    options.user_policy = &policy;
+    assert_int_equal(firn_open("none", &options, &db), FIRN_INVALID);
+    assert_non_null(strstr(firn_errmsg(), "user_policy"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_legal_jobs_keep_every_answer),
+        cmocka_unit_test(an_illegal_job_is_not_done_and_named),
+        cmocka_unit_test(a_policy_without_functions_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
