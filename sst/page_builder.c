@@ -432,6 +432,7 @@ static void keep_best_ice(struct page_builder *b, struct page_sizes *best) {
     best->entries = page_ice_share(encoded, b->sizes.entries, decoded);
     best->values = page_ice_share(encoded, b->sizes.values, decoded);
     b->best_keys = b->plan.keys;
+    b->best_form = b->tried_form;
     b->best_features = b->tried_features;
     swap(&b->area, &b->best_area);
 }
@@ -474,16 +475,15 @@ static int cut_ice(struct page_builder *b, struct automaton_builder *automata, s
 static int next_ice(struct page_builder *b, struct automaton_builder *automata, size_t first,
                     bool *done) {
     struct page_sizes sizes;
-    uint64_t features = b->features;
     int rc = cut_ice(b, automata, first, &sizes);
     *done = rc == FIRN_OK && b->best_keys > 0;
     if (!*done) {
-        b->features = features;
         b->ice_pause = ICE_PAUSE;
         plan_restart(&b->plan, b->plan.start);
         return rc;
     }
     plan_extend(&b->plan, b->best_keys);
+    b->form = b->best_form;
     b->sizes = sizes;
     b->features |= b->best_features | FORMAT_FEATURE_ZSTD | FORMAT_FEATURE_ICE;
     swap(&b->page, &b->best_area);
