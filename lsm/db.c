@@ -300,6 +300,9 @@ static int make_parts(firn_db *db, const char *path) {
                                 &db->sst_counters, OPEN_TABLES_MAX, o->memory_budget / 2,
                                 &db->tables);
     }
+    if (rc == FIRN_OK && o->array_search == FIRN_SEARCH_INTERPOLATION) {
+        table_cache_interpolate(db->tables);
+    }
     return rc;
 }
 
@@ -346,8 +349,8 @@ static int start(firn_db *db) {
     return rc;
 }
 
-int db_open(const char *path, const firn_options *options,
-            int (*begin)(firn_db *db, void *context), void *context, firn_db **out) {
+int db_open(const char *path, const firn_options *options, int (*begin)(firn_db *db, void *context),
+            void *context, firn_db **out) {
     firn_options resolved;
     *out = NULL;
     if (path == NULL) {

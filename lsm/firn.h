@@ -138,8 +138,16 @@ FIRN_API const char *firn_errmsg(void);
 /* The form in which a table stores its keys. A database reads tables of every form, whatever form
  * it writes now. */
 typedef enum firn_table_form {
-    FIRN_TABLE_FST = 0 /* path-compressed transducer pages: the smallest */
+    FIRN_TABLE_FST = 0,   /* path-compressed transducer pages: the smallest */
+    FIRN_TABLE_ARRAY = 1, /* pages of whole keys in order, searched without any index */
+    FIRN_TABLE_BTREE = 2  /* the same pages as leaves below inner nodes */
 } firn_table_form;
+
+/* How the pages of a table in the form array are searched. */
+typedef enum firn_array_search {
+    FIRN_SEARCH_BINARY = 0,
+    FIRN_SEARCH_INTERPOLATION = 1 /* guesses by the keys' first bytes: fewer pages for even keys */
+} firn_array_search;
 
 typedef enum firn_policy {
     FIRN_POLICY_NONE = 0,         /* never merge by itself; flushes pile up as runs */
@@ -203,7 +211,11 @@ typedef struct firn_options {
     uint64_t memtable_bytes;
     uint64_t memtable_entries;
 
-    firn_table_form table_form; /* default FIRN_TABLE_FST */
+    /* The form of new tables; default FIRN_TABLE_FST. The others are built with less CPU time and take
+     * several times the bytes; a lookup in an array reads a page for each halving of the table. */
+    firn_table_form table_form;
+    firn_array_search array_search; /* default FIRN_SEARCH_BINARY */
+
     uint32_t page_bytes;        /* a power of two, 4096 to 65536; default 4096 */
     uint64_t table_bytes;       /* a table ends at about this size; default 64 MiB */
     uint64_t table_entries;     /* or at this many entries; default 1,048,576 */

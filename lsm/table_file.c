@@ -24,6 +24,9 @@ static int open_table(firn_db *db, const struct table_meta *meta) {
         return rc;
     }
     sst_table_set_name(table, db->path);
+    if (db->options.array_search == FIRN_SEARCH_INTERPOLATION) {
+        sst_table_interpolate(table);
+    }
     rc = table_cache_put(db->tables, table);
     rc = rc != FIRN_OK ? rc : buf_append(&db->held_tables, &table, sizeof table);
     if (rc != FIRN_OK) {

@@ -11,6 +11,7 @@
  */
 #include "sst/builder.h"
 
+#include "sst/btree_builder.h"
 #include "sst/filter_builder.h"
 #include "sst/page_builder.h"
 #include "sst/page_index.h"
@@ -34,6 +35,7 @@ struct sst_builder {
     struct output out;
     struct footer footer; /* its meta counts what was added */
     struct page_index_builder index;
+    struct btree_builder nodes;    /* of a btree */
     uint64_t units;                /* that pages took so far */
     double key_ratio, value_ratio; /* of the segment written last */
 
@@ -66,6 +68,7 @@ static void builder_destroy(struct sst_builder *b) {
     entry_buffer_deinit(&b->entries);
     key_buffer_deinit(&b->keys);
     page_index_builder_deinit(&b->index);
+    btree_builder_deinit(&b->nodes);
     footer_deinit(&b->footer);
     output_deinit(&b->out);
     alloc_release(b->alloc, MEM_BUILDER, b, sizeof *b);
@@ -81,6 +84,8 @@ static void builder_init(struct sst_builder *b, struct alloc *alloc) {
     entry_buffer_init(&b->entries, alloc);
     key_buffer_init(&b->keys, alloc);
     page_index_builder_init(&b->index, alloc);
+    b->index.bare = b->options.form != FIRN_TABLE_FST;
+    btree_builder_init(&b->nodes, alloc, b->options.page_bytes);
     footer_init(&b->footer, alloc);
     output_init(&b->out, alloc, b->options.id);
     b->key_ratio = FIRST_KEY_RATIO;
@@ -88,7 +93,7 @@ static void builder_init(struct sst_builder *b, struct alloc *alloc) {
 }
 
 static int check_options(const struct sst_builder_options *o) {
-    if (o->form != FIRN_TABLE_FST) {
+    if ((unsigned)o->form > FIRN_TABLE_BTREE) {
         return FAIL(FIRN_INVALID, "table form %d", (int)o->form);
     }
     if (o->page_bytes < FORMAT_UNIT_BYTES || (o->page_bytes & (o->page_bytes - 1)) != 0) {
@@ -107,6 +112,9 @@ static int begin_file(struct sst_builder *b, const char *path, uint64_t number) 
     meta->created_ns = b->options.created_ns;
     meta->seq_min = UINT64_MAX;
     b->footer.page_bytes = b->options.page_bytes;
+    b->footer.incompatible = b->options.form == FIRN_TABLE_ARRAY   ? FORMAT_FEATURE_ARRAY
+                             : b->options.form == FIRN_TABLE_BTREE ? FORMAT_FEATURE_BTREE
+                                                                   : 0;
     int rc = env_create(b->env, path, &b->out.file);
     if (rc != FIRN_OK) {
         return rc;
@@ -130,6 +138,7 @@ int sst_builder_create(struct alloc *alloc, firn_env *env, const char *path, uin
     b->alloc = alloc;
     b->env = env;
     b->options = *options;
+    b->options.ice = options->ice && options->form == FIRN_TABLE_FST;
     if (!options->fixed_id) {
         env_random(env, b->options.id, TABLE_ID_BYTES);
     }
@@ -160,8 +169,13 @@ static int index_page(struct sst_builder *b, const struct key_cursor *cursor, ui
     if (b->footer.pages > 0) {
         size = slice_common_prefix(buf_slice(&b->page_last), first) + 1;
     }
-    return page_index_builder_add(&b->index, firn_slice_make(first.data, size), b->units,
-                                  keys_before, entries_before);
+    firn_slice separator = firn_slice_make(first.data, size);
+    int rc = b->options.form == FIRN_TABLE_BTREE
+                 ? btree_builder_add(&b->nodes, separator, (uint32_t)b->footer.pages)
+                 : FIRN_OK;
+    return rc == FIRN_OK
+               ? page_index_builder_add(&b->index, separator, b->units, keys_before, entries_before)
+               : rc;
 }
 
 /* Walks the keys of the page just encoded: hashes them and remembers the last. */
@@ -198,15 +212,18 @@ static int write_page(struct sst_builder *b) {
 }
 
 static int write_pages(struct sst_builder *b, struct segment_model *model) {
-    struct automaton_builder *automata;
-    int rc = automaton_builder_create(b->alloc, &b->keys, model, &automata);
+    struct automaton_builder *automata = NULL;
+    int rc =
+        model != NULL ? automaton_builder_create(b->alloc, &b->keys, model, &automata) : FIRN_OK;
     if (rc != FIRN_OK) {
         return rc;
     }
     struct key_cursor cursor;
     key_cursor_init(&cursor, &b->keys);
     rc = key_cursor_to(&cursor, 0);
-    enum page_forms forms = b->options.effort == SST_EFFORT_FULL ? PAGES_SMALLEST : PAGES_AUTOMATA;
+    enum page_forms forms = model == NULL                          ? PAGES_ARRAYS
+                            : b->options.effort == SST_EFFORT_FULL ? PAGES_SMALLEST
+                                                                   : PAGES_AUTOMATA;
     page_builder_begin(&b->page, forms, &b->keys, &b->entries, b->options.value_compression,
                        b->zstd, b->options.ice && b->zstd != NULL);
     uint64_t keys_before = b->footer.meta.keys - b->keys.count;
@@ -228,6 +245,9 @@ static int write_pages(struct sst_builder *b, struct segment_model *model) {
 static int write_model(struct sst_builder *b, const struct segment_model *model,
                        uint64_t first_page) {
     struct buf body;
+    if (model == NULL) {
+        return FIRN_OK;
+    }
     buf_init(&body, b->alloc, MEM_BUILDER);
     int rc = segment_write_phrases(model, &body);
     if (segment_model_is_verbatim(model)) {
@@ -301,8 +321,8 @@ static int write_segment(struct sst_builder *b) {
         rc = output_align(&b->out, FORMAT_UNIT_BYTES);
     }
     uint64_t offset = b->out.offset;
-    struct segment_model *model = NULL;
-    if (rc == FIRN_OK) {
+    struct segment_model *model = NULL; /* of the form fst only */
+    if (rc == FIRN_OK && b->options.form == FIRN_TABLE_FST) {
         rc = segment_train(b->alloc, &b->keys, b->options.effort, memory_left_to_train(b), &model);
     }
     rc = rc == FIRN_OK ? begin_zstd(b) : rc;
@@ -313,7 +333,8 @@ static int write_segment(struct sst_builder *b) {
     rc = rc == FIRN_OK ? write_model(b, model, first_page) : rc;
     rc = rc == FIRN_OK ? end_zstd(b, first_page) : rc;
     segment_model_destroy(model);
-    return rc == FIRN_OK ? filter_builder_write(&b->filters, &b->out, f) : rc;
+    rc = rc == FIRN_OK ? filter_builder_write(&b->filters, &b->out, f) : rc;
+    return rc == FIRN_OK ? btree_builder_write(&b->nodes, &b->out, f, &b->index) : rc;
 }
 
 static int end_segment(struct sst_builder *b) {
@@ -422,9 +443,11 @@ int sst_builder_add(struct sst_builder *b, struct iter *it, uint64_t seq, uint64
 
 uint64_t sst_builder_bytes(const struct sst_builder *b) {
     double filter = (double)b->keys.count * b->options.filter_bits_per_key / 8;
+    double keys = b->options.form == FIRN_TABLE_FST
+                      ? b->key_ratio * (double)b->keys.bytes.size
+                      : (double)key_array_bytes(b->keys.count, (size_t)b->keys.raw_bytes);
     double values = (double)b->entries.values.size * b->value_ratio;
-    return b->out.offset + b->index.blocks.size +
-           (uint64_t)(b->key_ratio * (double)b->keys.bytes.size + values + filter);
+    return b->out.offset + b->index.blocks.size + (uint64_t)(keys + values + filter);
 }
 
 firn_slice sst_builder_last_key(const struct sst_builder *b) {
@@ -441,7 +464,14 @@ static int write_end(struct sst_builder *b) {
     struct footer *f = &b->footer;
     struct buf body;
     buf_init(&body, b->alloc, MEM_BUILDER);
-    int rc = page_index_builder_finish(&b->index, b->units, f->meta.keys, f->meta.entries, &body);
+    int rc = FIRN_OK;
+    if (b->options.form == FIRN_TABLE_BTREE) {
+        rc = btree_builder_close(&b->nodes);
+        rc = rc == FIRN_OK ? btree_builder_write(&b->nodes, &b->out, f, &b->index) : rc;
+    }
+    rc = rc != FIRN_OK
+             ? rc
+             : page_index_builder_finish(&b->index, b->units, f->meta.keys, f->meta.entries, &body);
     rc = rc == FIRN_OK ? output_section(&b->out, f, SECTION_INDEX, 0, buf_slice(&body)) : rc;
     buf_reset(&body);
     f->parts = b->out.parts;

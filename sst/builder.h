@@ -18,7 +18,7 @@ struct sst_builder_options {
     uint64_t value_inline_max; /* larger values go to value pages; 512 */
     bool value_compression;    /* values as integers or under zstd where that is smaller */
     bool without_zstd;         /* values: the file is searched in memory, or merged again soon */
-    bool ice;                  /* whole pages under zstd: smaller, slower to read the first time */
+    bool ice; /* form fst: whole pages under zstd: smaller, slower to read the first time */
     uint64_t created_ns;
     bool fixed_id; /* use `id` instead of a random one, for reproducible files */
     uint8_t id[TABLE_ID_BYTES];

@@ -13,13 +13,13 @@ uint64_t format_checksum(const uint8_t id[TABLE_ID_BYTES], uint64_t offset, cons
 }
 
 const char *section_name(uint64_t kind) {
-    static const char *const names[] = {"unknown", "values", "pages", "phrases",
-                                        "shared",  "filter", "index", "dictionary"};
+    static const char *const names[] = {"unknown", "values", "pages",      "phrases", "shared",
+                                        "filter",  "index",  "dictionary", "nodes"};
     return names[kind <= SECTION_KIND_MAX ? kind : 0];
 }
 
 bool section_has_chunks(uint64_t kind) {
-    return kind != SECTION_VALUES && kind != SECTION_PAGES;
+    return kind != SECTION_VALUES && kind != SECTION_PAGES && kind != SECTION_NODES;
 }
 
 uint64_t section_stored_bytes(const struct section *s) {
@@ -184,23 +184,29 @@ int footer_size(const uint8_t *trailer, uint64_t file_bytes, size_t *size) {
 }
 
 /* Sections come in the order of the drawing: `before` is the one before, NULL at the start. */
-static bool kind_may_follow(uint64_t kind, const struct section *before) {
+static bool kind_may_follow(firn_table_form form, uint64_t kind, const struct section *before) {
     uint64_t last = before == NULL ? 0 : before->kind;
-    bool segment_ended =
-        last == SECTION_SHARED || last == SECTION_DICTIONARY || last == SECTION_FILTER;
+    bool shares = form == FIRN_TABLE_FST;
+    uint64_t pages_end = shares ? SECTION_SHARED : SECTION_PAGES;
+    bool segment_ended = last == pages_end || last == SECTION_DICTIONARY ||
+                         last == SECTION_FILTER || last == SECTION_NODES;
     switch (kind) {
     case SECTION_VALUES:
         return before == NULL || segment_ended;
     case SECTION_PAGES:
         return before == NULL || segment_ended || last == SECTION_VALUES;
     case SECTION_PHRASES:
-        return last == SECTION_PAGES;
+        return shares && last == SECTION_PAGES;
     case SECTION_SHARED:
         return last == SECTION_PHRASES;
     case SECTION_DICTIONARY:
-        return last == SECTION_SHARED;
+        return last == pages_end;
+    case SECTION_NODES:
+        return form == FIRN_TABLE_BTREE && segment_ended;
+    case SECTION_FILTER:
+        return segment_ended && last != SECTION_NODES;
     default:
-        return segment_ended; /* filter, index */
+        return segment_ended; /* index */
     }
 }
 
@@ -234,7 +240,7 @@ static int check_tiling(const struct footer *f, uint64_t footer_offset) {
     const struct section *before = NULL;
     for (size_t i = 0; i < f->section_count; i++) {
         const struct section *s = &f->sections[i];
-        if (!kind_may_follow(s->kind, before) || !page_may_follow(f, s, before) ||
+        if (!kind_may_follow(footer_form(f), s->kind, before) || !page_may_follow(f, s, before) ||
             !place_may_follow(s, end, footer_offset)) {
             return FAIL(FIRN_CORRUPT, "section %zu: %s of page %llu at %llu with %llu bytes", i,
                         section_name(s->kind), (unsigned long long)s->first_page,
@@ -276,6 +282,10 @@ static int check_features(const struct footer *f) {
     if (unknown != 0) {
         return FAIL(FIRN_UNSUPPORTED, "the table needs unknown features %#llx",
                     (unsigned long long)unknown);
+    }
+    uint64_t forms = FORMAT_FEATURE_ARRAY | FORMAT_FEATURE_BTREE;
+    if ((f->incompatible & forms) == forms) {
+        return FAIL(FIRN_CORRUPT, "the table is an array and a btree by its features");
     }
     return FIRN_OK;
 }

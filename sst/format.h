@@ -4,7 +4,8 @@
  *
  *     table   = header  segment+  index  footer
  *     segment = [values]  [zeros to a multiple of 4096]  pages  phrases  shared  [dictionary]
- *               filter*
+ *               filter*  nodes*
+ *               (in the forms array and btree without phrases and shared; nodes only in a btree)
  *
  *     header  = magic:u64  version:u32  keyspace:u32  id:16  features:u64 x 3  xxh3:u64  (64 bytes)
  *     values  = records of values too large for a page (values.h), in the order of their entries
@@ -14,6 +15,7 @@
  *     dictionary = what its pages' values have in common, for zstd (value_zstd.h)
  *     filter  = a filter over the keys of some whole pages (bloom/filter.h): 65,536 keys at most,
  *               but for a page that alone has more
+ *     nodes   = inner nodes of a btree, each with a checksum of its own (btree_builder.h)
  *     index   = separators -> page, and what lies before each page (page_index.h)
  *     footer  = id:16  features:v x 3 (compatible, read-only compatible, incompatible)
  *               keyspace:v effort:v page_bytes:v pages:v
@@ -69,7 +71,8 @@
 #define FORMAT_FEATURES_READ_COMPATIBLE UINT64_C(0)
 #define FORMAT_FEATURES_INCOMPATIBLE                                                               \
     (FORMAT_FEATURE_INTEGERS | FORMAT_FEATURE_ZSTD | FORMAT_FEATURE_KEY_FORMS |                    \
-     FORMAT_FEATURE_ICE | FORMAT_FEATURE_VERBATIM)
+     FORMAT_FEATURE_ICE | FORMAT_FEATURE_VERBATIM |                                               \
+     FORMAT_FEATURE_ARRAY | FORMAT_FEATURE_BTREE)
 
 /* Incompatible ones: values of some page are integers, or under zstd (values.h); keys of some page
  * are in another form than an automaton's (key_area.h); some page is ice (page.h), which implies
@@ -79,6 +82,9 @@
 #define FORMAT_FEATURE_KEY_FORMS UINT64_C(4)
 #define FORMAT_FEATURE_ICE UINT64_C(8)
 #define FORMAT_FEATURE_VERBATIM UINT64_C(16)
+/* The table is in the form array, or btree: its pages share nothing, its index has no separators. */
+#define FORMAT_FEATURE_ARRAY UINT64_C(32)
+#define FORMAT_FEATURE_BTREE UINT64_C(64)
 
 /* Stored: append only. */
 enum section_kind {
@@ -88,9 +94,10 @@ enum section_kind {
     SECTION_SHARED = 4,
     SECTION_FILTER = 5,
     SECTION_INDEX = 6,
-    SECTION_DICTIONARY = 7
+    SECTION_DICTIONARY = 7,
+    SECTION_NODES = 8
 };
-#define SECTION_KIND_MAX 7
+#define SECTION_KIND_MAX 8
 
 struct section {
     uint64_t kind;       /* enum section_kind */
@@ -109,6 +116,13 @@ struct footer {
     size_t section_count, section_capacity;
     struct alloc *alloc;
 };
+
+/* The form the table was written in. */
+static inline firn_table_form footer_form(const struct footer *f) {
+    return f->incompatible & FORMAT_FEATURE_ARRAY   ? FIRN_TABLE_ARRAY
+           : f->incompatible & FORMAT_FEATURE_BTREE ? FIRN_TABLE_BTREE
+                                                    : FIRN_TABLE_FST;
+}
 
 void footer_init(struct footer *f, struct alloc *alloc);
 void footer_deinit(struct footer *f);

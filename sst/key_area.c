@@ -130,7 +130,8 @@ int area_cursor_read_other(struct area_cursor *c, uint32_t max, struct key_run *
         return FAIL(FIRN_CORRUPT, "a page of %zu keys has none here", c->area.keys);
     }
     for (;;) {
-        int rc = buf_append(keys, c->at.key.data, c->at.key.size);
+        int rc = buf_reserve(keys, c->at.key.size + 1); /* the empty key has an address, too */
+        rc = rc == FIRN_OK ? buf_append_slice(keys, buf_slice(&c->at.key)) : rc;
         if (rc != FIRN_OK) {
             c->at.valid = false;
             return rc;

@@ -10,17 +10,18 @@
 /* ---- Building ---- */
 
 void page_index_builder_init(struct page_index_builder *b, struct alloc *alloc) {
-    struct buf *bufs[] = {&b->blocks, &b->block_offsets, &b->units,
-                          &b->keys,   &b->entries,       &b->separator};
+    struct buf *bufs[] = {&b->blocks,  &b->block_offsets, &b->units,       &b->keys,
+                          &b->entries, &b->separator,     &b->node_begins, &b->node_ends};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
         buf_init(bufs[i], alloc, MEM_BUILDER);
     }
-    b->pages = 0;
+    b->pages = b->height = 0;
+    b->bare = false;
 }
 
 void page_index_builder_deinit(struct page_index_builder *b) {
-    struct buf *bufs[] = {&b->blocks, &b->block_offsets, &b->units,
-                          &b->keys,   &b->entries,       &b->separator};
+    struct buf *bufs[] = {&b->blocks,  &b->block_offsets, &b->units,       &b->keys,
+                          &b->entries, &b->separator,     &b->node_begins, &b->node_ends};
     for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
         buf_deinit(bufs[i]);
     }
@@ -58,8 +59,10 @@ static int append_separator(struct page_index_builder *b, firn_slice separator) 
 int page_index_builder_add(struct page_index_builder *b, firn_slice separator, uint64_t units,
                            uint64_t keys, uint64_t entries) {
     int rc = append_counts(b, units, keys, entries);
-    rc = rc == FIRN_OK ? append_separator(b, separator) : rc;
-    rc = rc == FIRN_OK ? buf_assign(&b->separator, separator) : rc;
+    if (rc == FIRN_OK && !b->bare) {
+        rc = append_separator(b, separator);
+        rc = rc == FIRN_OK ? buf_assign(&b->separator, separator) : rc;
+    }
     b->pages++;
     return rc;
 }
@@ -68,19 +71,37 @@ static int append_line(struct buf *out, const struct buf *numbers) {
     return line_append(out, (const uint64_t *)(const void *)numbers->data, numbers->size / 8);
 }
 
+static int append_blocks(const struct page_index_builder *b, struct buf *out) {
+    int rc = append_line(out, &b->block_offsets);
+    return rc == FIRN_OK ? buf_append_prefixed(out, buf_slice(&b->blocks)) : rc;
+}
+
+static int append_nodes(const struct page_index_builder *b, struct buf *out) {
+    size_t nodes = b->node_begins.size / sizeof(uint64_t);
+    int rc = buf_append_varint(out, nodes);
+    rc = rc == FIRN_OK ? buf_append_varint(out, b->height) : rc;
+    rc = rc == FIRN_OK && nodes > 0 ? append_line(out, &b->node_begins) : rc;
+    return rc == FIRN_OK && nodes > 0 ? append_line(out, &b->node_ends) : rc;
+}
+
+int page_index_builder_add_node(struct page_index_builder *b, uint64_t begin, uint64_t end) {
+    int rc = append_number(&b->node_begins, begin);
+    return rc == FIRN_OK ? append_number(&b->node_ends, end) : rc;
+}
+
 int page_index_builder_finish(struct page_index_builder *b, uint64_t units, uint64_t keys,
                               uint64_t entries, struct buf *out) {
     static const uint8_t slack[PACKED_SLACK];
-    uint8_t flags = entries > keys ? INDEX_VERSIONS : 0;
+    bool versions = entries > keys;
+    uint8_t flags = (uint8_t)((versions ? INDEX_VERSIONS : 0) | (b->bare ? INDEX_BARE : 0));
     int rc;
     if ((rc = append_counts(b, units, keys, entries)) != FIRN_OK ||
         (rc = buf_append_varint(out, b->pages)) != FIRN_OK ||
         (rc = buf_append_u8(out, flags)) != FIRN_OK ||
         (rc = append_line(out, &b->units)) != FIRN_OK ||
         (rc = append_line(out, &b->keys)) != FIRN_OK ||
-        (flags != 0 && (rc = append_line(out, &b->entries)) != FIRN_OK) ||
-        (rc = append_line(out, &b->block_offsets)) != FIRN_OK ||
-        (rc = buf_append_prefixed(out, buf_slice(&b->blocks))) != FIRN_OK) {
+        (versions && (rc = append_line(out, &b->entries)) != FIRN_OK) ||
+        (rc = b->bare ? append_nodes(b, out) : append_blocks(b, out)) != FIRN_OK) {
         return rc;
     }
     return buf_append(out, slack, sizeof slack);
@@ -117,35 +138,57 @@ static int check_blocks(const struct page_index *index) {
     return FIRN_OK;
 }
 
+static int open_blocks(struct reader *r, struct page_index *index) {
+    uint64_t blocks_count = ((uint64_t)index->pages + INDEX_BLOCK - 1) / INDEX_BLOCK;
+    int rc = line_read(r, blocks_count, &index->block_offsets);
+    firn_slice blocks = reader_slice(r);
+    index->blocks = slice_bytes(blocks);
+    index->blocks_bytes = blocks.size;
+    return rc;
+}
+
+static int open_nodes(struct reader *r, struct page_index *index) {
+    uint64_t nodes = reader_varint(r), height = reader_varint(r);
+    if (r->failed || nodes > index->pages * UINT64_C(2) || height > INDEX_HEIGHT_MAX ||
+        (nodes == 0) != (height == 0)) {
+        return FAIL(FIRN_CORRUPT, "an index of %llu nodes in %llu levels over %zu pages",
+                    (unsigned long long)nodes, (unsigned long long)height, index->pages);
+    }
+    index->nodes = (size_t)nodes;
+    index->height = (size_t)height;
+    int rc = nodes > 0 ? line_read(r, nodes, &index->node_begins) : FIRN_OK;
+    return rc == FIRN_OK && nodes > 0 ? line_read(r, nodes, &index->node_ends) : rc;
+}
+
 int page_index_open(firn_slice bytes, struct page_index *index) {
     struct reader r = reader_of(bytes);
+    memset(index, 0, sizeof *index);
     uint64_t pages = reader_varint(&r);
-    if (r.failed || pages == 0 || pages > reader_left(&r)) { /* a separator takes a byte at least */
+    uint8_t flags = reader_u8(&r);
+    if ((flags & ~(INDEX_VERSIONS | INDEX_BARE)) != 0) {
+        return FAIL(FIRN_UNSUPPORTED, "an index of unknown flags %#x", flags);
+    }
+    index->bare = (flags & INDEX_BARE) != 0;
+    if (r.failed || pages == 0 || pages >= UINT32_MAX ||
+        (!index->bare && pages > reader_left(&r))) { /* a separator takes a byte at least */
         return FAIL(FIRN_CORRUPT, "an index of %llu pages in %zu bytes", (unsigned long long)pages,
                     reader_left(&r));
     }
-    uint8_t flags = reader_u8(&r);
-    if ((flags & ~INDEX_VERSIONS) != 0) {
-        return FAIL(FIRN_UNSUPPORTED, "an index of unknown flags %#x", flags);
-    }
-    uint64_t blocks_count = (pages + INDEX_BLOCK - 1) / INDEX_BLOCK;
     index->pages = (size_t)pages;
+    bool versions = (flags & INDEX_VERSIONS) != 0;
     int rc;
     if ((rc = line_read(&r, pages + 1, &index->units)) != FIRN_OK ||
         (rc = line_read(&r, pages + 1, &index->keys)) != FIRN_OK ||
-        (flags != 0 && (rc = line_read(&r, pages + 1, &index->entries)) != FIRN_OK) ||
-        (rc = line_read(&r, blocks_count, &index->block_offsets)) != FIRN_OK) {
+        (versions && (rc = line_read(&r, pages + 1, &index->entries)) != FIRN_OK) ||
+        (rc = index->bare ? open_nodes(&r, index) : open_blocks(&r, index)) != FIRN_OK) {
         return rc;
     }
-    index->entries = flags != 0 ? index->entries : index->keys;
-    firn_slice blocks = reader_slice(&r);
-    index->blocks = slice_bytes(blocks);
-    index->blocks_bytes = blocks.size;
+    index->entries = versions ? index->entries : index->keys;
     firn_slice slack = reader_take(&r, PACKED_SLACK);
     if (r.failed || reader_left(&r) != 0 || get_u64(slack.data) != 0) {
         return FAIL(FIRN_CORRUPT, "the index does not end where its fields end");
     }
-    return check_blocks(index);
+    return index->bare ? FIRN_OK : check_blocks(index);
 }
 
 /* ---- Looking up ---- */

@@ -19,6 +19,12 @@ int segment_open(struct alloc *alloc, firn_slice phrases, firn_slice shared, str
     return FIRN_OK;
 }
 
+int segment_open_empty(struct alloc *alloc, struct segment **out) {
+    static const uint8_t phrases[PHRASE_SECTION_HEADER + 1], shared[SHARED_SECTION_HEADER];
+    return segment_open(alloc, firn_slice_make(phrases, sizeof phrases),
+                        firn_slice_make(shared, sizeof shared), out);
+}
+
 void segment_close(struct segment *s) {
     if (s == NULL) {
         return;

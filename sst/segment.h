@@ -40,6 +40,8 @@ struct segment;
  * not required. They were checksummed by the caller but may still be hostile: every reference in them
  * is checked here or at each hop, never trusted. FIRN_CORRUPT, FIRN_NOMEM. */
 int segment_open(struct alloc *alloc, firn_slice phrases, firn_slice shared, struct segment **out);
+/* A segment whose pages share nothing. */
+int segment_open_empty(struct alloc *alloc, struct segment **out);
 void segment_close(struct segment *s); /* NULL is allowed */
 
 /* Bytes held besides the sections themselves. */

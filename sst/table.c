@@ -24,7 +24,7 @@ static void close_table(struct sst_table *t) {
     }
     if (t->checked != NULL) {
         alloc_release(t->alloc, MEM_INDEX, (void *)t->checked,
-                      (size_t)packed_bytes(t->index.pages, 1));
+                      (size_t)packed_bytes(t->index.pages + t->index.nodes, 1));
     }
     if (t->footer.section_count > 0) {
         table_unload_section(t, table_index_section(t), MEM_INDEX, &t->index_loaded);
@@ -40,6 +40,10 @@ static void close_table(struct sst_table *t) {
     (void)env_close(t->file); /* opened for reading: nothing can be lost */
     mutex_deinit(&t->mu);
     alloc_release(t->alloc, MEM_INDEX, t, sizeof *t);
+}
+
+void sst_table_interpolate(struct sst_table *t) {
+    t->interpolates = true;
 }
 
 void sst_table_ref(struct sst_table *t) {
@@ -272,7 +276,7 @@ int sst_table_add_sizes(struct sst_table *t, firn_sizes *sizes) {
         sizes->shared_automata += s->kind == SECTION_SHARED ? stored : 0;
         sizes->value_dictionaries += s->kind == SECTION_DICTIONARY ? stored : 0;
         sizes->filters += s->kind == SECTION_FILTER ? stored : 0;
-        sizes->index += s->kind == SECTION_INDEX ? stored : 0;
+        sizes->index += s->kind == SECTION_INDEX || s->kind == SECTION_NODES ? stored : 0;
     }
     uint64_t alignment = f->meta.bytes - in_sections - FORMAT_HEADER_BYTES - t->footer_bytes.size;
     uint64_t areas = f->key_area_bytes + f->entries_bytes + f->values_bytes + f->padding_bytes;

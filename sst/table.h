@@ -34,6 +34,9 @@ int sst_table_open(struct alloc *alloc, firn_env *env, const char *path,
 int sst_table_read_meta(struct alloc *alloc, firn_env *env, const char *path, uint64_t number,
                         struct table_meta *meta);
 
+/* Searches it by interpolation from now on, if it is an array. Before it is shared by threads. */
+void sst_table_interpolate(struct sst_table *t);
+
 void sst_table_ref(struct sst_table *t);
 void sst_table_unref(struct sst_table *t); /* NULL is allowed */
 const struct table_meta *sst_table_meta(const struct sst_table *t);
@@ -97,9 +100,10 @@ int sst_table_rank(struct sst_table *t, firn_slice key, struct sst_rank *below, 
 /* Key number k, from 0, into *key: one page read. FIRN_NOT_FOUND: there are not so many. */
 int sst_table_select(struct sst_table *t, uint64_t k, struct buf *key);
 
-/* Pages as the index knows them, so without reading one: how many there are, which may hold key,
- * and where one begins: a string at or below all of its keys and above those before it (empty for
- * page 0), and how many these are. REQUIRES: page is below their number. */
+/* Pages as the index knows them, so without reading one where it has separators: how many there
+ * are, which may hold key, and where one begins: a string at or below all of its keys and above
+ * those before it (empty for page 0), and how many these are. REQUIRES: page is below their number.
+ */
 int sst_table_page_count(struct sst_table *t, size_t *pages);
 int sst_table_page_of(struct sst_table *t, firn_slice key, size_t *page);
 int sst_table_page_start(struct sst_table *t, size_t page, struct buf *separator,

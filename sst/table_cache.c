@@ -41,6 +41,7 @@ struct table_cache {
     struct page_cache *pages;
     struct sst_counters *counters;
     char *folder;
+    bool interpolates;
     size_t folder_bytes, open_max, resident_bytes_max;
 
     struct limbo closing;  /* tables */
@@ -285,6 +286,10 @@ static void trim(struct table_cache *c) {
     } while (surplus != NULL);
 }
 
+void table_cache_interpolate(struct table_cache *c) {
+    c->interpolates = true;
+}
+
 /* Opens the table and enters it, unless another thread has done so meanwhile. */
 static int open_table(struct table_cache *c, const struct table_meta *meta,
                       struct sst_table **out) {
@@ -294,6 +299,9 @@ static int open_table(struct table_cache *c, const struct table_meta *meta,
     int rc = sst_table_open(c->alloc, c->env, path, meta, c->pages, c->counters, &mine);
     if (rc != FIRN_OK) {
         return rc;
+    }
+    if (c->interpolates) {
+        sst_table_interpolate(mine);
     }
     struct hash *old = NULL;
     mutex_lock(&c->mu);

@@ -15,6 +15,10 @@ int table_cache_create(struct alloc *alloc, struct epoch *epoch, firn_env *env, 
                        size_t resident_bytes_max, struct table_cache **out);
 void table_cache_destroy(struct table_cache *c); /* REQUIRES: no table is held. NULL is allowed */
 
+/* Tables in the form array that are opened from now on are searched by interpolation. Before use.
+ */
+void table_cache_interpolate(struct table_cache *c);
+
 /* The open table with a reference for the caller. */
 int table_cache_get(struct table_cache *c, const struct table_meta *meta, struct sst_table **out);
 

@@ -113,6 +113,11 @@ static int load_footer(struct dump *d) {
                          : rc;
 }
 
+static const char *form_name(firn_table_form form) {
+    static const char *const names[] = {"fst", "array", "btree"};
+    return names[form];
+}
+
 static void dump_footer_fields(struct dump *d) {
     const struct footer *f = &d->footer;
     const struct table_meta *m = &f->meta;
@@ -122,6 +127,7 @@ static void dump_footer_fields(struct dump *d) {
     print_hex(out, "id", m->id, TABLE_ID_BYTES);
     dump_features(out, f->compatible, f->read_compatible, f->incompatible);
     print_number(out, "keyspace", m->keyspace);
+    print_text(out, "table_form", "%s", form_name(footer_form(f)));
     print_text(out, "effort", "%s", m->effort == SST_EFFORT_FULL ? "full" : "fast");
     print_number(out, "created_ns", m->created_ns);
     print_text(out, "digest", "%016llx", (unsigned long long)m->digest);
@@ -170,6 +176,7 @@ static const char *section_holds(uint64_t kind) {
         "a filter over the keys of pages from this one on",
         "separators: which page may hold a key, and what lies before it",
         "what values have in common, for zstd",
+        "inner nodes of a btree",
     };
     return holds[kind <= SECTION_KIND_MAX ? kind : 0];
 }
@@ -240,16 +247,23 @@ static int load_segment(struct dump *d, const struct section *pages) {
     d->segment = NULL;
     value_dictionary_close(d->values);
     d->values = NULL;
-    int rc = load_section(d, phrases, &d->phrases);
-    rc = rc == FIRN_OK ? load_section(d, shared, &d->shared) : rc;
-    rc = rc == FIRN_OK ? segment_open(d->alloc, section_body(phrases, &d->phrases),
-                                      section_body(shared, &d->shared), &d->segment)
-                       : rc;
-    if (rc == FIRN_OK && shared[1].kind == SECTION_DICTIONARY) { /* an index follows in any case */
-        rc = load_section(d, shared + 1, &d->dictionary);
-        rc = rc == FIRN_OK ? value_dictionary_open(
-                                 d->alloc, section_body(shared + 1, &d->dictionary), &d->values)
+    const struct section *next = shared + 1; /* an index follows in any case */
+    int rc;
+    if (footer_form(&d->footer) != FIRN_TABLE_FST) {
+        next = pages + 1;
+        rc = segment_open_empty(d->alloc, &d->segment);
+    } else {
+        rc = load_section(d, phrases, &d->phrases);
+        rc = rc == FIRN_OK ? load_section(d, shared, &d->shared) : rc;
+        rc = rc == FIRN_OK ? segment_open(d->alloc, section_body(phrases, &d->phrases),
+                                          section_body(shared, &d->shared), &d->segment)
                            : rc;
+    }
+    if (rc == FIRN_OK && next->kind == SECTION_DICTIONARY) {
+        rc = load_section(d, next, &d->dictionary);
+        rc = rc == FIRN_OK
+                 ? value_dictionary_open(d->alloc, section_body(next, &d->dictionary), &d->values)
+                 : rc;
     }
     return rc;
 }
@@ -257,7 +271,7 @@ static int load_segment(struct dump *d, const struct section *pages) {
 /* Members that tell what the pages of a segment share. */
 static int dump_shared(struct dump *d, const struct section *pages) {
     int rc = load_segment(d, pages);
-    if (rc == FIRN_OK) {
+    if (rc == FIRN_OK && footer_form(&d->footer) == FIRN_TABLE_FST) {
         print_number(d->out, "phrases", d->segment->phrases.count);
         print_number(d->out, "patterns", d->segment->phrases.pattern_count);
         print_number(d->out, "shared_automata", d->segment->shared.count);

@@ -180,6 +180,30 @@ int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_pag
     return rc;
 }
 
+/* In the cache, nodes are pages behind those of the table. */
+int table_node_get(struct sst_table *t, size_t node, struct table_page *out) {
+    uint64_t begin = line_get(&t->index.node_begins, node);
+    uint64_t end = line_get(&t->index.node_ends, node);
+    memset(out, 0, sizeof *out);
+    if (begin > end || end > t->meta.bytes || end - begin <= FORMAT_CHECKSUM_BYTES) {
+        return FAIL(FIRN_CORRUPT, "node %zu lies in bytes %llu to %llu", node,
+                    (unsigned long long)begin, (unsigned long long)end);
+    }
+    out->size = (size_t)(end - begin);
+    out->segment = t->segments;
+    if (table_is_in_place(t)) {
+        out->bytes = t->memory + begin;
+        return page_in_memory(t, t->index.pages + node, begin, out->size);
+    }
+    int rc =
+        page_in_frame(t, out->segment, t->index.pages + node, begin, out->size, false, &out->frame);
+    if (rc == FIRN_OK) {
+        out->bytes = page_frame_data(out->frame);
+        out->size = page_frame_size(out->frame);
+    }
+    return rc;
+}
+
 void table_page_release(struct table_page *p) {
     if (!p->peeked) {
         page_frame_release(p->frame);
@@ -473,13 +497,21 @@ static int get(struct sst_table *t, struct sst_section *section, firn_slice key,
     if (rc != FIRN_OK) {
         return rc;
     }
-    size_t number = page_index_find(index, key);
-    if (section != NULL && t->cache != NULL) {
+    size_t number, end = 0;
+    rc = index->bare ? table_find_filter(t, key, &number, &end) : table_find_page(t, key, &number);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    if (section != NULL && t->cache != NULL && !index->bare) {
         page_cache_prefetch(t->cache, t->cache_number, number);
     }
     rc = probe_filter(t, section, number, hash, &may_contain);
     if (rc != FIRN_OK || !may_contain) {
         return rc == FIRN_OK ? FIRN_NOT_FOUND : rc;
+    }
+    rc = index->bare ? table_find_within(t, key, &number, end) : FIRN_OK;
+    if (rc != FIRN_OK) {
+        return rc;
     }
     struct table_page page;
     struct page p;

@@ -11,6 +11,7 @@
 
 #include "base/limbo.h"
 #include "bloom/filter.h"
+#include "sst/btree_builder.h"
 #include "sst/page.h"
 #include "sst/page_index.h"
 #include "sst/segment.h"
@@ -25,8 +26,8 @@ struct loaded {
 struct table_segment {
     /* Constant after open. */
     uint64_t first_page, page_end, first_unit;
-    const struct section *pages, *phrases, *shared;
-    const struct section *values;     /* NULL: none of its values is apart */
+    const struct section *pages, *phrases, *shared; /* the last two NULL: there are none */
+    const struct section *values;                   /* NULL: none of its values is apart */
     const struct section *dictionary; /* NULL: its values are compressed without one */
 
     /* Guarded by mu while it is loaded, then constant. */
@@ -56,6 +57,7 @@ struct sst_table {
     struct page_cache *cache;
     uint64_t cache_number;
     struct sst_counters *counters;
+    bool interpolates;      /* how an array is searched */
     struct table_meta meta; /* owned */
     const char *name;       /* what failures call it; NULL: by its number. Outlives the table */
     struct buf footer_bytes;
@@ -102,6 +104,28 @@ static inline int table_index(struct sst_table *t, const struct page_index **ind
                                                                        : table_load_index(t);
 }
 
+/* ---- table_find.c: where the index has no separators ---- */
+
+int table_find_bare(struct sst_table *t, firn_slice key, size_t *page);
+
+/* The same in two steps, with a filter between: of an array, first the pages [*page, *page_end) of
+ * the filter that covers the key, then the page; a btree's page is found at once, *page_end is 0.
+ */
+int table_find_filter(struct sst_table *t, firn_slice key, size_t *page, size_t *page_end);
+int table_find_within(struct sst_table *t, firn_slice key, size_t *page, size_t page_end);
+
+/* What page_index_separator() tells where the index has them. */
+int table_bare_separator(struct sst_table *t, size_t page, struct buf *separator);
+
+/* The only page that may hold the key. REQUIRES: the index is loaded. */
+static inline int table_find_page(struct sst_table *t, firn_slice key, size_t *page) {
+    if (t->index.bare) {
+        return table_find_bare(t, key, page);
+    }
+    *page = page_index_find(&t->index, key);
+    return FIRN_OK;
+}
+
 /* The segment a page belongs to, its shared sections loaded. */
 int table_segment_of(struct sst_table *t, size_t page, struct table_segment **out);
 
@@ -137,6 +161,9 @@ struct table_page {
 };
 int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_page *out);
 void table_page_release(struct table_page *p);
+
+/* An inner node of a btree, as a page is got. REQUIRES: the index is loaded, node < its nodes. */
+int table_node_get(struct sst_table *t, size_t node, struct table_page *out);
 
 /* For iterators that read ahead: the page if it is in the cache, and a copy of a checked one into
  * it (unless there is no memory). */

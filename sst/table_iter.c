@@ -411,7 +411,9 @@ static int seek_in_page(struct table_iter *t, firn_slice key, bool *exact) {
 
 static int seek(struct table_iter *t, firn_slice key, uint64_t seq) {
     bool exact;
-    int rc = load_page(t, page_index_find(t->index, key));
+    size_t number = 0;
+    int rc = table_find_page(t->table, key, &number);
+    rc = rc == FIRN_OK ? load_page(t, number) : rc;
     rc = rc == FIRN_OK ? seek_in_page(t, key, &exact) : rc;
     if (rc != FIRN_OK) {
         return rc;

@@ -8,9 +8,9 @@ int table_failed(const struct sst_table *t, int rc) {
     if (rc != FIRN_CORRUPT && rc != FIRN_UNSUPPORTED) {
         return rc;
     }
-    return t->name != NULL ? FAIL(rc, "%s: %s", t->name, status_message())
-                           : FAIL(rc, "%06llu.sst: %s", (unsigned long long)t->meta.number,
-                                  status_message());
+    return t->name != NULL
+               ? FAIL(rc, "%s: %s", t->name, status_message())
+               : FAIL(rc, "%06llu.sst: %s", (unsigned long long)t->meta.number, status_message());
 }
 
 int table_read(struct sst_table *t, uint64_t offset, void *to, size_t size) {
@@ -80,7 +80,9 @@ void table_unload_section(struct sst_table *t, const struct section *s, enum mem
 static int check_index(const struct sst_table *t, const struct page_index *index) {
     const struct footer *f = &t->footer;
     bool ok = index->pages == f->pages && line_get(&index->keys, index->pages) == f->meta.keys &&
-              line_get(&index->entries, index->pages) == f->meta.entries;
+              line_get(&index->entries, index->pages) == f->meta.entries &&
+              index->bare == (footer_form(f) != FIRN_TABLE_FST) &&
+              (index->nodes > 0) == (footer_form(f) == FIRN_TABLE_BTREE);
     for (size_t i = 0; ok && i < t->segment_count; i++) {
         const struct table_segment *s = &t->segments[i];
         uint64_t first = line_get(&index->units, (size_t)s->first_page);
@@ -98,7 +100,7 @@ static int load_index_locked(struct sst_table *t) REQUIRES(&t->mu) {
     rc = rc == FIRN_OK ? page_index_open(t->index_loaded.body, &t->index) : rc;
     rc = rc == FIRN_OK ? check_index(t, &t->index) : rc;
     if (rc == FIRN_OK && table_is_in_place(t)) {
-        size_t bytes = (size_t)packed_bytes(t->index.pages, 1);
+        size_t bytes = (size_t)packed_bytes(t->index.pages + t->index.nodes, 1);
         t->checked = alloc_get_zeroed(t->alloc, MEM_INDEX, bytes);
         rc = t->checked == NULL ? FAIL(FIRN_NOMEM, "no memory for a bit per page") : FIRN_OK;
         table_add_resident(t, rc == FIRN_OK ? bytes : 0);
@@ -122,8 +124,9 @@ int table_load_index(struct sst_table *t) {
 
 static int load_segment_locked(struct sst_table *t, struct table_segment *s) REQUIRES(&t->mu) {
     struct segment *opened = NULL;
-    int rc = load_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded);
-    rc = rc == FIRN_OK ? load_section(t, s->shared, MEM_SHARED, &s->shared_loaded) : rc;
+    bool shares = s->phrases != NULL;
+    int rc = shares ? load_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded) : FIRN_OK;
+    rc = rc == FIRN_OK && shares ? load_section(t, s->shared, MEM_SHARED, &s->shared_loaded) : rc;
     if (rc == FIRN_OK && s->dictionary != NULL) {
         rc = load_section(t, s->dictionary, MEM_SHARED, &s->dictionary_loaded);
         rc = rc == FIRN_OK
@@ -131,7 +134,8 @@ static int load_segment_locked(struct sst_table *t, struct table_segment *s) REQ
                  : rc;
     }
     if (rc == FIRN_OK) {
-        rc = segment_open(t->alloc, s->phrases_loaded.body, s->shared_loaded.body, &opened);
+        rc = shares ? segment_open(t->alloc, s->phrases_loaded.body, s->shared_loaded.body, &opened)
+                    : segment_open_empty(t->alloc, &opened);
     }
     if (rc != FIRN_OK) {
         table_unload_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded);

@@ -53,9 +53,10 @@ static int rank(struct sst_table *t, firn_slice key, struct sst_rank *below, boo
     if (rc != FIRN_OK) {
         return rc;
     }
-    size_t number = page_index_find(index, key);
+    size_t number = 0;
     struct opened o;
-    rc = open_page(t, number, &o);
+    rc = table_find_page(t, key, &number);
+    rc = rc == FIRN_OK ? open_page(t, number, &o) : rc;
     if (rc != FIRN_OK) {
         return rc;
     }
@@ -129,7 +130,7 @@ int sst_table_select(struct sst_table *t, uint64_t k, struct buf *key) {
     return table_failed(t, rc);
 }
 
-/* ---- Pages by the index alone ---- */
+/* ---- Pages ---- */
 
 int sst_table_page_count(struct sst_table *t, size_t *pages) {
     const struct page_index *index;
@@ -141,7 +142,8 @@ int sst_table_page_count(struct sst_table *t, size_t *pages) {
 int sst_table_page_of(struct sst_table *t, firn_slice key, size_t *page) {
     const struct page_index *index;
     int rc = table_index(t, &index);
-    *page = rc == FIRN_OK ? page_index_find(index, key) : 0;
+    *page = 0;
+    rc = rc == FIRN_OK ? table_find_page(t, key, page) : rc;
     return table_failed(t, rc);
 }
 
@@ -150,7 +152,10 @@ int sst_table_page_start(struct sst_table *t, size_t page, struct buf *separator
     const struct page_index *index;
     *keys_before = 0;
     int rc = table_index(t, &index);
-    rc = rc == FIRN_OK ? page_index_separator(index, page, separator) : rc;
+    if (rc == FIRN_OK) {
+        rc = index->bare ? table_bare_separator(t, page, separator)
+                         : page_index_separator(index, page, separator);
+    }
     if (rc == FIRN_OK) {
         uint64_t before = line_get(&index->keys, page);
         *keys_before = before < t->meta.keys ? before : t->meta.keys;

@@ -654,6 +654,44 @@ static void a_full_compaction_leaves_one_entry_per_key_and_no_tombstone(void **s
     }
 }
 
+/* Each opening writes its own form beside tables of the others, and merges some of all. */
+static void the_form_of_tables_may_change_at_every_opening(void **state) {
+    (void)state;
+    static const char *const forms[] = {"fst", "array", "btree", "fst", "btree", "array"};
+    struct fixture f = setup();
+    char key[16];
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(firn_options_set(&f.options, "table_form", forms[i]), FIRN_OK);
+        assert_int_equal(
+            firn_options_set(&f.options, "array_search", i % 2 == 0 ? "binary" : "interpolation"),
+            FIRN_OK);
+        close_db(&f);
+        open_db(&f);
+        for (int k = i; k < 3000; k += 6) {
+            (void)snprintf(key, sizeof key, "%06d", k);
+            put(f.db, key, forms[i]);
+        }
+        assert_int_equal(firn_flush(f.db), FIRN_OK);
+        if (i % 3 == 2) {
+            assert_int_equal(firn_compact(f.db, NULL, NULL, NULL), FIRN_OK);
+        }
+        assert_int_equal(firn_verify(f.db, NULL, NULL), FIRN_OK);
+        uint64_t count;
+        assert_int_equal(firn_count(f.db, NULL, NULL, &count), FIRN_OK);
+        assert_int_equal(count, 500 * (i + 1));
+        for (int k = 0; k < 3000; k++) {
+            (void)snprintf(key, sizeof key, "%06d", k);
+            assert_int_equal(firn_contains(f.db, NULL, text(key)),
+                             k % 6 <= i ? FIRN_OK : FIRN_NOT_FOUND);
+        }
+    }
+    assert_int_equal(firn_options_set(&f.options, "table_form", "trie"), FIRN_INVALID);
+    char name[16];
+    assert_int_equal(firn_options_get(&f.options, "table_form", name, sizeof name), FIRN_OK);
+    assert_string_equal(name, "array");
+    teardown(&f);
+}
+
 static void sizes_add_up_and_memory_is_told(void **state) {
     (void)state;
     struct fixture f = setup();
@@ -705,6 +743,7 @@ int main(void) {
         cmocka_unit_test(opening_an_intact_database_writes_nothing),
         cmocka_unit_test(compaction_can_be_cancelled),
         cmocka_unit_test(a_full_compaction_leaves_one_entry_per_key_and_no_tombstone),
+        cmocka_unit_test(the_form_of_tables_may_change_at_every_opening),
         cmocka_unit_test(sizes_add_up_and_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

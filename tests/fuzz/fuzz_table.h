@@ -74,6 +74,20 @@ static inline void fuzz_seal_pages(struct fuzz_table *t, const struct page_index
     }
 }
 
+/* The nodes of a btree, wherever the index says they are. */
+static inline void fuzz_seal_nodes(struct fuzz_table *t, const struct page_index *index,
+                                   uint64_t limit) {
+    for (size_t node = 0; node < index->nodes; node++) {
+        uint64_t begin = line_get(&index->node_begins, node);
+        uint64_t end = line_get(&index->node_ends, node);
+        if (begin < FORMAT_HEADER_BYTES || end > limit || begin > end ||
+            end - begin < FORMAT_CHECKSUM_BYTES) {
+            return;
+        }
+        fuzz_seal_bytes(t, begin, end - begin - FORMAT_CHECKSUM_BYTES);
+    }
+}
+
 static inline void fuzz_seal_sections(struct fuzz_table *t) {
     const struct footer *f = &t->footer;
     const struct section *index_section = &f->sections[f->section_count - 1];
@@ -105,6 +119,7 @@ static inline void fuzz_seal_sections(struct fuzz_table *t) {
             units += section_units(s);
         }
     }
+    fuzz_seal_nodes(t, &index, index_section->offset);
 }
 
 /* Seals the footer at `offset` so that it can be decoded. */

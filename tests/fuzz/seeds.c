@@ -111,6 +111,12 @@ static void write_tables(void) {
     }
     static const struct scene_shape numbers = {"numbers", 900, SCENE_NUMBERS, 0, 0, 1, 0, true, 0};
     write_table(&numbers, 1, SST_EFFORT_FULL, FIRN_TABLE_FST, false);
+    static const struct scene_shape others[] = {
+        {"array", 400, 0, 0, 20, 2, 10, false, 0},
+        {"btree", 400, 0, 0, 20, 2, 10, false, 0},
+    };
+    write_table(&others[0], 3, SST_EFFORT_FAST, FIRN_TABLE_ARRAY, false);
+    write_table(&others[1], 15, SST_EFFORT_FAST, FIRN_TABLE_BTREE, false);
 }
 
 /* ---- Segments ---- */

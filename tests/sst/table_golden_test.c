@@ -21,6 +21,8 @@
 #define GOLDEN_VALUES "table-v1-values.sst"
 #define GOLDEN_NUMBERS "table-v1-numbers.sst"
 #define GOLDEN_ICE "table-v1-ice.sst"
+#define GOLDEN_ARRAY "table-v1-array.sst"
+#define GOLDEN_BTREE "table-v1-btree.sst"
 #define PATH "golden.sst"
 
 /* Every kind of area and section: versions, tombstones, sequences, values inline and apart. */
@@ -153,6 +155,25 @@ static void version_1_with_numbers_is_still_written(void **state) {
     check_written(GOLDEN_NUMBERS, &s, SST_EFFORT_FULL, FIRN_TABLE_FST);
 }
 
+/* A small array, and a btree of some pages. */
+static void version_1_of_the_other_forms_is_still_written(void **state) {
+    (void)state;
+    struct scene s;
+    make_scene(&s);
+    check_written(GOLDEN_ARRAY, &s, SST_EFFORT_FAST, FIRN_TABLE_ARRAY);
+    make_values_scene(&s);
+    check_written(GOLDEN_BTREE, &s, SST_EFFORT_FAST, FIRN_TABLE_BTREE);
+}
+
+static void version_1_of_the_other_forms_is_still_read(void **state) {
+    (void)state;
+    struct scene s;
+    make_scene(&s);
+    check_read(GOLDEN_ARRAY, &s, 4, 70000);
+    make_values_scene(&s);
+    check_read(GOLDEN_BTREE, &s, 1200, 0);
+}
+
 /* Not byte for byte: another zstd may compress in another way. What it is for is there. */
 static void check_still_written(const char *golden, bool ice, uint64_t features) {
     struct alloc alloc;
@@ -201,6 +222,8 @@ int main(void) {
         cmocka_unit_test(version_1_is_still_read),
         cmocka_unit_test(version_1_with_numbers_is_still_written),
         cmocka_unit_test(version_1_with_numbers_is_still_read),
+        cmocka_unit_test(version_1_of_the_other_forms_is_still_written),
+        cmocka_unit_test(version_1_of_the_other_forms_is_still_read),
         cmocka_unit_test(compact_values_are_still_written),
         cmocka_unit_test(version_1_with_compact_values_is_still_read),
         cmocka_unit_test(ice_is_still_written),

@@ -41,6 +41,7 @@ void history_options(const struct workload *w, firn_env *env, firn_options *opti
     options->memory_budget = UINT64_C(16) << 20;
     options->memtable_entries = w->memtable_entries;
     options->table_entries = 20;
+    options->table_form = (firn_table_form)(w->seed % 3); /* all of them, over a few seeds */
     options->compaction_policy = w->policy;
     options->size_ratio = 2;
     options->level0_runs = 2;

@@ -46,6 +46,8 @@ void model_options(unsigned i, firn_options *options) {
     options->table_bytes = sets[i].table_bytes != 0 ? sets[i].table_bytes : defaults.table_bytes;
     options->page_bytes = sets[i].page_bytes;
     options->ice_levels = sets[i].ice_levels;
+    options->table_form = (firn_table_form)(i % 3);
+    options->array_search = i % 2 == 0 ? FIRN_SEARCH_BINARY : FIRN_SEARCH_INTERPOLATION;
     options->page_cache = sets[i].page_cache;
     options->page_cache_bytes = i % 3 == 0 ? 65536 : 0;
     options->filter = sets[i].filter;
