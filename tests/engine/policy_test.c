@@ -14,7 +14,7 @@
 #include "tests/support/scale.h"
 #include "tests/support/seed.h"
 
-#define KEYS 3000
+#define KEYS 1000
 
 /* ---- A policy that merges whatever it may ---- */
 
@@ -78,7 +78,7 @@ static void chaos_pick(void *context, const firn_shape *shape, const firn_policy
     if (rand_below(&c->rand, 8) == 0 && shape->levels[0].count < 20) {
         return; /* so that it comes to rest now and then */
     }
-    for (int tries = 0; tries < 20; tries++) {
+    for (int tries = 0; tries < 400; tries++) {
         draw_job(c, shape, job);
         c->tried++;
         if (job->table_count > 0 && is_legal(shape, job)) {
@@ -158,7 +158,7 @@ static void any_legal_jobs_keep_every_answer(void **state) {
         options.table_entries = 90;
         options.background_threads = 1 + round % 3;
         assert_int_equal(firn_open("chaos", &options, &m.db), FIRN_OK);
-        for (unsigned step = 0; step < 40; step++) {
+        for (unsigned step = 0; step < 24; step++) {
             write_some(&m, &rand, 250, &number);
             if (step % 7 == 3) {
                 firn_snapshot_release(m.snapshot);
@@ -175,7 +175,7 @@ static void any_legal_jobs_keep_every_answer(void **state) {
         firn_get_stats(m.db, &stats);
         printf("  %llu merges, of %u jobs drawn %u were legal\n",
                (unsigned long long)stats.compactions, chaos.tried, chaos.legal);
-        assert_true(stats.compactions >= 30);
+        assert_true(stats.compactions >= 20);
         firn_snapshot_release(m.snapshot);
         assert_int_equal(firn_close(m.db), FIRN_OK);
     }
