@@ -122,6 +122,33 @@ int area_cursor_to_rank_other(struct area_cursor *c, uint32_t rank) {
     return rc == FIRN_OK ? stand(c, rank, false) : rc;
 }
 
+/* Reads by key_numbers_run(), and stands on the last key. */
+static int read_numbers(struct area_cursor *c, uint32_t max, struct key_run *run) {
+    const struct key_numbers *n = &c->of.numbers;
+    size_t left = n->keys - c->at.rank, wanted = (KEY_RUN_BYTES - 1) / n->size + 1;
+    wanted = wanted < 2 ? 2 : wanted;
+    wanted = wanted < max ? wanted : max;
+    size_t count = wanted < left ? wanted : left;
+    int rc = key_numbers_run(n, &c->of.print, c->at.rank, &c->step, count, run);
+    size_t last = count * n->size - n->size;
+    rc = rc == FIRN_OK ? buf_assign(&c->at.key, firn_slice_make(run->bytes.data + last, n->size))
+                       : rc;
+    c->at.rank += (uint32_t)(count - 1);
+    c->at.valid = rc == FIRN_OK && count == wanted;
+    return rc;
+}
+
+static bool prints(struct area_cursor *c) {
+    if (c->area.form != KEY_AREA_NUMBERS) {
+        return false;
+    }
+    if (!c->printing) {
+        key_numbers_print_init(&c->of.numbers, &c->of.print);
+        c->printing = true;
+    }
+    return c->of.print.fits;
+}
+
 int area_cursor_read_other(struct area_cursor *c, uint32_t max, struct key_run *run) {
     struct buf *keys = &run->bytes;
     keys->size = 0;
@@ -129,9 +156,13 @@ int area_cursor_read_other(struct area_cursor *c, uint32_t max, struct key_run *
     if (!c->at.valid) {
         return FAIL(FIRN_CORRUPT, "a page of %zu keys has none here", c->area.keys);
     }
+    if (prints(c)) {
+        return read_numbers(c, max, run);
+    }
     for (;;) {
-        int rc = buf_reserve(keys, c->at.key.size + 1); /* the empty key has an address, too */
-        rc = rc == FIRN_OK ? buf_append_slice(keys, buf_slice(&c->at.key)) : rc;
+        /* The empty key has an address, too. */
+        int rc = key_room(keys, keys->size, c->at.key.size);
+        rc = rc == FIRN_OK ? buf_append(keys, c->at.key.data, c->at.key.size) : rc;
         if (rc != FIRN_OK) {
             c->at.valid = false;
             return rc;

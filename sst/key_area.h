@@ -48,10 +48,13 @@ struct area_cursor {
     struct key_area area;
 
     /* Of other forms than the automaton; private. */
-    bool opened;
+    bool opened, printing; /* what stands before the keys was read; `print` was made of it */
     size_t step;
     union {
-        struct key_numbers numbers;
+        struct {
+            struct key_numbers numbers;
+            struct numbers_print print;
+        };
         struct key_array array;
     } of;
 };
@@ -65,7 +68,7 @@ static inline void area_cursor_open(struct area_cursor *c, const struct segment 
                                     const struct key_area *area) {
     automaton_cursor_open(&c->at, s, area->bytes);
     c->area = *area;
-    c->opened = false;
+    c->opened = c->printing = false;
 }
 
 enum area_move { AREA_FIRST, AREA_LAST, AREA_NEXT, AREA_PREV };

@@ -6,6 +6,8 @@
 
 #include "base/status.h"
 
+#define HEAD_MASK (UINT64_MAX >> 2) /* more than heads have, and sums of them overflow nothing */
+
 static int damaged(const char *what, size_t bytes) {
     return FAIL(FIRN_CORRUPT, "numbers in %zu bytes: %s", bytes, what);
 }
@@ -163,7 +165,7 @@ static inline void add_to_head(const struct key_numbers *n, enum digit_class cla
 
 /* Makes key number rank of one whose head is less by `rise`. */
 static void change_key(const struct key_numbers *n, uint64_t rise, size_t rank, uint8_t *key) {
-    rise &= UINT64_MAX >> 2;
+    rise &= HEAD_MASK;
     switch (n->class) {
     case DIGITS_DECIMAL:
         add_to_head(n, DIGITS_DECIMAL, rise, key);
@@ -218,6 +220,21 @@ int key_numbers_next(const struct key_numbers *n, size_t rank, size_t *step, str
     uint64_t rise = head_at(n, rank, next) - head_at(n, rank - 1, *step);
     *step = next;
     change_key(n, rise, rank, out->data);
+    return FIRN_OK;
+}
+
+int key_numbers_heads(const struct key_numbers *n, size_t rank, size_t *step, size_t count,
+                      uint64_t *heads) {
+    size_t at = *step;
+    heads[0] = n->base + (head_at(n, rank, at) & HEAD_MASK);
+    for (size_t i = 1; i < count; i++) {
+        at = next_bit(n, at);
+        if (at >= n->steps) {
+            return damaged("fewer keys than it says", n->steps / 8);
+        }
+        heads[i] = n->base + (head_at(n, rank + i, at) & HEAD_MASK);
+    }
+    *step = at;
     return FIRN_OK;
 }
 

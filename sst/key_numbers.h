@@ -26,6 +26,7 @@
 #define FIRN_SST_KEY_NUMBERS_H
 
 #include "sst/automaton_builder.h"
+#include "sst/key_run.h"
 #include "sst/packed.h"
 
 enum digit_class { DIGITS_DECIMAL, DIGITS_HEX_SMALL, DIGITS_HEX_CAPITAL, DIGITS_BYTES };
@@ -60,6 +61,35 @@ int key_numbers_key(const struct key_numbers *n, size_t rank, size_t *step, stru
 
 /* The same for the key after the one of (rank - 1, *step), which is in `out`. */
 int key_numbers_next(const struct key_numbers *n, size_t rank, size_t *step, struct buf *out);
+
+/* The heads of `count` keys from `rank` on, whose bit is at *step, which becomes that of the last.
+ * REQUIRES: rank + count <= n->keys, count > 0. FIRN_CORRUPT. */
+int key_numbers_heads(const struct key_numbers *n, size_t rank, size_t *step, size_t count,
+                      uint64_t *heads);
+
+/* ---- Reading many ---- */
+
+#define PRINT_KEY_MAX 128
+#define PRINT_DIGITS_MAX 64
+#define PRINT_STRETCHES_MAX 16
+
+/* How the keys of an area are put together: of digits and text by turns, a block at most each.
+ * Where keys are longer, or change oftener, than is allowed for here, they are read one by one. */
+struct numbers_print {
+    bool fits;
+    unsigned head_digits, stretches;
+    struct stretch {
+        uint8_t digits, text; /* so many bytes of these, and then of those */
+    } of[PRINT_STRETCHES_MAX];
+    uint8_t text[PRINT_KEY_MAX + KEY_BLOCK]; /* the first key */
+};
+
+void key_numbers_print_init(const struct key_numbers *n, struct numbers_print *p);
+
+/* Makes a run of `count` keys, as key_numbers_heads() counts. REQUIRES: p->fits, count is at most
+ * KEY_RUN_MAX. FIRN_CORRUPT, FIRN_NOMEM. */
+int key_numbers_run(const struct key_numbers *n, const struct numbers_print *p, size_t rank,
+                    size_t *step, size_t count, struct key_run *run);
 
 /* ---- Building ---- */
 

@@ -119,6 +119,43 @@ static void assert_probes(struct fixture *f, struct area_cursor *c, const struct
     assert_probe(c, set, firn_slice_make(bytes, key.size));
 }
 
+/* A run of up to `max` keys from rank `first` on is theirs, and the cursor stands behind as it is
+ * to.
+ */
+static void assert_run(struct area_cursor *c, const struct key_set *set, size_t first, size_t max,
+                       struct key_run *run) {
+    assert_int_equal(area_cursor_to_rank(c, (uint32_t)first), FIRN_OK);
+    assert_int_equal(area_cursor_read(c, (uint32_t)max, run), FIRN_OK);
+    size_t left = set->count - first, begin = 0;
+    assert_in_range(run->count, left < 2 || max < 2 ? 1 : 2, left < max ? left : max);
+    for (size_t i = 0; i < run->count; i++) {
+        firn_slice key = firn_slice_make(run->bytes.data + begin, run->ends[i] - begin);
+        assert_true(slice_equal(key, set->keys[first + i]));
+        begin = run->ends[i];
+    }
+    bool ended = run->count == left && run->count < max && run->bytes.size < KEY_RUN_BYTES;
+    assert_true(ended || run->count == max || run->bytes.size >= KEY_RUN_BYTES);
+    if (run->count < left || run->count == max) {
+        assert_at(c, set, first + run->count - 1);
+        assert_int_equal(area_cursor_next(c), FIRN_OK);
+        assert_at(c, set, first + run->count);
+    } else if (ended) {
+        assert_false(c->at.valid);
+    }
+}
+
+static void assert_runs(struct fixture *f, struct area_cursor *c, const struct key_set *set) {
+    struct key_run run;
+    key_run_init(&run, &f->alloc);
+    for (size_t i = 0; i < 50; i++) {
+        size_t max = 1 + (size_t)rand_below(&f->rand, KEY_RUN_MAX);
+        assert_run(c, set, (size_t)rand_below(&f->rand, set->count), max, &run);
+    }
+    assert_run(c, set, 0, KEY_RUN_MAX, &run);
+    assert_run(c, set, set->count - 1, KEY_RUN_MAX, &run);
+    key_run_deinit(&run);
+}
+
 /* Everything an area must answer about the keys it took. */
 static void assert_area(struct fixture *f, const struct area *a, const struct key_set *all) {
     struct key_set set = {all->keys, a->area.keys};
@@ -145,6 +182,7 @@ static void assert_area(struct fixture *f, const struct area *a, const struct ke
     }
     assert_probe(&c, &set, FIRN_STR(""));
     assert_probe(&c, &set, FIRN_STR("\xff\xff\xff"));
+    assert_runs(f, &c, &set);
     area_cursor_deinit(&c);
 }
 
@@ -178,6 +216,8 @@ static void make_numbers(struct key_set *set, const char *template, size_t count
     key_set_sort(set);
 }
 
+#define LONG_TEXT "a long text before the numbers and none of them; "
+
 static const char *const templates[] = {
     "user:############",
     "#",
@@ -190,6 +230,11 @@ static const char *const templates[] = {
     "################################",
     "2026-##-## ##:##:##.######",
     "................",
+    "XXXX/XXXX.XXXXXXXXXXXXXXXXXXXXXXXXXXX",
+    /* More stretches, digits and text than a print has room for. */
+    "#-#-#-#-#-#-#-#-#-#-#-#-#-#-#-#-#-#-#-#",
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    LONG_TEXT LONG_TEXT LONG_TEXT "########",
 };
 
 static void numbers_answer_as_a_sorted_array(void **state) {
@@ -281,6 +326,8 @@ static void assert_answered(int rc) {
 
 static void exercise(struct fixture *f, const struct area *a, const struct key_set *set) {
     struct area_cursor c;
+    struct key_run run;
+    key_run_init(&run, &f->alloc);
     area_cursor_init(&c, &f->alloc);
     area_cursor_open(&c, NULL, &a->area);
     assert_answered(area_cursor_first(&c));
@@ -297,8 +344,12 @@ static void exercise(struct fixture *f, const struct area *a, const struct key_s
             assert_answered(area_cursor_prev(&c));
         }
         assert_answered(area_cursor_to_rank(&c, (uint32_t)rand_below(&f->rand, a->area.keys + 2)));
+        if (c.at.valid) {
+            assert_answered(area_cursor_read(&c, KEY_RUN_MAX, &run));
+        }
     }
     area_cursor_deinit(&c);
+    key_run_deinit(&run);
 }
 
 static void damaged_areas_fail_or_answer(void **state) {
