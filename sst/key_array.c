@@ -38,7 +38,7 @@ int key_array_seek(const struct key_array *a, firn_slice key, size_t *rank, bool
     *exact = false;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        firn_slice here;
+        firn_slice here = {NULL, 0};
         int rc = key_array_key(a, middle, &here);
         if (rc != FIRN_OK) {
             return rc;

@@ -1,5 +1,5 @@
-/* sst/key_buffer.h: the sorted keys of one segment, front-coded in memory while it is being built, to
- * be walked several times: once to train, once to write. */
+/* sst/key_buffer.h: the sorted keys of one segment, front-coded in memory while it is being built,
+ * to be walked several times: once to train, once to write. */
 #ifndef FIRN_SST_KEY_BUFFER_H
 #define FIRN_SST_KEY_BUFFER_H
 
@@ -26,9 +26,9 @@ size_t key_buffer_memory(const struct key_buffer *k); /* bytes held */
 /* Walks keys from any index on. */
 struct key_cursor {
     const struct key_buffer *keys;
-    struct buf key;      /* the current one */
+    struct buf key; /* the current one */
     size_t index;
-    size_t shared;       /* bytes it has in common with the one before; 0 after a jump */
+    size_t shared; /* bytes it has in common with the one before; 0 after a jump */
     size_t offset;
 };
 

@@ -129,7 +129,8 @@ static uint64_t head_at(const struct key_numbers *n, size_t rank, size_t step) {
 static inline unsigned tail_digit(const struct key_numbers *n, enum digit_class class, size_t rank,
                                   size_t i) {
     size_t at = rank * n->tail_digits + i;
-    return class == DIGITS_BYTES ? n->tails[at] : n->tails[at / 2] >> (at % 2 * 4) & 15;
+    unsigned byte = n->tails[class == DIGITS_BYTES ? at : at / 2];
+    return class == DIGITS_BYTES ? byte : byte >> (at % 2 * 4) & 15;
 }
 
 /* ---- Keys ---- */

@@ -397,23 +397,29 @@ static void take_in(struct model *m) {
     struct picture *p = malloc(sizeof *p);
     assert_non_null(p);
     take_picture(m, p);
-    struct run *opened[FIRN_LEVELS_MAX] = {NULL};
+    struct place
+        places[sizeof items / sizeof *items]; /* all before one is filled: p borrows keys */
     for (size_t begin = 0; begin < count; begin += TABLE_ENTRIES) {
-        size_t left = count - begin, n = left < TABLE_ENTRIES ? left : TABLE_ENTRIES;
+        size_t end = begin + TABLE_ENTRIES < count ? begin + TABLE_ENTRIES : count;
         char smallest[12], largest[12];
         (void)snprintf(smallest, sizeof smallest, "%06" PRIu32, items[begin].key);
-        (void)snprintf(largest, sizeof largest, "%06" PRIu32, items[begin + n - 1].key);
-        struct place place;
+        (void)snprintf(largest, sizeof largest, "%06" PRIu32, items[end - 1].key);
         policy_place(&p->shape, &m->options, firn_slice_make(smallest, 6),
-                     firn_slice_make(largest, 6), &place);
-        struct level *level = &m->levels[place.level];
-        if (place.new_run && opened[place.level] == NULL) {
-            opened[place.level] = new_run(level);
+                     firn_slice_make(largest, 6), &places[begin]);
+    }
+    bool opened[FIRN_LEVELS_MAX] = {false}; /* such a run is the first of its level */
+    for (size_t begin = 0; begin < count; begin += TABLE_ENTRIES) {
+        size_t end = begin + TABLE_ENTRIES < count ? begin + TABLE_ENTRIES : count;
+        const struct place *place = &places[begin];
+        struct level *level = &m->levels[place->level];
+        if (place->new_run && !opened[place->level]) {
+            (void)new_run(level);
+            opened[place->level] = true;
         }
-        add_items(m, place.new_run ? opened[place.level] : &level->runs[place.run], items + begin,
-                  n);
+        size_t run = place->new_run ? 0 : place->run + opened[place->level];
+        add_items(m, &level->runs[run], items + begin, end - begin);
         m->taken_in++;
-        m->taken_low += place.level > 0;
+        m->taken_low += place->level > 0;
     }
     drop_picture(p);
     free(p);

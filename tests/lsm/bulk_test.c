@@ -48,12 +48,15 @@ static void tear_down(struct fixture *f) {
     firn_env_destroy(f->env);
 }
 
+#define KEY_BYTES 32
+
 static firn_slice key_of(uint64_t i, char *to) {
-    return firn_slice_make(to, (size_t)sprintf(to, "key %08llu", (unsigned long long)i));
+    int size = snprintf(to, KEY_BYTES, "key %08llu", (unsigned long long)i);
+    return firn_slice_make(to, (size_t)size);
 }
 
 static void put(struct fixture *f, firn_bulk *b, uint64_t key, struct oracle_value v) {
-    char text[24];
+    char text[KEY_BYTES];
     oracle_fill(v, f->value);
     int rc = firn_bulk_put(b, key_of(key, text), firn_slice_make(f->value, v.size));
     if (rc != FIRN_OK) {
@@ -68,7 +71,7 @@ static void check_all(firn_db *db, const struct oracle_value *values, uint64_t k
     assert_int_equal(firn_iter_create(db, NULL, &it), FIRN_OK);
     firn_iter_first(it);
     for (uint64_t i = 0; i < keys; i++) {
-        char text[24];
+        char text[KEY_BYTES];
         if (values[i].size == SIZE_MAX) {
             continue;
         }
@@ -114,7 +117,7 @@ static void load_over(bool sorted, uint64_t keys, size_t value_bytes) {
         values[i].size = SIZE_MAX;
     }
     for (uint64_t i = 0; i < keys; i += 11) {
-        char text[24];
+        char text[KEY_BYTES];
         values[i] = (struct oracle_value){i, 3};
         oracle_fill(values[i], f.value);
         assert_int_equal(firn_put(f.db, key_of(i, text), firn_slice_make(f.value, 3), 0), FIRN_OK);
@@ -215,7 +218,7 @@ static int load_some(struct fixture *f, unsigned flags, uint64_t keys) {
     int rc = firn_bulk_create(f->db, flags, &b);
     memset(f->value, 'v', sizeof f->value);
     for (uint64_t i = 0; rc == FIRN_OK && i < keys; i++) {
-        char text[24];
+        char text[KEY_BYTES];
         rc = firn_bulk_put(b, key_of(i, text), firn_slice_make(f->value, 1500));
         if (rc != FIRN_OK) { /* and so do all further calls */
             assert_int_equal(firn_bulk_put(b, key_of(i, text), FIRN_STR("")), rc);
@@ -233,7 +236,7 @@ static void a_failed_load_leaves_nothing(void **state) {
                                             FAULT_SYNC_DIR};
     struct fixture f = set_up();
     firn_env *memory = f.env, *env = fault_env_create(memory);
-    char text[24];
+    char text[KEY_BYTES];
     assert_int_equal(firn_close(f.db), FIRN_OK);
     f.options.env = env;
     f.options.table_entries = 2000;
@@ -267,7 +270,7 @@ static void a_power_cut_leaves_all_or_nothing(void **state) {
     f.options.env = machine;
     f.options.table_entries = 1500;
     open_db(&f);
-    char text[24];
+    char text[KEY_BYTES];
     assert_int_equal(firn_put(f.db, key_of(5, text), FIRN_STR("old"), 0), FIRN_OK);
     uint64_t begun = sim_change_count(machine), all = 0, none = 0;
     assert_int_equal(load_some(&f, 0, 6000), FIRN_OK);
