@@ -8,17 +8,36 @@ void buf_init(struct buf *b, struct alloc *alloc, enum mem_part part) {
     b->capacity = 0;
     b->alloc = alloc;
     b->part = part;
+    b->lent = false;
 }
 
 void buf_deinit(struct buf *b) {
-    alloc_release(b->alloc, b->part, b->data, b->capacity);
-    b->data = NULL;
-    b->size = 0;
-    b->capacity = 0;
+    if (!b->lent) {
+        alloc_release(b->alloc, b->part, b->data, b->capacity);
+    }
+    buf_init(b, b->alloc, b->part);
+}
+
+void buf_lend(struct buf *b, void *memory, size_t capacity) {
+    b->data = memory;
+    b->capacity = capacity;
+    b->lent = true;
 }
 
 void buf_reset(struct buf *b) {
     b->size = 0;
+}
+
+/* Memory of capacity bytes that begins with what b holds; NULL: there is none, b is as before. */
+static uint8_t *move_to(struct buf *b, size_t capacity) {
+    if (!b->lent) {
+        return alloc_resize(b->alloc, b->part, b->data, b->capacity, capacity);
+    }
+    uint8_t *data = alloc_get(b->alloc, b->part, capacity);
+    if (data != NULL && b->size > 0) {
+        memcpy(data, b->data, b->size);
+    }
+    return data;
 }
 
 int buf_reserve(struct buf *b, size_t extra) {
@@ -33,12 +52,13 @@ int buf_reserve(struct buf *b, size_t extra) {
     if (capacity < want) {
         capacity = want < CAPACITY_MIN ? CAPACITY_MIN : want;
     }
-    uint8_t *data = alloc_resize(b->alloc, b->part, b->data, b->capacity, capacity);
+    uint8_t *data = move_to(b, capacity);
     if (data == NULL) {
         return FAIL(FIRN_NOMEM, "no memory for a buffer of %zu bytes", capacity);
     }
     b->data = data;
     b->capacity = capacity;
+    b->lent = false;
     return FIRN_OK;
 }
 

@@ -11,10 +11,15 @@ struct buf {
     size_t size, capacity; /* bytes */
     struct alloc *alloc;
     enum mem_part part;
+    bool lent; /* data is another's memory */
 };
 
 void buf_init(struct buf *b, struct alloc *alloc, enum mem_part part); /* holds nothing yet */
 void buf_deinit(struct buf *b);
+
+/* Begins in memory that is there anyway and outlives b: what fits needs no allocation, and what
+ * does not moves to memory of its own. REQUIRES: b holds nothing. */
+void buf_lend(struct buf *b, void *memory, size_t capacity);
 void buf_reset(struct buf *b); /* empty, keeps its memory */
 
 /* Room for extra more bytes. FIRN_NOMEM: as before. */

@@ -3,6 +3,8 @@
 #include "base/merge_iter.h"
 #include "lsm/run_iter.h"
 
+#define FEW_CHILDREN 32 /* are collected on the stack */
+
 static size_t child_count(const struct view *view) {
     size_t n = view->memtable_count;
     for (size_t l = 0; l < view->version->level_count; l++) {
@@ -39,8 +41,10 @@ int source_open(firn_db *db, bool keys_only, struct source *out) {
     unsigned token = epoch_enter(db->epoch);
     const struct view *view = atomic_load_explicit(&db->view, memory_order_acquire);
     size_t capacity = child_count(view), n = 0;
-    struct iter **children =
-        alloc_get_zeroed(&db->alloc, MEM_ITERATOR, capacity * sizeof *children);
+    struct iter *few[FEW_CHILDREN];
+    struct iter **children = capacity <= FEW_CHILDREN
+                                 ? few
+                                 : alloc_get(&db->alloc, MEM_ITERATOR, capacity * sizeof *children);
     int rc = FIRN_OK;
     if (children == NULL) {
         rc = FAIL(FIRN_NOMEM, "no memory for an iterator over %zu runs", capacity);
@@ -57,7 +61,9 @@ int source_open(firn_db *db, bool keys_only, struct source *out) {
             iter_destroy(children[i]);
         }
     }
-    alloc_release(&db->alloc, MEM_ITERATOR, children, capacity * sizeof *children);
+    if (children != few) {
+        alloc_release(&db->alloc, MEM_ITERATOR, children, capacity * sizeof *children);
+    }
     if (rc != FIRN_OK) {
         source_close(out);
     }

@@ -28,6 +28,15 @@ struct automaton_cursor {
 void automaton_cursor_init(struct automaton_cursor *c, struct alloc *alloc);
 void automaton_cursor_deinit(struct automaton_cursor *c);
 
+/* Memory for a cursor that is part of something allocated anyway. Most keys and paths fit. */
+struct automaton_room {
+    uint64_t frames[128];
+    uint8_t key[KEY_ROOM_MIN];
+};
+
+/* REQUIRES: the cursor has not been positioned yet; room outlives it. */
+void automaton_cursor_lend(struct automaton_cursor *c, struct automaton_room *room);
+
 /* Points the cursor at a page; it is invalid until positioned. Both must live while it is used. */
 void automaton_cursor_open(struct automaton_cursor *c, const struct segment *s,
                            firn_slice automaton);

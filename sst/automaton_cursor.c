@@ -15,6 +15,11 @@ void automaton_cursor_init(struct automaton_cursor *c, struct alloc *alloc) {
     buf_init(&c->frames, alloc, MEM_ITERATOR);
 }
 
+void automaton_cursor_lend(struct automaton_cursor *c, struct automaton_room *room) {
+    buf_lend(&c->key, room->key, sizeof room->key);
+    buf_lend(&c->frames, room->frames, sizeof room->frames);
+}
+
 void automaton_cursor_deinit(struct automaton_cursor *c) {
     buf_deinit(&c->key);
     buf_deinit(&c->frames);

@@ -12,8 +12,10 @@
 #define COLD_WINDOW_BYTES_MAX ((size_t)256 * 1024)
 #define WINDOW_BYTES_MAX ((size_t)64 * 1024)
 #define PAGES_AHEAD_MIN 2
-#define RUN_ENTRIES_MIN 4
+#define RUN_ENTRIES_MIN 3
 #define RUN_ENTRIES_MAX KEY_RUN_MAX
+#define PREFETCH_BYTES 1024 /* of a page's keys, when one is sought */
+#define RUN_ROOM 1536       /* bytes for keys: a short run of long ones, a long one of short ones */
 
 struct table_iter {
     struct iter base;
@@ -43,6 +45,10 @@ struct table_iter {
     struct key_run keys;
     struct entry entries[RUN_ENTRIES_MAX];
     uint8_t integers[RUN_ENTRIES_MAX][VALUE_INTEGER_BYTES_MAX];
+
+    /* What the cursor and the run begin in, so that a short walk allocates no more than this. */
+    struct automaton_room room;
+    uint8_t run_room[RUN_ROOM];
 };
 
 static struct table_iter *of(struct iter *it) {
@@ -402,8 +408,17 @@ static void iter_do_prev(struct iter *it) {
     end_move(t, e == 0 ? step_to_page_before(t) : run_before(t, e));
 }
 
+/* A search leads from one to the next; asked for at once, their ways through the caches overlap. */
+static void prefetch_keys(const struct key_area *area) {
+    size_t size = area->bytes.size < PREFETCH_BYTES ? area->bytes.size : PREFETCH_BYTES;
+    for (size_t i = 0; i < size; i += 64) {
+        __builtin_prefetch(slice_bytes(area->bytes) + i);
+    }
+}
+
 /* Stands on the first key at or after `key` in this page and says whether it is that very key. */
 static int seek_in_page(struct table_iter *t, firn_slice key, bool *exact) {
+    prefetch_keys(&t->view.area);
     int rc = area_cursor_seek(&t->cursor, key);
     *exact = rc == FIRN_OK && t->cursor.at.valid && slice_equal(buf_slice(&t->cursor.at.key), key);
     return rc;
@@ -423,7 +438,8 @@ static int seek(struct table_iter *t, firn_slice key, uint64_t seq) {
     }
     size_t e = page_first_entry(&t->view, t->cursor.at.rank);
     bool passed = false; /* all versions of the key are newer */
-    while (exact && !passed && e < t->view.entries && page_entry_seq(&t->view, e) + t->seq_given > seq) {
+    while (exact && !passed && e < t->view.entries &&
+           page_entry_seq(&t->view, e) + t->seq_given > seq) {
         passed = ++e == t->view.entries || page_entry_is_first(&t->view, e);
     }
     if (passed && e == t->view.entries) {
@@ -506,7 +522,9 @@ int sst_table_iter_create(struct sst_table *t, const struct sst_iter_options *op
         it->options = *options;
     }
     area_cursor_init(&it->cursor, t->alloc);
+    automaton_cursor_lend(&it->cursor.at, &it->room);
     key_run_init(&it->keys, t->alloc);
+    buf_lend(&it->keys.bytes, it->run_room, sizeof it->run_room);
     buf_init(&it->window, t->alloc, MEM_ITERATOR);
     buf_init(&it->chunk.bytes, t->alloc, MEM_ITERATOR);
     sst_table_ref(t);

@@ -78,11 +78,39 @@ static void is_as_before_when_there_is_no_memory(void **state) {
     buf_deinit(&b);
 }
 
+static void begins_in_lent_memory_and_leaves_it_when_it_grows(void **state) {
+    (void)state;
+    uint8_t memory[8];
+    struct alloc alloc;
+    alloc_init(&alloc, NULL);
+    struct buf b;
+    buf_init(&b, &alloc, MEM_OTHER);
+    buf_lend(&b, memory, sizeof memory);
+    assert_int_equal(buf_append_slice(&b, FIRN_STR("abcdefgh")), FIRN_OK);
+    assert_ptr_equal(b.data, memory);
+    assert_int_equal(alloc.total, 0);
+    alloc.fail_after = 1;
+    assert_int_equal(buf_append_u8(&b, 'i'), FIRN_NOMEM);
+    assert_ptr_equal(b.data, memory);
+    assert_true(slice_equal(buf_slice(&b), FIRN_STR("abcdefgh")));
+    assert_int_equal(buf_append_u8(&b, 'i'), FIRN_OK);
+    assert_ptr_not_equal(b.data, memory);
+    assert_true(slice_equal(buf_slice(&b), FIRN_STR("abcdefghi")));
+    assert_int_equal(alloc.total, b.capacity);
+    buf_deinit(&b);
+    assert_int_equal(alloc.total, 0);
+    buf_lend(&b, memory, sizeof memory);
+    buf_deinit(&b); /* which is not ours to release */
+    assert_null(b.data);
+    assert_int_equal(alloc.total, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(appends_in_order_and_counts_its_memory),
         cmocka_unit_test(grows_over_many_appends_and_keeps_memory_at_reset),
         cmocka_unit_test(is_as_before_when_there_is_no_memory),
+        cmocka_unit_test(begins_in_lent_memory_and_leaves_it_when_it_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
