@@ -16,8 +16,7 @@
  * partial granularity, what would go into a single last run goes in parts instead: the tables of
  * one stretch of it, and what lies above them. So a merge needs room for job_bytes only, and the
  * space that the tree takes stays below (1 + 1/(T - 1)) times its keys plus that, also while it
- * merges
- * ("Spooky", Dayan et al., PVLDB 15(11), 2022, partitions by the last level, too).
+ * merges ("Spooky", Dayan et al., PVLDB 15(11), 2022, partitions by the last level, too).
  */
 #include "compaction/pick.h"
 
@@ -55,8 +54,9 @@ static uint32_t runs_most(const struct fluid *f, size_t level) {
     return runs > 0 ? runs : 1;
 }
 
-size_t fluid_last(const firn_shape *shape, const firn_policy_params *params) {
-    uint64_t largest = largest_run(shape), reach = params->batch_bytes;
+static size_t last_for(const firn_shape *shape, const firn_policy_params *params,
+                       uint64_t largest) {
+    uint64_t reach = params->batch_bytes;
     size_t last = 1;
     /* A run that is a little too large, by what its filter or index takes, opens no level. */
     for (reach = multiply_capped(reach, params->size_ratio);
@@ -66,12 +66,16 @@ size_t fluid_last(const firn_shape *shape, const firn_policy_params *params) {
     return shape->level_count > last + 1 ? shape->level_count - 1 : last;
 }
 
+size_t fluid_last(const firn_shape *shape, const firn_policy_params *params) {
+    return last_for(shape, params, largest_run(shape));
+}
+
 static void fluid_measure(struct fluid *f, const firn_shape *shape,
                           const firn_policy_params *params) {
     f->shape = shape;
     f->params = params;
-    f->last = fluid_last(shape, params);
     uint64_t least = params->batch_bytes, largest = largest_run(shape);
+    f->last = last_for(shape, params, largest);
     f->capacity[f->last] =
         multiply_capped(largest > least ? largest : least, runs_most(f, f->last));
     for (size_t level = f->last; level > 0; level--) {

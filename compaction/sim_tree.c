@@ -418,7 +418,7 @@ static size_t job_entries(const struct sim_tree *tree, const firn_job *job) {
 }
 
 int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns, double filter_bits,
-                    size_t *written) {
+                    size_t *read, size_t *written) {
     size_t total = job_entries(tree, job), bytes = total * sizeof(sim_entry);
     struct stretches s = {
         .entries = alloc_get(tree->alloc, MEM_OTHER, bytes),
@@ -444,6 +444,7 @@ int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns,
             drop_inputs(tree, job);
             rc = install(tree, job, &outputs);
         }
+        *read = total;
         *written = s.total;
         tree->stored += rc == FIRN_OK ? s.total : 0;
     }

@@ -84,10 +84,10 @@ int sim_tree_picture(struct sim_tree *tree, uint64_t now_ns, firn_shape *shape);
 /* Marks the inputs of a job that job_check() allows; *entries: in all of them. */
 void sim_tree_begin(struct sim_tree *tree, const firn_job *job, size_t *entries);
 
-/* Puts what survives of a begun job's inputs where the job wants it. *written: entries of the
- * outputs. */
+/* Puts what survives of a begun job's inputs where the job wants it. *read and *written: entries of
+ * the inputs and of the outputs. */
 int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns, double filter_bits,
-                    size_t *written);
+                    size_t *read, size_t *written);
 
 /* What a lookup costs that goes through the runs from the newest on. */
 struct sim_lookup {

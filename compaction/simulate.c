@@ -123,8 +123,7 @@ static int finish_flush(struct simulation *s) {
 
 static int finish_merge(struct simulation *s, firn_job *job) {
     size_t before = s->tree.stored, inputs = 0, written = 0;
-    sim_tree_begin(&s->tree, job, &inputs); /* again: for their number */
-    int rc = sim_tree_finish(&s->tree, job, now_ns(s), s->setup->filter_bits, &written);
+    int rc = sim_tree_finish(&s->tree, job, now_ns(s), s->setup->filter_bits, &inputs, &written);
     note_stored(s, before + written - s->tree.stored);
     s->counts.jobs++;
     s->counts.merge_inputs += inputs;

@@ -120,9 +120,11 @@ static bool do_job(struct model *m, const firn_policy_params *policy) {
         return false;
     }
     assert_int_equal(job_check(&shape, &job), FIRN_OK);
-    size_t inputs, written, before = m->tree.stored;
+    size_t inputs, read, written, before = m->tree.stored;
     sim_tree_begin(&m->tree, &job, &inputs);
-    assert_int_equal(sim_tree_finish(&m->tree, &job, m->next_version, 10, &written), FIRN_OK);
+    assert_int_equal(sim_tree_finish(&m->tree, &job, m->next_version, 10, &read, &written),
+                     FIRN_OK);
+    assert_int_equal(read, inputs);
     assert_int_equal(m->tree.stored, before - inputs + written);
     return true;
 }
