@@ -228,6 +228,7 @@ static int put_in_locked(struct table_cache *c, uint64_t number, struct sst_tabl
     memmove(&c->slots[i + 1], &c->slots[i], (c->count - i) * sizeof *c->slots);
     c->slots[i] = (struct slot){number, table};
     c->count++;
+    table_count_resident_in(table, &c->resident);
     (void)atomic_fetch_add_explicit(&c->clock, 1, memory_order_relaxed);
     mark_used(c, table);
     return FIRN_OK;
@@ -310,7 +311,6 @@ static int open_table(struct table_cache *c, const struct table_meta *meta,
         rc = put_in_locked(c, meta->number, mine);
         if (rc == FIRN_OK) {
             old = publish_locked(c);
-            table_count_resident_in(mine, &c->resident);
             sst_table_ref(mine);
             *out = mine;
             mine = NULL;
@@ -357,7 +357,6 @@ int table_cache_put(struct table_cache *c, struct sst_table *t) {
     int rc = put_in_locked(c, t->meta.number, t);
     if (rc == FIRN_OK) {
         old = publish_locked(c);
-        table_count_resident_in(t, &c->resident);
         sst_table_ref(t);
     }
     mutex_unlock(&c->mu);
