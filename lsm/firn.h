@@ -490,6 +490,24 @@ FIRN_API int firn_wait_idle(firn_db *db);
 FIRN_API int firn_verify(firn_db *db, void (*damage)(void *context, const char *message),
                          void *context);
 
+/* Flags of firn_checkpoint(). */
+#define FIRN_CHECKPOINT_COPY 1u   /* copies the tables' files instead of linking them */
+#define FIRN_CHECKPOINT_VERIFY 2u /* reads all of each table of the copy, as firn_verify() does */
+
+/* Makes a copy of the database as it is at one moment during the call: `path` becomes a folder that
+ * holds a database of its own. Other work goes on. Tables are shared by hard links where the file
+ * system has them, and copied elsewhere; what is in memory becomes a table of the copy. `base`,
+ * when not NULL, is the folder of an earlier copy that is not open for writing: tables that it has,
+ * too, are linked to it. So a row of copies with FIRN_CHECKPOINT_COPY, each based on the one
+ * before, is an incremental backup, of which any copy may be destroyed. Also for a database opened
+ * read-only, beside its writer. progress as of firn_compact(), NULL is allowed.
+ *
+ * FIRN_EXISTS: there is something at `path`. FIRN_MISSING: `base`, or the folder `path` would be
+ * in, is not there. FIRN_CORRUPT names the table. After a failure there is nothing at `path`; after
+ * a crash, either the whole copy, or what firn_open() does not take for a database. */
+FIRN_API int firn_checkpoint(firn_db *db, const char *path, const char *base, unsigned flags,
+                             firn_progress_fn progress, void *context);
+
 /* Tries to leave the state in which writes are refused: flushes what is in memory to a table,
  * begins a new log and a new manifest. FIRN_OK: writes are taken again. */
 FIRN_API int firn_resume(firn_db *db);

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/env_copy.h"
 #include "lsm/ingest.h"
 
 #define FLAGS_KNOWN (FIRN_INGEST_COPY | FIRN_INGEST_MOVE | FIRN_INGEST_VERIFY)
-#define COPY_BYTES ((size_t)1 << 20)
 
 /* A file on its way in. */
 struct intake {
@@ -31,35 +31,14 @@ struct ingest {
 
 /* ---- Names ---- */
 
-static int copy_bytes(struct env_file *from, struct env_file *to, uint8_t *piece) {
-    uint64_t offset = 0;
-    for (;;) {
-        size_t got;
-        int rc = env_read_at(from, offset, piece, COPY_BYTES, &got);
-        if (rc != FIRN_OK || got == 0) {
-            return rc;
-        }
-        rc = env_append(to, piece, got);
-        if (rc != FIRN_OK) {
-            return rc;
-        }
-        offset += got;
-    }
-}
-
 static int copy_file(const struct ingest *in, const char *from_path, const char *to_path) {
-    struct alloc *alloc = &in->db->alloc;
-    struct env_file *from = NULL, *to = NULL;
-    uint8_t *piece = alloc_get(alloc, MEM_OTHER, COPY_BYTES);
-    int rc = piece != NULL ? FIRN_OK : FAIL(FIRN_NOMEM, "no memory to copy %s", from_path);
-    rc = rc != FIRN_OK ? rc : env_open(in->source, from_path, ENV_SEQUENTIAL, &from);
-    rc = rc != FIRN_OK ? rc : env_create(in->db->env, to_path, &to);
-    rc = rc != FIRN_OK ? rc : copy_bytes(from, to, piece);
-    rc = rc != FIRN_OK ? rc : env_sync(to);
-    int closed = env_close(to);
-    (void)env_close(from); /* it was only read */
-    alloc_release(alloc, MEM_OTHER, piece, COPY_BYTES);
-    return rc != FIRN_OK ? rc : closed;
+    struct env_file *from;
+    int rc = env_open(in->source, from_path, ENV_SEQUENTIAL, &from);
+    if (rc == FIRN_OK) {
+        rc = env_copy(&in->db->alloc, from, in->db->env, to_path);
+        (void)env_close(from); /* it was only read */
+    }
+    return rc;
 }
 
 /* A link says nothing of whether whoever wrote the bytes has made them durable. */

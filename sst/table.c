@@ -5,6 +5,7 @@
 #include "sst/table_internal.h"
 
 #include "base/checksum.h"
+#include "base/env_copy.h"
 
 #define FOOTER_GUESS_BYTES 4096
 
@@ -261,6 +262,10 @@ int sst_table_read_meta(struct alloc *alloc, firn_env *env, const char *path, ui
     footer_deinit(&footer);
     buf_deinit(&bytes);
     return rc;
+}
+
+int sst_table_copy(struct sst_table *t, firn_env *env, const char *path) {
+    return env_copy(t->alloc, t->file, env, path);
 }
 
 int sst_table_add_sizes(struct sst_table *t, firn_sizes *sizes) {

@@ -113,6 +113,9 @@ int sst_table_page_start(struct sst_table *t, size_t page, struct buf *separator
  */
 int sst_table_add_sizes(struct sst_table *t, firn_sizes *sizes);
 
+/* Copies the file as it is open here, whatever has become of its name, to a new file: env_copy(). */
+int sst_table_copy(struct sst_table *t, firn_env *env, const char *path);
+
 /* Reads every byte and checks every checksum, order, rank and count. One call of damage per
  * finding. FIRN_CORRUPT when there was one. */
 int sst_table_verify(struct sst_table *t, void (*damage)(void *context, const char *message),
