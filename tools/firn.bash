@@ -5,7 +5,7 @@ _firn() {
     local options="--option --memory-budget --help"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify dump destroy sim help \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify checkpoint backup restore dump destroy sim help \
             --version" -- "$word"))
         return
     fi
@@ -24,10 +24,10 @@ _firn() {
     --policy)
         COMPREPLY=($(compgen -W "none leveled tiered lazy-leveled fluid" -- "$word"))
         return ;;
-    --from | --to | --prefix | --limit | --memory-budget | --ack-fd | --page | --seed)
+    --from | --to | --prefix | --limit | --memory-budget | --ack-fd | --page | --seed | --keep | --backup)
         return ;;
     help)
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify dump destroy sim \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify checkpoint backup restore dump destroy sim \
             options" -- "$word"))
         return ;;
     esac
@@ -35,6 +35,9 @@ _firn() {
     load) options+=" $forms --sync --sorted --bulk --ack-fd --null --values-hex" ;;
     build) options+=" $forms --null --values-hex" ;;
     ingest) options+=" --copy --move --verify" ;;
+    checkpoint) options+=" --copy --verify" ;;
+    backup) options+=" --keep --list" ;;
+    restore) options+=" --backup" ;;
     put | get | delete) options+=" $forms" ;;
     scan) options+=" $forms $range --reverse --limit --keys-only --values-hex --null" ;;
     count | nth) options+=" $forms $range --estimate" ;;
