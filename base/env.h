@@ -24,8 +24,9 @@ struct env_lock;
 
 enum env_access { ENV_RANDOM, ENV_SEQUENTIAL };
 
-/* Jobs of a higher priority (a lower number) are started first. */
-enum env_priority { ENV_FLUSH, ENV_COMPACT, ENV_PRIORITIES };
+/* Jobs of a higher priority (a lower number) are started first. One that mostly waits for its time
+ * to come has a thread besides those that were asked for, so that it keeps nobody waiting. */
+enum env_priority { ENV_WAITER, ENV_FLUSH, ENV_COMPACT, ENV_PRIORITIES };
 
 #define ENV_FOREVER UINT64_MAX
 

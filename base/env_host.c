@@ -17,6 +17,7 @@
 
 struct env_job {
     struct env_job *next;
+    enum env_priority priority;
     void (*run)(void *);
     void *argument;
 };
@@ -108,6 +109,7 @@ static void *worker_main(void *argument) {
             alloc_release(&host->alloc, MEM_OTHER, job, sizeof *job);
             copy.run(copy.argument);
             mutex_lock(&host->mu);
+            host->waiters -= copy.priority == ENV_WAITER;
         } else if (host->stopping) {
             break;
         } else {
@@ -157,9 +159,10 @@ int env_host_set_threads(firn_env *env, unsigned count) {
         return rc;
     }
     mutex_lock(&host->mu);
-    while (rc == FIRN_OK && host->worker_count < count) {
+    while (rc == FIRN_OK && host->worker_count < count + host->waiters) {
         rc = add_worker_locked(host);
     }
+    host->thread_count = count > host->thread_count ? count : host->thread_count;
     mutex_unlock(&host->mu);
     return rc;
 }
@@ -175,12 +178,15 @@ int env_host_submit(firn_env *env, enum env_priority priority, void (*run)(void 
     if (job == NULL) {
         return FAIL(FIRN_NOMEM, "no memory for a background job");
     }
-    *job = (struct env_job){NULL, run, argument};
+    *job = (struct env_job){NULL, priority, run, argument};
     mutex_lock(&host->mu);
-    if (host->worker_count == 0) {
+    unsigned waiters = host->waiters + (priority == ENV_WAITER);
+    unsigned wanted = (host->thread_count > 0 ? host->thread_count : 1) + waiters;
+    while (rc == FIRN_OK && host->worker_count < wanted) {
         rc = add_worker_locked(host);
     }
     if (rc == FIRN_OK) {
+        host->waiters = waiters;
         *host->last[priority] = job;
         host->last[priority] = &job->next;
         cond_signal(&host->work);

@@ -29,7 +29,8 @@ struct env_host {
     /* Guarded by mu. */
     struct env_job *first[ENV_PRIORITIES], **last[ENV_PRIORITIES]; /* a queue for each priority */
     struct env_worker *workers;
-    unsigned worker_count;
+    unsigned worker_count, thread_count; /* there are; were asked for */
+    unsigned waiters;                    /* jobs of ENV_WAITER, which have a worker each */
     bool stopping;
 };
 

@@ -128,6 +128,7 @@ static _Noreturn void fiber_main(unsigned high, unsigned low) {
         self->job.run(self->job.argument);
         self->state = FIBER_UNUSED;
         f->busy--;
+        f->waiters -= self->job.waiter;
         sim_fibers_moved(f);
         switch_to(f, choose_next(f));
     }
@@ -222,12 +223,13 @@ static size_t queued_jobs(const struct sim_fibers *f) {
 }
 
 static bool can_start(const struct sim_fibers *f) {
-    return f->busy < f->threads && queued_jobs(f) > 0;
+    return f->busy < f->threads + f->waiters && queued_jobs(f) > 0;
 }
 
 int sim_fibers_submit(struct sim_fibers *f, enum env_priority priority, void (*run)(void *),
                       void *argument) {
-    while (f->count < (size_t)f->threads + 1) {
+    bool waiter = priority == ENV_WAITER;
+    while (f->count < (size_t)f->threads + f->waiters + waiter + 1) {
         int rc = add_fiber(f);
         if (rc != FIRN_OK) {
             return rc;
@@ -245,8 +247,8 @@ int sim_fibers_submit(struct sim_fibers *f, enum env_priority priority, void (*r
         jobs->at = grown;
         jobs->capacity = capacity;
     }
-    jobs->at[jobs->count].run = run;
-    jobs->at[jobs->count++].argument = argument;
+    jobs->at[jobs->count++] = (struct sim_job){run, argument, waiter};
+    f->waiters += waiter;
     sim_fibers_moved(f);
     return FIRN_OK;
 }
@@ -406,7 +408,7 @@ void sim_fibers_drain(struct sim_fibers *f) {
     void (*tell)(void *) = f->tell_deadlock;
     f->tell_deadlock = NULL;               /* standing still is an answer here */
     size_t self = f->current == 0 ? 0 : 1; /* a job does not wait for itself */
-    for (int rounds = 0; queued_jobs(f) + f->busy > self && rounds < DRAIN_ROUNDS; rounds++) {
+    for (int rounds = 0; queued_jobs(f) + f->busy > self + f->waiters && rounds < DRAIN_ROUNDS; rounds++) {
         f->deadlocked = false;
         (void)sim_fibers_wait(f, ENV_FOREVER);
         if (f->deadlocked) {

@@ -19,6 +19,7 @@ struct sim_fiber;
 struct sim_job {
     void (*run)(void *);
     void *argument;
+    bool waiter; /* takes none of the threads */
 };
 
 struct sim_jobs {
@@ -35,7 +36,8 @@ struct sim_fibers {
     size_t count, capacity;
     size_t current;
     size_t busy;      /* fibers that carry a job */
-    unsigned threads; /* the most that may */
+    unsigned threads; /* the most that may, besides waiters */
+    unsigned waiters; /* jobs of ENV_WAITER, queued or carried */
     struct sim_jobs queued[ENV_PRIORITIES];
     uint64_t wakes; /* for finding the fiber that has slept longest */
     size_t idle;    /* wakes since anything moved */
@@ -62,7 +64,7 @@ bool sim_fibers_wait(struct sim_fibers *f, uint64_t deadline_ns);
 /* Lets another fiber run, by chance. */
 void sim_fibers_yield(struct sim_fibers *f);
 
-/* Runs jobs until none is left that could move. Called on fiber 0. */
+/* Runs jobs until none is left, but for waiters, that could move. Called on fiber 0. */
 void sim_fibers_drain(struct sim_fibers *f);
 
 #endif

@@ -109,6 +109,20 @@ static void runs_as_many_jobs_at_once_as_there_are_threads(void **state) {
     gate_deinit(&g);
 }
 
+static void one_that_waits_takes_no_thread_from_others(void **state) {
+    struct gate g;
+    gate_init(&g, *state);
+    assert_int_equal(env_set_threads(*state, 1), FIRN_OK);
+    struct passer p[] = {{&g, 'w'}, {&g, 'W'}, {&g, 'c'}};
+    assert_int_equal(env_submit(*state, ENV_WAITER, pass, &p[0]), FIRN_OK);
+    assert_int_equal(env_submit(*state, ENV_WAITER, pass, &p[1]), FIRN_OK);
+    wait_until_waiting(&g, 2);
+    assert_int_equal(env_submit(*state, ENV_COMPACT, pass, &p[2]), FIRN_OK);
+    wait_until_waiting(&g, 3);
+    open_and_wait(&g, 3);
+    gate_deinit(&g);
+}
+
 static void count_up(void *argument) {
     atomic_fetch_add((_Atomic unsigned *)argument, 1);
 }
@@ -216,6 +230,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(starts_flushes_before_compactions_and_each_in_order),
         TEST(runs_as_many_jobs_at_once_as_there_are_threads),
+        TEST(one_that_waits_takes_no_thread_from_others),
         cmocka_unit_test(finishes_what_was_submitted_before_it_is_destroyed),
         TEST(background_threads_take_no_signals),
         TEST(submitting_without_memory_leaves_nothing_behind),
