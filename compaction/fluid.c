@@ -28,6 +28,7 @@ struct fluid {
     const firn_policy_params *params;
     size_t last;
     uint64_t capacity[FIRN_LEVELS_MAX];
+    struct deadlines deadlines;
 };
 
 static const firn_shape_level *fluid_level(const struct fluid *f, size_t level) {
@@ -81,6 +82,14 @@ static void fluid_measure(struct fluid *f, const firn_shape *shape,
     for (size_t level = f->last; level > 0; level--) {
         f->capacity[level - 1] = f->capacity[level] / params->size_ratio;
     }
+    deadlines_init(&f->deadlines, params, 1, f->last);
+}
+
+void fluid_deadlines(const firn_shape *shape, const firn_policy_params *params,
+                     struct deadlines *d) {
+    struct fluid f;
+    fluid_measure(&f, shape, params);
+    *d = f.deadlines;
 }
 
 /* Whether the newest run of the level may grow by so many bytes. */
@@ -195,6 +204,10 @@ static bool pick_part(const struct fluid *f, size_t from, firn_job *job, double 
     if (!draft_into_run(&draft, f->last, score)) {
         return false;
     }
+    if (level_overdue(&f->deadlines, f->shape, from) != NULL) {
+        reason_overdue(job, from);
+        return true;
+    }
     (void)snprintf(job->reason, sizeof job->reason, "level %zu is full: tables %zu to %zu of %zu",
                    from, best.begin, best.end - 1, f->last);
     return true;
@@ -225,6 +238,7 @@ static bool is_draining(const struct fluid *f, size_t level) {
     }
     return at->count > runs_most(f, level) || level_is_busy(at) ||
            level_idle_bytes(at) >= f->capacity[level] - f->capacity[level] / 8 ||
+           level_overdue(&f->deadlines, f->shape, level) != NULL ||
            newest_ns(fluid_level(f, level + 1)) > newest_ns(at);
 }
 
@@ -270,6 +284,10 @@ static bool pick_down(const struct fluid *f, size_t target, uint64_t incoming, f
     if (target + 1 == f->last && goes_in_parts(f)) {
         job->cut_part = 0; /* so that parts of the last level have their own tables here */
     }
+    if (fluid_level(f, 0)->count < f->params->level0_runs) {
+        reason_overdue(job, target - 1);
+        return true;
+    }
     (void)snprintf(job->reason, sizeof job->reason,
                    "level 0 has %zu runs of %" PRIu32 "; level %zu is the first with room",
                    fluid_level(f, 0)->count, f->params->level0_runs, target);
@@ -292,11 +310,21 @@ static bool pick_collapse(const struct fluid *f, firn_job *job) {
     return true;
 }
 
-/* The first level that has room for what comes down, with what it takes along on the way. */
-static size_t find_target(const struct fluid *f, uint64_t *incoming) {
+/* How many levels, from level 0 on, have to go down for a delete in them. */
+static size_t levels_overdue(const struct fluid *f) {
+    size_t levels = goes_in_parts(f) ? f->last - 1 : f->last; /* parts see to it themselves */
+    while (levels > 0 && level_overdue(&f->deadlines, f->shape, levels - 1) == NULL) {
+        levels--;
+    }
+    return levels;
+}
+
+/* The first level that has room for what comes down, with what it takes along on the way; below
+ * those that have to go. */
+static size_t find_target(const struct fluid *f, size_t overdue, uint64_t *incoming) {
     size_t target = 1;
     *incoming = level_bytes(fluid_level(f, 0));
-    while (would_be_full(f, target, *incoming)) {
+    while (target < overdue || would_be_full(f, target, *incoming)) {
         uint64_t here = level_bytes(fluid_level(f, target));
         if (target + 1 == f->last && goes_in_parts(f) && here > 0) {
             break;
@@ -316,9 +344,13 @@ void fluid_pick(const firn_shape *shape, const firn_policy_params *params, firn_
     struct fluid f;
     fluid_measure(&f, shape, params);
     uint64_t incoming;
-    size_t target = find_target(&f, &incoming), above = f.last - 1;
+    size_t overdue = levels_overdue(&f), above = f.last - 1;
+    size_t target = find_target(&f, overdue, &incoming);
     double due = (double)shape->levels[0].count / params->level0_runs;
-    bool joins_idle = runs_joined(&f, target, incoming) == 0 || !any_busy(&f, target, target);
+    due = overdue > 0 && due < 1 ? 1 : due;
+    bool joins = runs_joined(&f, target, incoming) > 0;
+    bool in_place = f.deadlines.any && target == f.last; /* a job there may be rewriting it */
+    bool joins_idle = !(joins || in_place) || !any_busy(&f, target, target);
     if (due >= 1 && joins_idle && !any_busy(&f, 0, target - 1) && !has_too_many_runs(&f, target) &&
         pick_down(&f, target, incoming, job, due)) {
         return;
@@ -327,9 +359,10 @@ void fluid_pick(const firn_shape *shape, const firn_policy_params *params, firn_
     if (last->count > runs_most(&f, f.last) && !level_is_busy(last) && pick_collapse(&f, job)) {
         return;
     }
-    if (goes_in_parts(&f) && is_draining(&f, above)) {
-        (void)pick_part(&f, above, job, 1);
+    if (goes_in_parts(&f) && is_draining(&f, above) && pick_part(&f, above, job, 1)) {
+        return;
     }
+    (void)pick_overdue_in_place(&f.deadlines, shape, f.last, runs_most(&f, f.last) > 1, job);
 }
 
 uint64_t fluid_debt(const firn_shape *shape, const firn_policy_params *params) {

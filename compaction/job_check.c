@@ -8,7 +8,8 @@
  *
  *     t newer than x (a lower position)     must still be above the outputs
  *     t older than x                        must lie below the outputs
- * Outputs that join a run must be disjoint from what stays in it.
+ * Outputs that join a run must be disjoint from what stays in it. Where tables leave without
+ * output, no t that is older may stay: what x hid of it would come to light.
  */
 #include <inttypes.h>
 
@@ -67,7 +68,7 @@ static int visit_input(struct check *c, struct position at, const firn_shape_tab
     if (t->busy) {
         return FAIL(FIRN_INVALID, "job: input %" PRIu64 " is busy", t->number);
     }
-    if (at.level > c->job->output_level) {
+    if (at.level > c->job->output_level && c->job->output != FIRN_OUTPUT_NONE) {
         return FAIL(FIRN_INVALID, "job: input %" PRIu64 " of level %zu lies below output level %zu",
                     t->number, at.level, c->job->output_level);
     }
@@ -105,11 +106,18 @@ static int check_pair(const struct check *c, struct position at, const firn_shap
     if (!overlap(t->smallest, t->largest, x->smallest, x->largest)) {
         return FIRN_OK;
     }
+    int age = compare_positions(at, x_at);
+    if (c->job->output == FIRN_OUTPUT_NONE) {
+        return age < 0 ? FIRN_OK
+                       : FAIL(FIRN_INVALID,
+                              "job: input %" PRIu64 " would leave, but table %" PRIu64
+                              " of level %zu, which is older, would stay",
+                              x->number, t->number, at.level);
+    }
     bool into_run = c->job->output == FIRN_OUTPUT_MERGE_INTO_RUN;
     /* A new run comes before run 0: then all runs of the output level are below it. */
     bool above = at.level < c->job->output_level;
     bool below = at.level > c->job->output_level || (at.level == c->job->output_level && !into_run);
-    int age = compare_positions(at, x_at);
     if (age < 0 && !above) {
         return FAIL(FIRN_INVALID,
                     "job: table %" PRIu64 " of level %zu is newer than input %" PRIu64
@@ -147,9 +155,11 @@ static int check_order_of(const struct check *c, struct position at, const firn_
 }
 
 static int visit_other(struct check *c, struct position at, const firn_shape_table *t, bool input) {
+    if (input || !overlap(t->smallest, t->largest, c->smallest, c->largest)) {
+        return FIRN_OK;
+    }
     /* What lies deeper than the outputs is older than all inputs and stays so. */
-    if (input || at.level > c->job->output_level ||
-        !overlap(t->smallest, t->largest, c->smallest, c->largest)) {
+    if (at.level > c->job->output_level && c->job->output != FIRN_OUTPUT_NONE) {
         return FIRN_OK;
     }
     if (at.level == c->job->output_level && c->job->output == FIRN_OUTPUT_MERGE_INTO_RUN) {
@@ -175,7 +185,7 @@ static int check_output(struct check *c) {
                     job->output_level, runs);
     }
     int rc = each_table(c, visit_other);
-    if (rc != FIRN_OK) {
+    if (rc != FIRN_OK || job->output == FIRN_OUTPUT_NONE) {
         return rc;
     }
     if (job->output_level ==

@@ -40,6 +40,7 @@ struct leveled {
     uint64_t bytes[FIRN_LEVELS_MAX];
     uint64_t capacity[FIRN_LEVELS_MAX]; /* of levels base to bottom */
     size_t base, bottom;
+    struct deadlines deadlines;
 };
 
 static uint64_t largest_level_bytes(const firn_shape *shape) {
@@ -87,6 +88,18 @@ static void leveled_measure(struct leveled *l, const firn_shape *shape,
         l->capacity[l->base] = l->capacity[l->base + 1] / options->size_ratio;
     }
     l->capacity[l->bottom] = UINT64_MAX;
+    deadlines_init(&l->deadlines, options, l->base, l->bottom);
+}
+
+void leveled_deadlines(const firn_shape *shape, const firn_policy_params *params,
+                       struct deadlines *d) {
+    struct leveled l;
+    leveled_measure(&l, shape, params);
+    *d = l.deadlines;
+}
+
+static bool is_overdue(const struct leveled *l, size_t level) {
+    return level_overdue(&l->deadlines, l->shape, level) != NULL;
 }
 
 uint64_t leveled_capacity(const firn_shape *shape, const firn_policy_params *options,
@@ -109,6 +122,10 @@ static bool pick_level0(const struct leveled *l, firn_job *job, double score) {
     }
     if (!draft_into_run(&draft, l->base, score)) {
         return false;
+    }
+    if (level0->count < l->options->level0_runs) {
+        reason_overdue(job, 0);
+        return true;
     }
     (void)snprintf(job->reason, sizeof job->reason, "level 0 has %zu runs of %" PRIu32,
                    level0->count, l->options->level0_runs);
@@ -186,16 +203,18 @@ static bool draft_tables(const struct leveled *l, size_t level, size_t to, size_
     return draft_into_run(&draft, to, score);
 }
 
-/* The cheapest table of the level that is free, and what it overlaps; false when there is none. */
-static bool cheapest_table(const struct leveled *l, size_t level, size_t to, firn_job *job,
-                           size_t *table, struct stretch *overlap) {
+/* The cheapest table of the level that is free, and what it overlaps; false when there is none.
+ * overdue: of those with a delete that has to go on. */
+static bool cheapest_table(const struct leveled *l, size_t level, size_t to, bool overdue,
+                           firn_job *job, size_t *table, struct stretch *overlap) {
     const firn_shape_run *run = single_run(l->shape, level), *next = single_run(l->shape, to);
     size_t from = 0;
     bool any = false;
     for (size_t t = 0; t < run->count; t++) {
         struct stretch below = overlap_below(next, &run->tables[t], from);
         from = below.begin;
-        if (run->tables[t].busy || below.busy) {
+        if (run->tables[t].busy || below.busy ||
+            (overdue && !table_is_overdue(&l->deadlines, l->shape, level, &run->tables[t]))) {
             continue;
         }
         bool better =
@@ -225,7 +244,9 @@ static bool pick_table(const struct leveled *l, size_t level, firn_job *job, dou
     }
     size_t begin = 0;
     struct stretch overlap;
-    if (!cheapest_table(l, level, to, job, &begin, &overlap)) {
+    bool overdue =
+        is_overdue(l, level) && cheapest_table(l, level, to, true, job, &begin, &overlap);
+    if (!overdue && !cheapest_table(l, level, to, false, job, &begin, &overlap)) {
         return false;
     }
     const firn_shape_run *run = single_run(l->shape, level), *next = single_run(l->shape, to);
@@ -239,6 +260,10 @@ static bool pick_table(const struct leveled *l, size_t level, firn_job *job, dou
     if (!draft_tables(l, level, to, begin, end, job, score)) {
         return false;
     }
+    if (overdue) {
+        reason_overdue(job, level);
+        return true;
+    }
     (void)snprintf(job->reason, sizeof job->reason, "level %zu holds %" PRIu64 " bytes of %" PRIu64,
                    level, l->bytes[level], l->capacity[level]);
     return true;
@@ -249,21 +274,23 @@ static bool pick_table(const struct leveled *l, size_t level, firn_job *job, dou
 /* How overdue a level is; 1 is due. What a job is working on counts as done. */
 static double leveled_score(const struct leveled *l, size_t level) {
     const firn_shape_level *at = &l->shape->levels[level];
+    double least = is_overdue(l, level) ? 1 : 0;
     if (level == 0) {
-        return (double)at->count / l->options->level0_runs;
+        double score = (double)at->count / l->options->level0_runs;
+        return score > least ? score : least;
     }
     if (at->count > 1) {
         return (double)at->count;
     }
     if (level >= l->bottom) {
-        return 0;
+        return least;
     }
     uint64_t idle = level_idle_bytes(at);
     if (level < l->base) {
         return idle == 0 ? 0 : 1; /* no hurry: level 0 will take along what is in its way */
     }
     /* Just above 1 when just over: capacity itself is allowed. */
-    return idle <= l->capacity[level] ? 0 : (double)idle / (double)(l->capacity[level] + 1);
+    return idle <= l->capacity[level] ? least : (double)idle / (double)(l->capacity[level] + 1);
 }
 
 static bool pick_level(const struct leveled *l, size_t level, firn_job *job, double score) {
@@ -274,7 +301,8 @@ static bool pick_level(const struct leveled *l, size_t level, firn_job *job, dou
     if (l->shape->levels[level].count > 1) {
         return pick_collapse(l, level, job, score);
     }
-    return pick_table(l, level, job, score);
+    return level >= l->bottom ? pick_overdue_in_place(&l->deadlines, l->shape, level, false, job)
+                              : pick_table(l, level, job, score);
 }
 
 void leveled_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job) {

@@ -76,6 +76,15 @@ bool level_is_busy(const firn_shape_level *level) {
     return level_idle_bytes(level) < level_bytes(level);
 }
 
+bool shape_is_busy(const firn_shape *shape) {
+    for (size_t level = 0; level < shape->level_count; level++) {
+        if (level_is_busy(&shape->levels[level])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 uint64_t multiply_capped(uint64_t a, uint64_t b) {
     uint64_t product;
     return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;

@@ -27,6 +27,7 @@ uint64_t run_bytes(const firn_shape_run *run);
 
 uint64_t level_bytes(const firn_shape_level *level);
 bool level_is_busy(const firn_shape_level *level); /* any of its tables is */
+bool shape_is_busy(const firn_shape *shape);
 
 /* The level's bytes that no job is working on. */
 uint64_t level_idle_bytes(const firn_shape_level *level);
@@ -65,11 +66,41 @@ bool draft_new_run(struct draft *draft, size_t output_level, double score);
  * not there, or listed twice, are left at the end for job_check() to name. */
 void job_complete(const firn_shape *shape, firn_job *job);
 
+/* How old the oldest delete of a level may become before it has to go on: see overdue.c. */
+struct deadlines {
+    uint64_t ns[FIRN_LEVELS_MAX];
+    size_t last; /* the level where deletes are dropped */
+    bool any;    /* false: deletes may take their time */
+};
+
+/* Entries go from level 0 to base, and from there level by level to the last. */
+void deadlines_init(struct deadlines *d, const firn_policy_params *params, size_t base,
+                    size_t last);
+
+/* Whether a table that lies in the level is free, has a delete that is too old, and merging it now
+ * helps. */
+bool table_is_overdue(const struct deadlines *d, const firn_shape *shape, size_t level,
+                      const firn_shape_table *table);
+/* One of them; NULL when there is none. */
+const firn_shape_table *level_overdue(const struct deadlines *d, const firn_shape *shape,
+                                      size_t level);
+
+/* Rewrites what is overdue in the last level: a table of a single run, or all runs as one. Where
+ * the level may have several, their order depends on nothing else coming to it meanwhile: then this
+ * waits until no job runs, and what goes to a busy last level has to wait, too. */
+bool pick_overdue_in_place(const struct deadlines *d, const firn_shape *shape, size_t level,
+                           bool several, firn_job *job);
+void reason_overdue(firn_job *job, size_t level);
+
+/* When the next delete becomes overdue; UINT64_MAX: none will. */
+uint64_t deadlines_wake_ns(const struct deadlines *d, const firn_shape *shape);
+
 /* The policies. Each fills in *job, which says "nothing to do" when they are called, or leaves it.
  */
 void leveled_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job);
 void tiered_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job);
 void fluid_pick(const firn_shape *shape, const firn_policy_params *params, firn_job *job);
+void fifo_pick(const firn_shape *shape, const firn_policy_params *params, firn_job *job);
 
 /* Whether the policy is a case of the fluid form; *fluid then are the parameters of that form. */
 bool policy_as_fluid(const firn_policy_params *params, firn_policy_params *fluid);
@@ -78,6 +109,15 @@ bool policy_as_fluid(const firn_policy_params *params, firn_policy_params *fluid
 uint64_t leveled_debt(const firn_shape *shape, const firn_policy_params *options);
 uint64_t tiered_debt(const firn_shape *shape, const firn_policy_params *options);
 uint64_t fluid_debt(const firn_shape *shape, const firn_policy_params *params);
+
+/* The times after which the policy may want a job of a shape that stays as it is. */
+void leveled_deadlines(const firn_shape *shape, const firn_policy_params *params,
+                       struct deadlines *d);
+void tiered_deadlines(const firn_shape *shape, const firn_policy_params *params,
+                      struct deadlines *d);
+void fluid_deadlines(const firn_shape *shape, const firn_policy_params *params,
+                     struct deadlines *d);
+uint64_t fifo_wakes_ns(const firn_shape *shape, const firn_policy_params *params);
 
 /* The level that a policy sends everything to in the end; at least 1. */
 size_t leveled_bottom(const firn_shape *shape, const firn_policy_params *options);

@@ -78,15 +78,6 @@ static bool cover_that_fits(const firn_shape *shape, const struct wish *asked, s
     return false;
 }
 
-static bool any_busy(const firn_shape *shape) {
-    for (size_t level = 0; level < shape->level_count; level++) {
-        if (level_is_busy(&shape->levels[level])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void policy_pick_range(const firn_shape *shape, const firn_policy_params *options, firn_slice lower,
                        firn_slice upper, firn_job *job) {
     struct wish wish = {lower, upper, lower.data != NULL, upper.data != NULL};
@@ -99,7 +90,7 @@ void policy_pick_range(const firn_shape *shape, const firn_policy_params *option
     job->bottom = false;
     job->score = 0;
     job->reason[0] = '\0';
-    if (any_busy(shape)) {
+    if (shape_is_busy(shape)) {
         job->score = 1;
         return;
     }

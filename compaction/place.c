@@ -8,6 +8,8 @@
  *   2. A job may be opening the only run of a level. So while one runs, no level is opened; and a
  * run is joined only if some table of it is not an input, since then the job's outputs, should they
  *      go there, join that same run.
+ *
+ * Where the oldest data leaves first, what is taken in is the newest, and goes to level 0.
  */
 #include "compaction/pick.h"
 
@@ -55,7 +57,8 @@ void policy_place(const firn_shape *shape, const firn_policy_params *options, fi
     struct key_range busy = {.any = false};
     *place = (struct place){.level = 0, .new_run = true};
     add_busy(shape, &busy);
-    if (range_overlaps(&busy, &table)) {
+    bool by_age = options->user == NULL && options->policy == FIRN_POLICY_FIFO;
+    if (by_age || range_overlaps(&busy, &table)) {
         return;
     }
     size_t bottom = policy_bottom(shape, options);

@@ -8,7 +8,7 @@
 static const char *const policy_names[] = {
     [FIRN_POLICY_NONE] = "none",     [FIRN_POLICY_LEVELED] = "leveled",
     [FIRN_POLICY_TIERED] = "tiered", [FIRN_POLICY_LAZY_LEVELED] = "lazy-leveled",
-    [FIRN_POLICY_FLUID] = "fluid",
+    [FIRN_POLICY_FLUID] = "fluid",   [FIRN_POLICY_FIFO] = "fifo",
 };
 
 const char *policy_name(firn_policy policy) {
@@ -47,8 +47,12 @@ const char *policy_name_of(const firn_policy_params *params) {
     return params->user != NULL ? params->user->name : policy_name(params->policy);
 }
 
-bool policy_merges(const firn_policy_params *params) {
+bool policy_acts(const firn_policy_params *params) {
     return params->user != NULL || params->policy != FIRN_POLICY_NONE;
+}
+
+bool policy_merges(const firn_policy_params *params) {
+    return policy_acts(params) && (params->user != NULL || params->policy != FIRN_POLICY_FIFO);
 }
 
 static void user_pick(const firn_shape *shape, const firn_policy_params *params, firn_job *job) {
@@ -71,10 +75,31 @@ void policy_pick(const firn_shape *shape, const firn_policy_params *params, firn
         leveled_pick(shape, params, job);
     } else if (params->policy == FIRN_POLICY_TIERED) {
         tiered_pick(shape, params, job);
+    } else if (params->policy == FIRN_POLICY_FIFO) {
+        fifo_pick(shape, params, job);
     }
     if (!job->any) {
         job_clear(job); /* of what was tried */
     }
+}
+
+uint64_t policy_wake_ns(const firn_shape *shape, const firn_policy_params *params) {
+    firn_policy_params fluid;
+    struct deadlines d = {.any = false};
+    if (params->user != NULL) {
+        return UINT64_MAX;
+    }
+    if (params->policy == FIRN_POLICY_FIFO) {
+        return fifo_wakes_ns(shape, params);
+    }
+    if (policy_as_fluid(params, &fluid)) {
+        fluid_deadlines(shape, &fluid, &d);
+    } else if (params->policy == FIRN_POLICY_LEVELED) {
+        leveled_deadlines(shape, params, &d);
+    } else if (params->policy == FIRN_POLICY_TIERED) {
+        tiered_deadlines(shape, params, &d);
+    }
+    return deadlines_wake_ns(&d, shape);
 }
 
 size_t policy_bottom(const firn_shape *shape, const firn_policy_params *params) {

@@ -15,12 +15,20 @@ void policy_pick(const firn_shape *shape, const firn_policy_params *options, fir
  * What writers are slowed by. */
 uint64_t policy_debt(const firn_shape *shape, const firn_policy_params *options);
 
-/* Whether the policy ever merges. */
+/* When, as firn_shape.now_ns counts, time alone may make a job due that is not now; UINT64_MAX:
+ * never. */
+uint64_t policy_wake_ns(const firn_shape *shape, const firn_policy_params *params);
+
+/* How long a delete may stay in a memtable; 0: as long as it likes. */
+uint64_t policy_flush_within_ns(const firn_policy_params *params);
+
+/* Whether the policy ever has a job; and whether it keeps level 0 short. */
+bool policy_acts(const firn_policy_params *params);
 bool policy_merges(const firn_policy_params *params);
 
 /* Checks a job against the picture: inputs exist and are not busy, are contiguous in age for every
- * key range they cover, outputs keep runs disjoint and newer above older, bottom is true.
- * FIRN_INVALID names the broken rule. Shares no code with the policies. */
+ * key range they cover, outputs keep runs disjoint and newer above older, bottom is true,
+ * nothing older comes to light where tables leave. FIRN_INVALID names the broken rule. Shares no code with the policies. */
 int job_check(const firn_shape *shape, const firn_job *job);
 
 /* The job that merges everything overlapping [lower, upper] (user keys, data NULL: unbounded) into

@@ -49,6 +49,7 @@ static struct sim_table *table_create(struct sim_tree *tree, const sim_entry *en
         t->version_max = version > t->version_max ? version : t->version_max;
         t->tombstones += sim_entry_is_tombstone(entries[i]);
     }
+    t->oldest_delete_ns = t->tombstones > 0 ? now_ns : 0;
     memcpy(t->entries, entries, count * sizeof *entries);
     put_key(t->smallest, sim_entry_key(entries[0]));
     put_key(t->largest, sim_entry_key(entries[count - 1]));
@@ -199,6 +200,7 @@ static void picture_table(const struct sim_tree *tree, const struct sim_table *t
         .seq_min = t->version_min,
         .seq_max = t->version_max,
         .created_ns = t->created_ns,
+        .oldest_delete_ns = t->oldest_delete_ns,
         .smallest = firn_slice_make(t->smallest, sizeof t->smallest),
         .largest = firn_slice_make(t->largest, sizeof t->largest),
         .busy = t->busy,
@@ -229,6 +231,7 @@ static int picture_reserve(struct sim_tree *tree) {
 int sim_tree_picture(struct sim_tree *tree, uint64_t now_ns, firn_shape *shape) {
     memset(shape, 0, sizeof *shape);
     shape->now_ns = now_ns;
+    shape->read_seq = UINT64_MAX; /* nobody has a snapshot */
     shape->level_count = 1;
     int rc = picture_reserve(tree);
     if (rc != FIRN_OK) {
@@ -404,6 +407,30 @@ static int install(struct sim_tree *tree, const firn_job *job, struct sim_run *o
     return rc;
 }
 
+/* When the oldest delete of the inputs was written; UINT64_MAX: they have none. */
+static uint64_t job_oldest_delete(const struct sim_tree *tree, const firn_job *job) {
+    uint64_t oldest = UINT64_MAX;
+    size_t next = 0;
+    for (size_t l = 0; l < FIRN_LEVELS_MAX; l++) {
+        for (size_t r = 0; r < tree->levels[l].count; r++) {
+            const struct sim_run *run = &tree->levels[l].runs[r];
+            for (size_t t = 0; t < run->count; t++) {
+                uint64_t at = run->tables[t]->oldest_delete_ns;
+                bool input = is_next_input(job, &next, run->tables[t]);
+                oldest = input && at != 0 && at < oldest ? at : oldest;
+            }
+        }
+    }
+    return oldest;
+}
+
+static void age_deletes(struct sim_run *outputs, uint64_t oldest) {
+    for (size_t t = 0; t < outputs->count; t++) {
+        struct sim_table *table = outputs->tables[t];
+        table->oldest_delete_ns = table->tombstones > 0 ? oldest : 0;
+    }
+}
+
 static size_t job_entries(const struct sim_tree *tree, const firn_job *job) {
     size_t next = 0, entries = 0;
     for (size_t l = 0; l < FIRN_LEVELS_MAX; l++) {
@@ -435,12 +462,16 @@ int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns,
         if (job->bottom) {
             drop_tombstones(&s);
         }
+        if (job->output == FIRN_OUTPUT_NONE) {
+            total = s.total = 0; /* unread */
+        }
         const struct sim_level *next =
             job->output_level + 1 < FIRN_LEVELS_MAX ? &tree->levels[job->output_level + 1] : NULL;
         const struct sim_run *below = next != NULL && next->count > 0 ? &next->runs[0] : NULL;
         rc = run_build(tree, s.entries, s.total, below, job->cut_part, now_ns, filter_bits,
                        &outputs);
         if (rc == FIRN_OK) {
+            age_deletes(&outputs, job_oldest_delete(tree, job));
             drop_inputs(tree, job);
             rc = install(tree, job, &outputs);
         }

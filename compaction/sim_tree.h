@@ -36,7 +36,7 @@ static inline bool sim_entry_is_tombstone(sim_entry e) {
 }
 
 struct sim_table {
-    uint64_t number, created_ns;
+    uint64_t number, created_ns, oldest_delete_ns;
     uint32_t version_min, version_max;
     size_t count, tombstones;
     double filter_bits; /* per key */

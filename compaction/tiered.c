@@ -20,6 +20,10 @@ static bool pick_runs(const firn_shape *shape, const firn_policy_params *options
                       firn_job *job, double score) {
     size_t count = shape->levels[level].count;
     bool in_place = level == FIRN_LEVELS_MAX - 1;
+    bool to_last = level + 2 == shape->level_count && options->delete_within_ns > 0;
+    if (to_last && level_is_busy(&shape->levels[level + 1])) {
+        return false; /* which may be becoming one run: see pick_overdue_in_place() */
+    }
     struct draft draft;
     draft_begin(&draft, shape, job);
     draft_add_oldest_runs(&draft, level, in_place ? count : 1);
@@ -29,6 +33,29 @@ static bool pick_runs(const firn_shape *shape, const firn_policy_params *options
     (void)snprintf(job->reason, sizeof job->reason, "level %zu has %zu runs of %" PRIu32, level,
                    count, runs_due(options, level));
     return true;
+}
+
+void tiered_deadlines(const firn_shape *shape, const firn_policy_params *params,
+                      struct deadlines *d) {
+    deadlines_init(d, params, 1, tiered_bottom(shape));
+}
+
+/* The highest level with a delete that has to go on, if what holds it is free. */
+static bool pick_overdue(const firn_shape *shape, const firn_policy_params *options,
+                         firn_job *job) {
+    struct deadlines d;
+    tiered_deadlines(shape, options, &d);
+    for (size_t level = 0; d.any && level < shape->level_count; level++) {
+        if (level_is_busy(&shape->levels[level]) || level_overdue(&d, shape, level) == NULL) {
+            continue;
+        }
+        if (level >= d.last ? pick_overdue_in_place(&d, shape, level, true, job)
+                            : pick_runs(shape, options, level, job, 1)) {
+            reason_overdue(job, level);
+            return true;
+        }
+    }
+    return false;
 }
 
 void tiered_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job) {
@@ -43,9 +70,10 @@ void tiered_pick(const firn_shape *shape, const firn_policy_params *options, fir
             best_level = level;
         }
     }
-    if (best > 0) {
-        (void)pick_runs(shape, options, best_level, job, best);
+    if (best > 0 && pick_runs(shape, options, best_level, job, best)) {
+        return;
     }
+    (void)pick_overdue(shape, options, job);
 }
 
 /* The runs beyond what a level may gather, in proportion to its bytes. */

@@ -96,7 +96,7 @@ static int inputs_open(firn_db *db, const firn_job *job, struct inputs *in) {
     in->version = db->version;
     version_ref(in->version);
     int rc = snapshot_collect_locked(db, &in->snapshots);
-    rc = rc != FIRN_OK ? rc : version_shape(in->version, env_wall_ns(db->env), &in->shape);
+    rc = rc != FIRN_OK ? rc : picture_take_locked(db, &in->shape);
     mutex_unlock(&db->mutex);
     if (rc != FIRN_OK) {
         return rc;
@@ -145,6 +145,27 @@ static uint64_t output_run(const struct version *v, const firn_job *job, uint64_
     return new_id;
 }
 
+/* The deletes of an output are as old as the oldest of the inputs that it overlaps. */
+static uint64_t oldest_delete(const firn_shape *shape, const firn_job *job,
+                              const struct table_meta *output) {
+    uint64_t oldest = UINT64_MAX;
+    for (size_t l = 0; l < shape->level_count; l++) {
+        for (size_t r = 0; r < shape->levels[l].count; r++) {
+            const firn_shape_run *run = &shape->levels[l].runs[r];
+            for (size_t t = 0; t < run->count; t++) {
+                const firn_shape_table *table = &run->tables[t];
+                if (table->oldest_delete_ns != 0 && table->oldest_delete_ns < oldest &&
+                    slice_compare(table->smallest, output->largest) <= 0 &&
+                    slice_compare(output->smallest, table->largest) <= 0 &&
+                    job_has(job, table->number)) {
+                    oldest = table->oldest_delete_ns;
+                }
+            }
+        }
+    }
+    return oldest;
+}
+
 static int install(firn_db *db, const firn_job *job, const struct version *v,
                    const struct merge_result *result) {
     struct edit edit;
@@ -175,7 +196,7 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
     struct inputs in;
     struct merge_result result = {0};
     int rc = inputs_open(db, job, &in);
-    if (rc == FIRN_OK) {
+    if (rc == FIRN_OK && job->output != FIRN_OUTPUT_NONE) {
         struct job_context job_context = {.db = db, .report = progress, .report_context = context};
         job_context.totals.bytes_total = in.bytes;
         job_context.totals.entries_total = in.entries;
@@ -194,6 +215,11 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
         request.cut_count = in.cuts.size / sizeof(firn_slice);
         request.cut_part = job->cut_part;
         rc = merge_run(&request, &result);
+        for (size_t i = 0; i < result.count; i++) {
+            struct table_meta *meta = &result.tables[i];
+            meta->oldest_delete_ns =
+                meta->tombstones > 0 ? oldest_delete(&in.shape, job, meta) : 0;
+        }
     }
     rc = rc == FIRN_OK && result.count > 0 ? env_sync_dir(db->env, db->path) : rc;
     rc = rc != FIRN_OK ? rc : install(db, job, in.version, &result);
@@ -209,6 +235,11 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
 
 static void remember_reason_locked(firn_db *db, const firn_job *job) {
     char *slot = db->last_jobs[db->last_job++ % 8];
+    if (job->output == FIRN_OUTPUT_NONE) {
+        (void)snprintf(slot, sizeof db->last_jobs[0], "%zu tables dropped: %s", job->table_count,
+                       job->reason);
+        return;
+    }
     (void)snprintf(slot, sizeof db->last_jobs[0], "%zu tables into level %zu: %s", job->table_count,
                    job->output_level, job->reason);
 }
@@ -220,7 +251,7 @@ static int take_job_locked(firn_db *db, firn_job **out) REQUIRES(&db->mutex) {
     *out = NULL;
     firn_job *job = alloc_get(&db->alloc, MEM_OTHER, sizeof *job);
     if (job == NULL || db->closing || db->manual_compactions > 0 ||
-        version_shape(db->version, env_wall_ns(db->env), &shape) != FIRN_OK) {
+        picture_take_locked(db, &shape) != FIRN_OK) {
         alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
         return FIRN_OK;
     }
@@ -310,7 +341,7 @@ static int take_range_locked(firn_db *db, struct manual *m) REQUIRES(&db->mutex)
         (void)env_wait(db->env, &db->background, &db->mutex, ENV_FOREVER);
     }
     firn_shape shape;
-    int rc = version_shape(db->version, env_wall_ns(db->env), &shape);
+    int rc = picture_take_locked(db, &shape);
     if (rc != FIRN_OK) {
         return rc;
     }

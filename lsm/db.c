@@ -257,6 +257,7 @@ static void init_fields(firn_db *db) {
     buf_init(&db->obsolete, &db->alloc, MEM_OTHER);
     buf_init(&db->held_tables, &db->alloc, MEM_OTHER);
     options_policy(&db->options, &db->policy);
+    db->wake_ns = UINT64_MAX;
     db->has_log = !db->options.in_memory || db->options.env != NULL; /* may be opened again */
 }
 
@@ -431,6 +432,7 @@ int firn_close(firn_db *db) {
     while (db->jobs_running > 0) {
         (void)env_wait(db->env, &db->background, &db->mutex, ENV_FOREVER);
     }
+    timer_stop_locked(db);
     mutex_unlock(&db->mutex);
     if (!db->options.read_only) {
         rc = log_close(db);

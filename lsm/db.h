@@ -41,6 +41,8 @@
 struct mem {
     struct memtable *table;
     uint64_t log_min; /* the oldest log with entries of it; 0: none yet */
+    /* Its oldest delete was written then, or later; 0: it has none. Guarded by mutex. */
+    uint64_t oldest_delete_ns;
 };
 
 struct writer; /* lsm/write.c */
@@ -119,6 +121,8 @@ struct firn_db {
     char last_jobs[8][128];    /* why the last jobs were picked, a ring */
     unsigned last_job;
     uint64_t iterators; /* open */
+    uint64_t wake_ns;   /* by the wall clock: time alone makes something due; UINT64_MAX: never */
+    bool timer_running;
     uint64_t bulks;     /* begun, not ended */
 
     /* Leader only. */
@@ -209,6 +213,18 @@ void compact_job(void *db);
 int flush_wait_locked(firn_db *db, uint64_t number) REQUIRES(&db->mutex);
 /* Marks or unmarks the inputs; false, and nothing is marked, when one is gone or busy. */
 bool compact_mark_locked(firn_db *db, const firn_job *job, bool busy) REQUIRES(&db->mutex);
+
+/* ---- picture.c ---- */
+/* A picture of the version, for policies, to be given back by shape_deinit(). */
+int picture_take_locked(firn_db *db, firn_shape *shape) REQUIRES(&db->mutex);
+
+/* ---- timer.c ---- */
+/* Works out when time alone will make something due, and sees to it that somebody looks then. */
+void timer_plan_locked(firn_db *db) REQUIRES(&db->mutex);
+/* Leader only, after writing: notes when the memtable got its first delete. */
+void timer_note_deletes(firn_db *db);
+/* Closing: waits until nobody waits for time. */
+void timer_stop_locked(firn_db *db) REQUIRES(&db->mutex);
 
 /* ---- install.c ---- */
 /* Logs the edit and makes the version it leads to current. flushed: the oldest sealed memtable goes

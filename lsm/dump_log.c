@@ -14,6 +14,9 @@ static int dump_header(struct alloc *alloc, struct print *out, const struct reco
         return rc;
     }
     print_number(out, "manifest_edits", header.edit_number);
+    if (header.created_ns > 0) {
+        print_number(out, "created_ns", header.created_ns);
+    }
     print_list(out, "older_logs");
     for (size_t i = 0; i < header.older_count; i++) {
         print_row(out, "log");

@@ -22,6 +22,9 @@ static void dump_add(struct print *out, const struct edit_add *add) {
     print_number(out, "keys", m->keys);
     print_number(out, "entries", m->entries);
     print_number(out, "tombstones", m->tombstones);
+    if (m->tombstones > 0) {
+        print_number(out, "oldest_delete_ns", m->oldest_delete_ns);
+    }
     print_number(out, "lowest_sequence", m->seq_min);
     print_number(out, "highest_sequence", m->seq_max);
     if (m->seq_given != 0) {

@@ -70,9 +70,21 @@ int edit_drop_table(struct edit *e, uint64_t number) {
 #define META_VARINTS 13
 #define META_BYTES_MAX (META_VARINTS * VARINT_BYTES_MAX + TABLE_ID_BYTES + 8)
 
+static int encode_number(struct buf *out, bool present, enum edit_tag tag, uint64_t number) {
+    if (!present) {
+        return FIRN_OK;
+    }
+    int rc = buf_append_u8(out, (uint8_t)tag);
+    return rc != FIRN_OK ? rc : buf_append_varint(out, number);
+}
+
+static uint64_t default_delete_ns(const struct table_meta *meta) {
+    return meta->tombstones > 0 ? meta->created_ns : 0;
+}
+
 int edit_encode_add(struct buf *out, uint32_t level, uint64_t run_id,
                     const struct table_meta *meta) {
-    size_t size = 1 + 2 * VARINT_BYTES_MAX + META_BYTES_MAX + 2 * VARINT_BYTES_MAX +
+    size_t size = 2 + 3 * VARINT_BYTES_MAX + META_BYTES_MAX + 2 * VARINT_BYTES_MAX +
                   meta->smallest.size + meta->largest.size;
     int rc = buf_reserve(out, size);
     if (rc != FIRN_OK) {
@@ -101,15 +113,9 @@ int edit_encode_add(struct buf *out, uint32_t level, uint64_t run_id,
     at += put_varint(at, meta->filter_rate);
     out->size = (size_t)(at - out->data);
     (void)buf_append_prefixed(out, meta->smallest);
-    return buf_append_prefixed(out, meta->largest);
-}
-
-static int encode_number(struct buf *out, bool present, enum edit_tag tag, uint64_t number) {
-    if (!present) {
-        return FIRN_OK;
-    }
-    int rc = buf_append_u8(out, (uint8_t)tag);
-    return rc != FIRN_OK ? rc : buf_append_varint(out, number);
+    (void)buf_append_prefixed(out, meta->largest);
+    return encode_number(out, meta->oldest_delete_ns != default_delete_ns(meta), EDIT_DELETES,
+                         meta->oldest_delete_ns);
 }
 
 int edit_encode(const struct edit *e, struct buf *out) {
@@ -163,6 +169,7 @@ static void read_meta(struct reader *in, struct table_meta *meta) {
     meta->keyspace = read_u32(in);
     meta->effort = read_u32(in);
     meta->filter_rate = reader_varint(in);
+    meta->oldest_delete_ns = default_delete_ns(meta);
     meta->smallest = reader_slice(in);
     meta->largest = reader_slice(in);
 }
@@ -210,6 +217,14 @@ static int decode_add(struct reader *in, struct edit *e, bool given) {
     return rc != FIRN_OK ? rc : edit_add_table(e, level, run_id, &meta);
 }
 
+static int decode_deletes(struct reader *in, struct edit *e) {
+    if (e->add_count == 0 || e->adds[e->add_count - 1].meta.tombstones == 0) {
+        return FAIL(FIRN_CORRUPT, "an edit tells of deletes, but of no table that has any");
+    }
+    e->adds[e->add_count - 1].meta.oldest_delete_ns = reader_varint(in);
+    return FIRN_OK;
+}
+
 /* A field that may be there once. */
 static int decode_once(struct reader *in, bool *has, uint64_t *value, enum edit_tag tag) {
     if (*has) {
@@ -244,6 +259,8 @@ static int decode_field(struct reader *in, struct edit *e, bool *has_keyspace) {
         return decode_add(in, e, false);
     case EDIT_ADD_GIVEN:
         return decode_add(in, e, true);
+    case EDIT_DELETES:
+        return decode_deletes(in, e);
     default:
         return FAIL(FIRN_UNSUPPORTED, "unknown field %u in an edit of the manifest", tag);
     }

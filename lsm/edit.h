@@ -10,12 +10,15 @@
  *     DROP        number         of the table's file
  *     ADD         level  run id  meta
  *     ADD_GIVEN   level  run id  meta
+ *     DELETES     oldest delete ns of the table that was added just before
  *     meta = number  id:16  bytes  digest:u64  keys  entries  tombstones  raw key bytes
  *            raw value bytes  seq max  (seq max - seq min)  created ns  keyspace  effort
  *            filter rate  smallest length  smallest  largest length  largest
  *
  * ADD_GIVEN is an ADD of a table that was made outside: all its entries have the sequence `seq max`, which
  * is not 0 and is `seq min`, too; its file stores 0 for them.
+ *
+ * A table with tombstones and without DELETES has the oldest of them as of when it was created.
  *
  * A table that an edit both drops and adds is moved, and must be the same table in all else.
  */
@@ -33,7 +36,8 @@ enum edit_tag {
     EDIT_KEYSPACE = 4,
     EDIT_DROP = 5,
     EDIT_ADD = 6,
-    EDIT_ADD_GIVEN = 7
+    EDIT_ADD_GIVEN = 7,
+    EDIT_DELETES = 8
 };
 
 struct edit_add {
@@ -63,7 +67,7 @@ int edit_drop_table(struct edit *e, uint64_t number);
 /* Appends the encoding to out. FIRN_NOMEM: out then ends with a part of it. */
 int edit_encode(const struct edit *e, struct buf *out);
 
-/* Appends an ADD or ADD_GIVEN alone, which may follow an encoded edit. */
+/* Appends an ADD or ADD_GIVEN, with its DELETES, alone; it may follow an encoded edit. */
 int edit_encode_add(struct buf *out, uint32_t level, uint64_t run_id,
                     const struct table_meta *meta);
 

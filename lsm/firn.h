@@ -32,7 +32,8 @@
  *               a suffix of the writes. A write that returned an error is indeterminate: it may or
  *               may not be found after reopening, but never half of it, and once seen it stays.
  *   Snapshots   A snapshot or an iterator sees exactly the writes that had returned before it was
- *               made, for as long as it lives, whatever is flushed or compacted meanwhile.
+ *               made, for as long as it lives, whatever is flushed or compacted meanwhile. Only
+ *               what leaves under FIRN_POLICY_FIFO leaves snapshots, too.
  *   Integrity   Every byte read from disk is checked against a checksum before it is believed.
  *
  * Threads: a firn_db may be used by any number of threads at once. A firn_iter, firn_batch or
@@ -154,7 +155,8 @@ typedef enum firn_policy {
     FIRN_POLICY_LEVELED = 1,      /* one run per level: reads and space first */
     FIRN_POLICY_TIERED = 2,       /* size_ratio - 1 runs per level: writes first */
     FIRN_POLICY_LAZY_LEVELED = 3, /* tiered above, one run in the last level (Dostoevsky) */
-    FIRN_POLICY_FLUID = 4         /* runs_upper runs a level, runs_last in the last level */
+    FIRN_POLICY_FLUID = 4,        /* runs_upper runs a level, runs_last in the last level */
+    FIRN_POLICY_FIFO = 5          /* never merges; the oldest data is dropped: see fifo_bytes */
 } firn_policy;
 
 /* How a table tells that it certainly does not have a key. Filters of either kind are read,
@@ -245,7 +247,25 @@ typedef struct firn_options {
     uint32_t level0_runs;          /* flushed runs that start a compaction; default 4, 1 to 64 */
     uint32_t runs_upper; /* fluid: runs a level above the last may have (K); default 3, 1 to 64 */
     uint32_t runs_last;  /* fluid: runs the last level may have (Z); default 1, 1 to 64 */
+    /* fluid: the runs that level 1, 2, ... may have while it is above the last; 0: runs_upper. As
+     * text "4,2,1"; default all 0, each 0 to 64. */
+    uint8_t runs_per_level[15];
     firn_granularity granularity; /* of fluid and leveled; default FIRN_GRANULARITY_PARTIAL */
+
+    /* fifo: when all tables take more than so many bytes, or were written longer ago than so many
+     * seconds, the oldest leave, whole tables at a time. What was written into them is gone then, as
+     * if it had never been written, also for snapshots; what an open iterator sees stays until it is
+     * destroyed. Older versions of a key never come to light again. Default 0, 0: without bounds
+     * nothing leaves. */
+    uint64_t fifo_bytes;
+    uint64_t fifo_seconds;
+
+    /* A deleted key and its value are gone from all files so many seconds after the delete, while
+     * the database is open; not what a snapshot or iterator still sees, which goes once that is
+     * released. So merges begin that otherwise would later, or never: the shorter, the more is
+     * written. Merges must keep up. 0, the default: when the levels fill up. Not for fifo, none and
+     * user_policy. */
+    uint64_t delete_within_seconds;
     uint32_t background_threads;  /* default 2, 1 to 64 */
 
     /* A manifest is followed by a new one when it is larger than this and than twice what it began

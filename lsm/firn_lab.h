@@ -30,6 +30,7 @@ typedef struct firn_shape_table {
     uint64_t bytes, entries, tombstones;
     uint64_t seq_min, seq_max; /* of its entries */
     uint64_t created_ns;       /* when its file was made, as firn_shape.now_ns counts */
+    uint64_t oldest_delete_ns; /* its oldest delete was written then, or later; 0: it has none */
     firn_slice smallest, largest;
     bool busy; /* input of a running job: no other may take it */
 } firn_shape_table;
@@ -48,7 +49,24 @@ typedef struct firn_shape {
     firn_shape_level levels[FIRN_LEVELS_MAX];
     size_t level_count; /* at least 1 */
     uint64_t now_ns;
+    uint64_t read_seq;  /* readers go back to this sequence: deletes after it cannot be dropped */
+    size_t jobs;        /* merges that run */
 } firn_shape;
+
+/* What some tables have together. */
+typedef struct firn_shape_sum {
+    uint64_t tables, bytes, entries, tombstones;
+    uint64_t busy_bytes;       /* of inputs of running jobs */
+    uint64_t oldest_delete_ns; /* 0: none has a delete */
+    uint64_t seq_min, seq_max;
+} firn_shape_sum;
+
+/* Each adds to *sum, which is zeroed before the first: a run, a level, and of a level the tables
+ * that overlap one table. */
+FIRN_API void firn_shape_add_run(const firn_shape_run *run, firn_shape_sum *sum);
+FIRN_API void firn_shape_add_level(const firn_shape_level *level, firn_shape_sum *sum);
+FIRN_API void firn_shape_add_overlap(const firn_shape_level *level, const firn_shape_table *table,
+                                     firn_shape_sum *sum);
 
 /* ---- Policies ----------------------------------------------------------------------------------
  */
@@ -72,13 +90,18 @@ typedef struct firn_policy_params {
     firn_granularity granularity;
     uint64_t
         job_bytes; /* what a merge with partial granularity rewrites of the last level, about */
+
+    uint64_t fifo_bytes;       /* fifo: the oldest tables leave when all take more; 0: no bound */
+    uint64_t fifo_ns;          /* fifo: and when they are older; 0: no bound */
+    uint64_t delete_within_ns; /* a delete is gone from the disk after this time; 0: in time */
 } firn_policy_params;
 
 #define FIRN_JOB_TABLES_MAX 4096 /* inputs of one job */
 
 typedef enum firn_job_output {
     FIRN_OUTPUT_MERGE_INTO_RUN, /* outputs replace the inputs inside the single run of the level */
-    FIRN_OUTPUT_NEW_RUN         /* outputs become the newest run of the level */
+    FIRN_OUTPUT_NEW_RUN,        /* outputs become the newest run of the level */
+    FIRN_OUTPUT_NONE            /* the inputs leave, unread, and with them what they hold */
 } firn_job_output;
 
 typedef struct firn_job {
@@ -98,7 +121,7 @@ typedef struct firn_job {
 
 /* A policy of one's own, for firn_options.user_policy: in a database, and in firn_simulate(). Its
  * functions are called under a lock of the database: they are quick and call nothing of firn but
- * firn_job_check(). They get the same context, from one thread at a time for each database. One
+ * firn_job_check() and firn_shape_*(). They get the same context, from one thread at a time for each database. One
  * merge at a time is done for such a policy. */
 typedef struct firn_user_policy {
     const char *name; /* told in reports */
@@ -118,7 +141,8 @@ typedef struct firn_user_policy {
 
 /* Whether the engine would carry the job out: its tables are there, in order of age and key, and
  * free; for every key, newer versions still lie above older ones afterwards, and runs stay
- * disjoint. FIRN_INVALID names the rule that it breaks. In a database such a job is not done:
+ * disjoint. Tables that leave without output (FIRN_OUTPUT_NONE) are the oldest of all that they
+ * overlap, so that no older version of a key comes to light. FIRN_INVALID names the rule that it breaks. In a database such a job is not done:
  * merging stops until firn_resume() or reopening, nothing is lost, and firn_report() and stalled
  * writers say why. */
 FIRN_API int firn_job_check(const firn_shape *shape, const firn_job *job);

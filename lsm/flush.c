@@ -40,11 +40,13 @@ static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom, double 
     return rc;
 }
 
-static int install(firn_db *db, const struct merge_result *result) {
+static int install(firn_db *db, uint64_t oldest_delete_ns, const struct merge_result *result) {
     struct edit edit;
     edit_init(&edit, &db->alloc);
     int rc = FIRN_OK;
     for (size_t i = 0; i < result->count && rc == FIRN_OK; i++) {
+        struct table_meta *meta = &result->tables[i];
+        meta->oldest_delete_ns = meta->tombstones > 0 ? oldest_delete_ns : 0;
         rc = edit_add_table(&edit, 0, result->tables[0].number, &result->tables[i]);
     }
     rc = rc != FIRN_OK ? rc : install_edit(db, &edit, true);
@@ -56,7 +58,7 @@ static int choose_filter_bits_locked(firn_db *db, uint64_t entries, double *bits
     REQUIRES(&db->mutex) {
     firn_shape shape;
     struct filter_budget budget = job_filter_budget(&db->options);
-    int rc = version_shape(db->version, env_wall_ns(db->env), &shape);
+    int rc = picture_take_locked(db, &shape);
     if (rc == FIRN_OK) {
         *bits = filter_bits_for_flush(&shape, entries, &budget);
         shape_deinit(&db->alloc, &shape);
@@ -73,6 +75,7 @@ void flush_job(void *context) {
     mutex_lock(&db->mutex);
     struct memtable *m = db->sealed[0].table;
     memtable_ref(m);
+    uint64_t oldest_delete_ns = db->sealed[0].oldest_delete_ns;
     bool bottom = db->version->table_count == 0;
     int rc = snapshot_collect_locked(db, &snapshots);
     double filter_bits = 0;
@@ -80,7 +83,7 @@ void flush_job(void *context) {
     mutex_unlock(&db->mutex);
 
     rc = rc != FIRN_OK ? rc : flush_to_tables(db, m, bottom, filter_bits, &snapshots, &result);
-    rc = rc != FIRN_OK ? rc : install(db, &result);
+    rc = rc != FIRN_OK ? rc : install(db, oldest_delete_ns, &result);
     if (rc == FIRN_OK) {
         count(&db->counters.flushes, 1);
         count(&db->counters.flush_bytes, result.bytes_out);

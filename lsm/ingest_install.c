@@ -76,7 +76,7 @@ static int find_double(const struct version *v, const struct table_meta *meta) {
 static int plan_locked(firn_db *db, struct installation *in) REQUIRES(&db->mutex) {
     firn_shape shape;
     uint64_t new_run = db_new_file_number(db);
-    int rc = version_shape(db->version, env_wall_ns(db->env), &shape);
+    int rc = picture_take_locked(db, &shape);
     if (rc != FIRN_OK) {
         return rc;
     }

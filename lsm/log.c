@@ -100,6 +100,7 @@ int log_begin(firn_db *db) {
     struct wal_header header = {0};
     memcpy(header.database_id, db->id, sizeof header.database_id);
     header.edit_number = atomic_load_explicit(&db->edit_number, memory_order_acquire);
+    header.created_ns = env_wall_ns(db->env);
     mutex_lock(&db->mutex);
     rc = log_begin_locked(db, &header);
     mutex_unlock(&db->mutex);

@@ -15,7 +15,8 @@ enum option_type {
     OPTION_U32,
     OPTION_U64,
     OPTION_DOUBLE,
-    OPTION_CHOICE /* one of `choices` */
+    OPTION_CHOICE, /* one of `choices` */
+    OPTION_LIST    /* numbers with commas between them, each an uint8_t of runs_per_level */
 };
 
 /* Names by number, and how to list them. */
@@ -40,6 +41,7 @@ struct option {
             sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *), list                \
     }
 
+#define NS_PER_SECOND UINT64_C(1000000000)
 #define MIB 1048576.0
 #define GIB (1024 * MIB)
 
@@ -76,20 +78,26 @@ static const struct option options_table[] = {
     {"value_compression", OPTION_BOOL, offsetof(firn_options, value_compression), 0, 1, false,
      NULL},
     {"ice_levels", OPTION_U32, offsetof(firn_options, ice_levels), 0, 64, false, NULL},
-    {"compaction_policy", OPTION_CHOICE, offsetof(firn_options, compaction_policy), 0, 4, false,
-     CHOICES("none, leveled, tiered, lazy-leveled or fluid", "none", "leveled", "tiered",
-             "lazy-leveled", "fluid")},
+    {"compaction_policy", OPTION_CHOICE, offsetof(firn_options, compaction_policy), 0, 5, false,
+     CHOICES("none, leveled, tiered, lazy-leveled, fluid, fifo or a name of user_policies", "none",
+             "leveled", "tiered", "lazy-leveled", "fluid", "fifo")},
     {"size_ratio", OPTION_U32, offsetof(firn_options, size_ratio), 2, 64, false, NULL},
     {"level0_runs", OPTION_U32, offsetof(firn_options, level0_runs), 1, 64, false, NULL},
     {"runs_upper", OPTION_U32, offsetof(firn_options, runs_upper), 1, 64, false, NULL},
     {"runs_last", OPTION_U32, offsetof(firn_options, runs_last), 1, 64, false, NULL},
+    {"runs_per_level", OPTION_LIST, offsetof(firn_options, runs_per_level), 0, 64, false, NULL},
     {"granularity", OPTION_CHOICE, offsetof(firn_options, granularity), 0, 1, false,
      CHOICES("partial or full", "partial", "full")},
+    {"fifo_bytes", OPTION_U64, offsetof(firn_options, fifo_bytes), 0, 1e18, false, NULL},
+    {"fifo_seconds", OPTION_U64, offsetof(firn_options, fifo_seconds), 0, 1e9, false, NULL},
+    {"delete_within_seconds", OPTION_U64, offsetof(firn_options, delete_within_seconds), 0, 1e9,
+     false, NULL},
     {"background_threads", OPTION_U32, offsetof(firn_options, background_threads), 1, 64, false,
      NULL},
     {"manifest_bytes", OPTION_U64, offsetof(firn_options, manifest_bytes), 4096, GIB, false, NULL},
 };
 
+#define LIST_COUNT (sizeof((firn_options *)NULL)->runs_per_level)
 #define OPTION_COUNT (sizeof options_table / sizeof options_table[0])
 
 void firn_options_init(firn_options *options) {
@@ -154,6 +162,8 @@ static void field_set(firn_options *options, const struct option *o, double v) {
         break;
     case OPTION_DOUBLE:
         *(double *)(void *)at = v;
+        break;
+    case OPTION_LIST: /* by list_parse() */
         break;
     case OPTION_CHOICE: /* enums, which are as wide */
     case OPTION_U32:
@@ -222,8 +232,58 @@ static bool parse_choice(const struct choices *choices, const char *text, double
     return false;
 }
 
+/* "3,0,1": what is not told is 0. */
+static bool list_parse(const struct option *o, const char *text, firn_options *options) {
+    uint8_t list[LIST_COUNT] = {0};
+    size_t count = 0;
+    for (const char *at = text;; at++) {
+        char *end;
+        errno = 0;
+        unsigned long v = strtoul(at, &end, 10);
+        if (end == at || at[0] < '0' || at[0] > '9' || errno != 0 || (double)v > o->most ||
+            count == LIST_COUNT || (*end != ',' && *end != '\0')) {
+            return false;
+        }
+        list[count++] = (uint8_t)v;
+        at = end;
+        if (*at == '\0') {
+            memcpy((char *)options + o->offset, list, sizeof list);
+            return true;
+        }
+    }
+}
+
+/* Up to the last number that is not 0, or a single 0. */
+static int list_print(const struct option *o, const firn_options *options, char *text,
+                      size_t capacity) {
+    const uint8_t *list = (const uint8_t *)options + o->offset;
+    char all[4 * LIST_COUNT + 1];
+    size_t count = LIST_COUNT, length = 0;
+    while (count > 1 && list[count - 1] == 0) {
+        count--;
+    }
+    for (size_t i = 0; i < count; i++) {
+        length += (size_t)snprintf(all + length, sizeof all - length, "%s%u", i > 0 ? "," : "",
+                                   list[i]);
+    }
+    return snprintf(text, capacity, "%s", all);
+}
+
+static int list_check(const struct option *o, const firn_options *options) {
+    const uint8_t *list = (const uint8_t *)options + o->offset;
+    for (size_t i = 0; i < LIST_COUNT; i++) {
+        if (list[i] > o->most) {
+            return FAIL(FIRN_INVALID, "option %s has %u for level %zu, expected 0 to %.15g",
+                        o->name, list[i], i + 1, o->most);
+        }
+    }
+    return FIRN_OK;
+}
+
 static const char *expectation(const struct option *o) {
     switch (o->type) {
+    case OPTION_LIST:
+        return "numbers from 0 to 64 for levels 1 to 15, with commas between them";
     case OPTION_BOOL:
         return "true or false";
     case OPTION_CHOICE:
@@ -250,11 +310,12 @@ int firn_options_set(firn_options *options, const char *name, const char *value)
     if (o == NULL) {
         return FAIL(FIRN_INVALID, "there is no option %s", name != NULL ? name : "(null)");
     }
-    if (value == NULL || !parse(o, value, &v)) {
+    bool is_list = o->type == OPTION_LIST;
+    if (value == NULL || (is_list ? !list_parse(o, value, options) : !parse(o, value, &v))) {
         return FAIL(FIRN_INVALID, "option %s is \"%s\", expected %s", name,
                     value != NULL ? value : "(null)", expectation(o));
     }
-    int rc = check_value(o, v);
+    int rc = is_list ? FIRN_OK : check_value(o, v);
     if (rc == FIRN_OK) {
         field_set(options, o, v);
     }
@@ -266,9 +327,12 @@ int firn_options_get(const firn_options *options, const char *name, char *text, 
     if (o == NULL) {
         return FAIL(FIRN_INVALID, "there is no option %s", name != NULL ? name : "(null)");
     }
-    double v = field_get(options, o);
+    double v = o->type == OPTION_LIST ? 0 : field_get(options, o);
     int length = 0;
     switch (o->type) {
+    case OPTION_LIST:
+        length = list_print(o, options, text, capacity);
+        break;
     case OPTION_BOOL:
         length = snprintf(text, capacity, "%s", v != 0 ? "true" : "false");
         break;
@@ -294,7 +358,9 @@ int options_resolve(const firn_options *given, firn_options *out) {
                     given->struct_size, sizeof *given);
     }
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        int rc = check_value(&options_table[i], field_get(given, &options_table[i]));
+        const struct option *o = &options_table[i];
+        int rc = o->type == OPTION_LIST ? list_check(o, given)
+                                        : check_value(o, field_get(given, o));
         if (rc != FIRN_OK) {
             return rc;
         }
@@ -341,5 +407,10 @@ void options_policy(const firn_options *options, firn_policy_params *policy) {
     if (options->table_entries * 16 < policy->job_bytes) {
         policy->job_bytes = options->table_entries * 16;
     }
-    memset(policy->runs_of_level, 0, sizeof policy->runs_of_level);
+    for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
+        policy->runs_of_level[level] = level > 0 ? options->runs_per_level[level - 1] : 0;
+    }
+    policy->fifo_bytes = options->fifo_bytes;
+    policy->fifo_ns = options->fifo_seconds * NS_PER_SECOND;
+    policy->delete_within_ns = options->delete_within_seconds * NS_PER_SECOND;
 }

@@ -228,6 +228,10 @@ static int replay_batch(struct recovery *r, const struct live_log *log,
         r->last_seq = seq > r->last_seq ? seq : r->last_seq;
         seq++;
     }
+    if (db->active.oldest_delete_ns == 0 && memtable_tombstones(db->active.table) > 0) {
+        uint64_t created_ns = wal_reader_header(log->reader)->created_ns;
+        db->active.oldest_delete_ns = created_ns > 0 ? created_ns : 1;
+    }
     return rc == FIRN_NOT_FOUND ? FIRN_OK : rc;
 }
 

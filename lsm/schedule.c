@@ -31,8 +31,8 @@ static bool is_pausing(const firn_db *db) {
 /* Whether a policy wants a job now. */
 static bool merge_is_due_locked(firn_db *db) REQUIRES(&db->mutex) {
     firn_shape shape;
-    if (!policy_merges(&db->policy) || db->compaction_set_aside ||
-        version_shape(db->version, env_wall_ns(db->env), &shape) != FIRN_OK) {
+    if (!policy_acts(&db->policy) || db->compaction_set_aside ||
+        picture_take_locked(db, &shape) != FIRN_OK) {
         return false;
     }
     policy_pick(&shape, &db->policy, db->picked);
@@ -53,6 +53,7 @@ void schedule_locked(firn_db *db) {
             db->compactions_running++;
         }
     }
+    timer_plan_locked(db);
 }
 
 int wait_for_job_locked(firn_db *db) {
@@ -71,7 +72,7 @@ int wait_for_job_locked(firn_db *db) {
 
 void pressure_update_locked(firn_db *db) {
     firn_shape shape;
-    if (!policy_merges(&db->policy) || version_shape(db->version, 0, &shape) != FIRN_OK) {
+    if (!policy_merges(&db->policy) || picture_take_locked(db, &shape) != FIRN_OK) {
         atomic_store_explicit(&db->pressure, 0, memory_order_relaxed);
         return;
     }

@@ -150,6 +150,7 @@ int version_shape(const struct version *v, uint64_t now_ns, firn_shape *shape) {
                     .seq_min = t->meta.seq_min,
                     .seq_max = t->meta.seq_max,
                     .created_ns = t->meta.created_ns,
+                    .oldest_delete_ns = t->meta.oldest_delete_ns,
                     .smallest = t->meta.smallest,
                     .largest = t->meta.largest,
                     .busy = t->busy,

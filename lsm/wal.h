@@ -3,12 +3,13 @@
  *
  *     log = record LOG_HEADER, then records BATCH and MARK
  *     LOG_HEADER payload = preamble (lsm/preamble.h)  edit number:u64  count:varint
- *                          {log number:varint  bytes:varint}*
+ *                          {log number:varint  bytes:varint}*  [created ns:varint]
  *
  * The header lists the older logs that still counted when this one began, and how many bytes of each
  * do. The list of the newest log with an intact header is the truth: an older log that is not in it
  * was dropped by a recovery; bytes past the listed size do not count (an append failed there). The
- * edit number says how many edits the manifest had then: fewer now mean it was rolled back.
+ * edit number says how many edits the manifest had then: fewer now mean it was rolled back. The log
+ * was created, by the wall clock, before its first record; absent: nobody knows when.
  *
  * A record whose durable mark is not 0 proves that a sync of this log was acknowledged, and with it
  * that every byte the header lists was durable, or its memtable in a table. So: an older log that
@@ -32,6 +33,7 @@ struct wal_header {
     uint8_t database_id[16];
     uint64_t number;
     uint64_t edit_number;
+    uint64_t created_ns; /* 0: not told */
     size_t older_count;
     struct wal_older older[WAL_OLDER_MAX]; /* ascending */
     uint64_t unknown_read_only; /* when read: feature bits that forbid this library to write */

@@ -12,7 +12,7 @@ int wal_header_encode(const struct wal_header *header, struct buf *out) {
     memcpy(preamble.database_id, header->database_id, DATABASE_ID_BYTES);
     int rc = preamble_encode(&preamble, &preamble_log, out);
     if (rc == FIRN_OK) {
-        rc = buf_reserve(out, 8 + VARINT_BYTES_MAX * (1 + 2 * header->older_count));
+        rc = buf_reserve(out, 8 + VARINT_BYTES_MAX * (2 + 2 * header->older_count));
     }
     if (rc != FIRN_OK) {
         return rc;
@@ -22,6 +22,9 @@ int wal_header_encode(const struct wal_header *header, struct buf *out) {
     for (size_t i = 0; i < header->older_count; i++) {
         (void)buf_append_varint(out, header->older[i].number);
         (void)buf_append_varint(out, header->older[i].bytes);
+    }
+    if (header->created_ns > 0) {
+        (void)buf_append_varint(out, header->created_ns);
     }
     return FIRN_OK;
 }
@@ -56,9 +59,11 @@ int wal_header_decode(firn_slice payload, uint64_t number, const char *path,
         before = older->number;
     }
     header->older_count = (size_t)count;
-    if (reader_left(&in) > 0) {
-        return FAIL(FIRN_CORRUPT, "%s: %zu bytes follow the header's list of older logs", path,
-                    reader_left(&in));
+    bool told = reader_left(&in) > 0;
+    header->created_ns = told ? reader_varint(&in) : 0;
+    if (in.failed || reader_left(&in) > 0 || (told && header->created_ns == 0)) {
+        return FAIL(FIRN_CORRUPT, "%s: what follows the header's list of older logs is no time",
+                    path);
     }
     return FIRN_OK;
 }

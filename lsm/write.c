@@ -190,6 +190,7 @@ static int write_group(firn_db *db, const struct writer *first, const struct wri
         rc = rc != FIRN_OK ? refuse(db, rc) : rc;
     }
     if (rc == FIRN_OK) {
+        timer_note_deletes(db);
         atomic_store_explicit(&db->published, seq + ops - 1, memory_order_release);
         count(&db->counters.user_bytes, bytes);
         count(&db->counters.groups, 1);

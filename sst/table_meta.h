@@ -21,6 +21,9 @@ struct table_meta {
      * 0 for it. seq_min and seq_max are the same. Only the manifest knows it. */
     uint64_t seq_given;
     uint64_t created_ns;          /* wall clock */
+    /* Its oldest tombstone was written then, or later, by the wall clock; 0: it has none. Only the
+     * manifest knows it. */
+    uint64_t oldest_delete_ns;
     uint32_t keyspace;
     uint32_t effort;              /* enum sst_effort */
     uint64_t filter_rate;         /* see filter_rate_of() */

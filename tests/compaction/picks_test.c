@@ -3,13 +3,17 @@
  *
  *     options leveled T=10 level0_runs=2 level1_bytes=1000
  *     level 0                        the runs that follow are its runs, the newest first
- *     run 5:a-m=100 6:n-z=100*       tables: number, keys, bytes; * means busy
+ *     run 5:a-m=100 6:n-z=100*       tables: number, keys, bytes; * means busy; !30: its oldest
+ *                                    delete was written at 30; created at, and with sequences of, 5
+ *     now 200 read 7                 the time, and how far back readers go (default: not at all)
  *     clear                          the levels are empty again
  *     pick                           what policy_pick() says
  *     range c f                      what policy_pick_range() says; - is unbounded
  *     place c f                      what policy_place() says of a table from c to f
- *     check new 1 bottom 5 6         what job_check() says: new or into, level, bottom or not,
- * inputs debt                           policy_debt()
+ *     check new 1 bottom 5 6         what job_check() says: new, into or leave, level, bottom or
+ *                                    not, inputs
+ *     debt                           policy_debt()
+ *     wake                           policy_wake_ns()
  *     -> ...                         the answer expected to the line before
  */
 #include <inttypes.h>
@@ -40,6 +44,7 @@ struct scene {
 static void clear_scene(struct scene *s) {
     memset(&s->shape, 0, sizeof s->shape);
     s->shape.level_count = 1;
+    s->shape.read_seq = UINT64_MAX;
     for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         s->shape.levels[level].runs = s->runs[level];
     }
@@ -64,6 +69,9 @@ static void read_options(struct scene *s, char *words) {
         (void)sscanf(word, "K=%" SCNu32, &s->options.runs_upper);
         (void)sscanf(word, "Z=%" SCNu32, &s->options.runs_last);
         (void)sscanf(word, "K1=%" SCNu32, &s->options.runs_of_level[1]);
+        (void)sscanf(word, "fifo_bytes=%" SCNu64, &s->options.fifo_bytes);
+        (void)sscanf(word, "fifo_ns=%" SCNu64, &s->options.fifo_ns);
+        (void)sscanf(word, "delete_within=%" SCNu64, &s->options.delete_within_ns);
         if (strcmp(word, "full") == 0) {
             s->options.granularity = FIRN_GRANULARITY_FULL;
         }
@@ -85,7 +93,10 @@ static void read_run(struct scene *s, char *words) {
         assert_int_equal(sscanf(word, "%" SCNu64 ":%15[^-]-%15[^=]=%" SCNu64, &t->number, smallest,
                                 largest, &t->bytes),
                          4);
-        t->created_ns = t->number;
+        t->created_ns = t->seq_min = t->seq_max = t->number;
+        const char *delete = strchr(word, '!');
+        t->oldest_delete_ns = delete != NULL ? strtoull(delete + 1, NULL, 10) : 0;
+        t->tombstones = delete != NULL;
         t->busy = word[strlen(word) - 1] == '*';
         t->smallest = firn_slice_make(smallest, strlen(smallest));
         t->largest = firn_slice_make(largest, strlen(largest));
@@ -109,9 +120,13 @@ static void answer_job(struct scene *s) {
     for (size_t i = 0; i < job->table_count; i++) {
         n += (size_t)snprintf(s->answer + n, size - n, "%" PRIu64 " ", job->tables[i]);
     }
-    (void)snprintf(s->answer + n, size - n, "%s level %zu%s: %s",
-                   job->output == FIRN_OUTPUT_NEW_RUN ? "as a new run of" : "into",
-                   job->output_level, job->bottom ? ", bottom" : "", job->reason);
+    if (job->output == FIRN_OUTPUT_NONE) {
+        (void)snprintf(s->answer + n, size - n, "leave: %s", job->reason);
+    } else {
+        (void)snprintf(s->answer + n, size - n, "%s level %zu%s: %s",
+                       job->output == FIRN_OUTPUT_NEW_RUN ? "as a new run of" : "into",
+                       job->output_level, job->bottom ? ", bottom" : "", job->reason);
+    }
     if (job_check(&s->shape, job) != FIRN_OK) {
         (void)snprintf(s->answer, size, "a broken rule: %.200s", status_message());
     }
@@ -147,6 +162,8 @@ static void answer_check(struct scene *s, char *words) {
     char *rest, *word = strtok_r(words, " ", &rest);
     if (strcmp(word, "new") == 0) {
         job->output = FIRN_OUTPUT_NEW_RUN;
+    } else if (strcmp(word, "leave") == 0) {
+        job->output = FIRN_OUTPUT_NONE;
     }
     job->output_level = strtoul(strtok_r(NULL, " ", &rest), NULL, 10);
     while ((word = strtok_r(NULL, " ", &rest)) != NULL) {
@@ -194,6 +211,13 @@ static int run_line(struct scene *s, char *line, const char *file, int number) {
     } else if (starts_with(line, "debt", &rest)) {
         (void)snprintf(s->answer, sizeof s->answer, "%" PRIu64,
                        policy_debt(&s->shape, &s->options));
+    } else if (starts_with(line, "wake", &rest)) {
+        uint64_t wake = policy_wake_ns(&s->shape, &s->options);
+        (void)snprintf(s->answer, sizeof s->answer, wake == UINT64_MAX ? "never" : "%" PRIu64,
+                       wake);
+    } else if (starts_with(line, "now", &rest)) {
+        s->shape.read_seq = UINT64_MAX;
+        (void)sscanf(rest, "%" SCNu64 " read %" SCNu64, &s->shape.now_ns, &s->shape.read_seq);
     } else if (starts_with(line, "->", &rest)) {
         if (strcmp(rest, s->answer) != 0) {
             printf("%s:%d:\n  expected %s\n  got      %s\n", file, number, rest, s->answer);
@@ -240,6 +264,16 @@ static void fluid_picks(void **state) {
     run_file("fluid.txt");
 }
 
+static void fifo_picks(void **state) {
+    (void)state;
+    run_file("fifo.txt");
+}
+
+static void overdue_deletes_go_on(void **state) {
+    (void)state;
+    run_file("overdue.txt");
+}
+
 static void ranges_take_what_they_overlap(void **state) {
     (void)state;
     run_file("range.txt");
@@ -260,6 +294,8 @@ int main(void) {
         cmocka_unit_test(leveled_picks),
         cmocka_unit_test(tiered_picks),
         cmocka_unit_test(fluid_picks),
+        cmocka_unit_test(fifo_picks),
+        cmocka_unit_test(overdue_deletes_go_on),
         cmocka_unit_test(ranges_take_what_they_overlap),
         cmocka_unit_test(a_broken_rule_is_named),
         cmocka_unit_test(tables_from_outside_find_the_lowest_place),

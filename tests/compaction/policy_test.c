@@ -51,6 +51,7 @@ struct model {
     bool newest_dead[KEYS];
     firn_job *running[JOBS_MAX];
     bool range_running; /* alone, in slot 0 */
+    bool drops;         /* tables leave */
     uint64_t entries_flushed, entries_merged;
     size_t jobs, runs_most, taken_in, taken_low;
 };
@@ -124,7 +125,7 @@ struct picture {
 
 static void take_picture(const struct model *m, struct picture *p) {
     p->shape.level_count = 1;
-    p->shape.now_ns = m->next_seq;
+    p->shape.now_ns = p->shape.read_seq = m->next_seq;
     for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         const struct level *from = &m->levels[level];
         p->shape.levels[level] = (firn_shape_level){p->runs[level], from->count};
@@ -141,6 +142,14 @@ static void take_picture(const struct model *m, struct picture *p) {
                 tables[t].entries = run->tables[t].count;
                 tables[t].created_ns = run->tables[t].number;
                 tables[t].busy = run->tables[t].busy;
+                for (size_t i = 0; i < run->tables[t].count; i++) {
+                    const struct item *item = &run->tables[t].items[i];
+                    bool older = item->dead && (tables[t].oldest_delete_ns == 0 ||
+                                                item->seq < tables[t].oldest_delete_ns);
+                    tables[t].oldest_delete_ns = older ? item->seq : tables[t].oldest_delete_ns;
+                    tables[t].seq_max =
+                        item->seq > tables[t].seq_max ? item->seq : tables[t].seq_max;
+                }
                 tables[t].smallest = firn_slice_make(run->tables[t].smallest, 6);
                 tables[t].largest = firn_slice_make(run->tables[t].largest, 6);
             }
@@ -181,8 +190,8 @@ static void check_model(const struct model *m) {
             }
         }
     }
-    for (size_t key = 0; key < KEYS; key++) { /* only what was deleted may be gone */
-        assert_true(above[key] != 0 || m->newest[key] == 0 || m->newest_dead[key]);
+    for (size_t key = 0; key < KEYS; key++) { /* only what was deleted, or dropped, may be gone */
+        assert_true(above[key] != 0 || m->newest[key] == 0 || m->newest_dead[key] || m->drops);
     }
     free(above);
 }
@@ -267,14 +276,15 @@ static void finish_job(struct model *m, size_t which) {
     m->range_running = false;
     size_t count, kept = 0;
     struct item *items = take_inputs(m, job, &count);
-    m->entries_merged += count;
-    for (size_t i = 0; i < count; i++) {
+    bool leave = job->output == FIRN_OUTPUT_NONE;
+    m->entries_merged += leave ? 0 : count;
+    for (size_t i = 0; i < count && !leave; i++) {
         bool newest = i == 0 || items[i].key != items[kept - 1].key;
         if (newest) {
             items[kept++] = items[i];
         }
     }
-    if (job->bottom) {
+    if (job->bottom && !leave) {
         size_t alive = 0;
         for (size_t i = 0; i < kept; i++) {
             if (!items[i].dead) {
@@ -434,13 +444,42 @@ static void run_to_quiet(struct model *m) {
     }
 }
 
+/* No delete is older than the merges that drop it leave it. */
+static void check_deletes(const struct model *m, const firn_shape *shape) {
+    uint64_t within = m->options.delete_within_ns;
+    bool any = within > 0 && m->options.policy != FIRN_POLICY_FIFO;
+    for (size_t level = 0; any && level < shape->level_count; level++) {
+        firn_shape_sum sum = {0};
+        firn_shape_add_level(&shape->levels[level], &sum);
+        uint64_t age = shape->now_ns - sum.oldest_delete_ns;
+        assert_true(sum.oldest_delete_ns == 0 || age * 4 <= within * 3);
+    }
+    uint64_t wake = policy_wake_ns(shape, &m->options);
+    assert_true(wake > shape->now_ns);
+}
+
+/* What leaves by size or age has left. */
+static void check_bounds(const struct model *m, const firn_shape *shape) {
+    const firn_policy_params *o = &m->options;
+    if (o->policy != FIRN_POLICY_FIFO || !m->drops) {
+        return;
+    }
+    firn_shape_sum sum = {0};
+    for (size_t level = 0; level < shape->level_count; level++) {
+        firn_shape_add_level(&shape->levels[level], &sum);
+    }
+    assert_true(o->fifo_bytes == 0 || sum.bytes <= o->fifo_bytes);
+    bool by_bytes = o->fifo_bytes > 0 && o->fifo_ns == 0;
+    assert_true(!by_bytes || sum.bytes + ENTRY_BYTES * TABLE_ENTRIES > o->fifo_bytes);
+}
+
 static void check_quiet(const struct model *m) {
     struct picture *p = malloc(sizeof *p);
     assert_non_null(p);
     take_picture(m, p);
     const firn_shape *shape = &p->shape;
     const firn_policy_params *o = &m->options;
-    assert_true(shape->levels[0].count < o->level0_runs);
+    assert_true(shape->levels[0].count < o->level0_runs || o->policy == FIRN_POLICY_FIFO);
     assert_int_equal(policy_debt(shape, o), 0);
     for (size_t level = 1; level < shape->level_count; level++) {
         size_t runs = shape->levels[level].count;
@@ -460,10 +499,13 @@ static void check_quiet(const struct model *m) {
         case FIRN_POLICY_TIERED:
             assert_true(runs <= o->size_ratio - 1);
             break;
+        case FIRN_POLICY_FIFO:
         case FIRN_POLICY_NONE:
             break;
         }
     }
+    check_deletes(m, shape);
+    check_bounds(m, shape);
     drop_picture(p);
     free(p);
 }
@@ -532,6 +574,8 @@ static void choose_options(struct model *m, firn_policy policy) {
         (uint32_t)(rand_below(&m->rand, 2) == 0 ? m->options.runs_upper : 0);
     m->options.granularity = (firn_granularity)rand_below(&m->rand, 2);
     m->options.job_bytes = ENTRY_BYTES * (1 + rand_below(&m->rand, 400));
+    m->options.delete_within_ns =
+        rand_below(&m->rand, 2) == 0 ? 0 : 200 + rand_below(&m->rand, 8000);
 }
 
 static uint64_t test_seed(void) {
@@ -582,13 +626,36 @@ static void fluid_keeps_order_and_ends_with_few_runs(void **state) {
     live_lives(FIRN_POLICY_FLUID);
 }
 
+/* Also what other policies have left. */
+static void fifo_drops_the_oldest_and_nothing_comes_to_light(void **state) {
+    (void)state;
+    uint64_t seed = test_seed();
+    for (uint64_t life = 0; life < 12; life++) {
+        struct model *m = model_create(seed + 2000 + life);
+        if (life % 2 == 0) {
+            choose_options(m, (firn_policy)(1 + rand_below(&m->rand, 4)));
+            live(m, 40, true);
+        }
+        choose_options(m, FIRN_POLICY_FIFO);
+        m->drops = true;
+        m->options.fifo_bytes =
+            life % 3 == 0 ? 0 : ENTRY_BYTES * (500 + rand_below(&m->rand, 2000));
+        m->options.fifo_ns = life % 3 == 1 ? 0 : 1000; /* tables are numbered in time */
+        size_t before = m->jobs;
+        live(m, 150, life % 2 == 1);
+        print_life(m);
+        assert_true(m->jobs > before + 10);
+        model_destroy(m);
+    }
+}
+
 static void any_policy_takes_over_the_levels_of_any_other(void **state) {
     (void)state;
     uint64_t seed = test_seed();
     for (uint64_t life = 0; life < 12; life++) {
         struct model *m = model_create(seed + 1000 + life);
         for (int era = 0; era < 5; era++) {
-            choose_options(m, (firn_policy)(1 + rand_below(&m->rand, 4)));
+            choose_options(m, (firn_policy)(1 + rand_below(&m->rand, 5)));
             live(m, 40, true);
         }
         print_life(m);
@@ -647,6 +714,7 @@ static void every_policy_has_a_name(void **state) {
     assert_string_equal(policy_name(FIRN_POLICY_TIERED), "tiered");
     assert_string_equal(policy_name(FIRN_POLICY_LAZY_LEVELED), "lazy-leveled");
     assert_string_equal(policy_name(FIRN_POLICY_FLUID), "fluid");
+    assert_string_equal(policy_name(FIRN_POLICY_FIFO), "fifo");
     assert_null(policy_name((firn_policy)17));
 }
 
@@ -656,6 +724,7 @@ int main(void) {
         cmocka_unit_test(tiered_keeps_order_and_ends_with_fewer_than_t_runs),
         cmocka_unit_test(lazy_leveled_keeps_order_and_ends_with_one_run_in_the_last_level),
         cmocka_unit_test(fluid_keeps_order_and_ends_with_few_runs),
+        cmocka_unit_test(fifo_drops_the_oldest_and_nothing_comes_to_light),
         cmocka_unit_test(any_policy_takes_over_the_levels_of_any_other),
         cmocka_unit_test(none_never_merges),
         cmocka_unit_test(debt_grows_with_every_run_too_many),

@@ -247,11 +247,41 @@ static void a_policy_without_functions_is_refused(void **state) {
     assert_non_null(strstr(firn_errmsg(), "user_policy"));
 }
 
+/* ---- Options ---- */
+
+static void runs_per_level_is_a_list(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"", ",", "1,", "65", "-1", "1 2", "x",
+                                        "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"};
+    firn_options options;
+    char text[64], small[3];
+    firn_options_init(&options);
+    assert_int_equal(firn_options_get(&options, "runs_per_level", text, sizeof text), FIRN_OK);
+    assert_string_equal(text, "0");
+    assert_int_equal(firn_options_set(&options, "runs_per_level", "4,0,64"), FIRN_OK);
+    assert_int_equal(options.runs_per_level[0], 4);
+    assert_int_equal(options.runs_per_level[2], 64);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_int_equal(firn_options_set(&options, "runs_per_level", wrong[i]), FIRN_INVALID);
+        assert_non_null(strstr(firn_errmsg(), "runs_per_level"));
+    }
+    assert_int_equal(firn_options_get(&options, "runs_per_level", text, sizeof text), FIRN_OK);
+    assert_string_equal(text, "4,0,64");
+    assert_int_equal(firn_options_get(&options, "runs_per_level", small, sizeof small),
+                     FIRN_TRUNCATED);
+    firn_db *db;
+    options.in_memory = true;
+    options.runs_per_level[14] = 65;
+    assert_int_equal(firn_open("list", &options, &db), FIRN_INVALID);
+    assert_non_null(strstr(firn_errmsg(), "level 15"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_legal_jobs_keep_every_answer),
         cmocka_unit_test(an_illegal_job_is_not_done_and_named),
         cmocka_unit_test(a_policy_without_functions_is_refused),
+        cmocka_unit_test(runs_per_level_is_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

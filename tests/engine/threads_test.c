@@ -390,6 +390,7 @@ static void every_read_fits_what_was_written_in_memory(void **state) {
     for (unsigned policy = FIRN_POLICY_LEVELED; policy <= FIRN_POLICY_FLUID; policy++) {
         firn_options options;
         small_options(&options, (firn_policy)policy);
+        options.delete_within_seconds = policy % 2; /* and a thread that looks after them */
         assert_int_equal(firn_env_memory_create(&options.env), FIRN_OK);
         run_threads(&options, test_scaled(15000, 1500));
         firn_env_destroy(options.env);

@@ -38,6 +38,7 @@ static struct table_meta meta_of(uint64_t number, firn_slice smallest, firn_slic
                            .seq_min = 300,
                            .seq_max = SEQ_MAX,
                            .created_ns = UINT64_C(1700000000000000000),
+                           .oldest_delete_ns = UINT64_C(1700000000000000000),
                            .keyspace = 0,
                            .effort = 2,
                            .filter_rate = FILTER_RATE_ALL / 128,
@@ -53,6 +54,7 @@ static void fill(struct edit *e) {
     struct table_meta a = meta_of(7, FIRN_STR(""), FIRN_STR("\xff\0"));
     struct table_meta b = meta_of(UINT64_MAX, FIRN_STR("k"), FIRN_STR("k"));
     b.seq_given = b.seq_min = SEQ_MAX; /* taken in */
+    b.oldest_delete_ns = 17;
     edit_init(e, &alloc);
     e->has_log_number = e->has_next_file = e->has_last_seq = true;
     e->log_number = 12;
@@ -137,7 +139,7 @@ static void every_cut_is_a_shorter_edit_or_corruption(void **state) {
         assert_true(rc == FIRN_OK || rc == FIRN_CORRUPT);
         whole += rc == FIRN_OK;
     }
-    assert_int_equal(whole, 8); /* after each of the seven fields, and before the first */
+    assert_int_equal(whole, 9); /* after each of the eight fields, and before the first */
     for (size_t bit = 0; bit < bytes.size * 8; bit++) {
         bytes.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
         int rc = decode(bytes.data, bytes.size);
@@ -156,6 +158,8 @@ static void fields_that_cannot_be_are_refused(void **state) {
     assert_int_equal(decode(unknown, sizeof unknown), FIRN_UNSUPPORTED);
     assert_non_null(strstr(status_message(), "77"));
     assert_int_equal(decode(twice, sizeof twice), FIRN_CORRUPT);
+    static const uint8_t of_nothing[] = {EDIT_NEXT_FILE, 1, EDIT_DELETES, 1};
+    assert_int_equal(decode(of_nothing, sizeof of_nothing), FIRN_CORRUPT);
     assert_int_equal(decode(keyspace, sizeof keyspace), FIRN_CORRUPT);
 
     struct table_meta good = meta_of(9, FIRN_STR("a"), FIRN_STR("b"));
@@ -192,7 +196,7 @@ static void random_bytes_never_do_harm(void **state) {
         size_t size = rand_below(&rand, sizeof bytes);
         for (size_t i = 0; i < size; i++) {
             bytes[i] =
-                (uint8_t)(rand_below(&rand, 4) > 0 ? rand_below(&rand, 7) : rand_next(&rand));
+                (uint8_t)(rand_below(&rand, 4) > 0 ? rand_below(&rand, 9) : rand_next(&rand));
         }
         int rc = decode(bytes, size);
         assert_true(rc == FIRN_OK || rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED);

@@ -36,6 +36,8 @@ void model_options(unsigned i, firn_options *options) {
     options->level0_runs = sets[i].level0_runs;
     options->runs_upper = 1 + i % 4;
     options->runs_last = 1 + (i == 5);
+    options->runs_per_level[i % 3] = (uint8_t)(i % 4);
+    options->delete_within_seconds = i % 3 == 0;
     options->granularity = i % 2 == 1 ? FIRN_GRANULARITY_FULL : FIRN_GRANULARITY_PARTIAL;
     options->background_threads = sets[i].threads;
     options->manifest_bytes = 4096;
