@@ -201,6 +201,7 @@ static int new_file(void *context, uint64_t *number, char *path, size_t size) {
 }
 
 static int merge_memtables(struct checkpoint *c, struct merge_result *result) {
+    static const uint64_t snapshots[] = {SEQ_MAX}; /* the copy has none */
     firn_db *db = c->job.db;
     struct iter *inputs[MEMTABLES_MAX];
     struct merge_request request;
@@ -219,6 +220,8 @@ static int merge_memtables(struct checkpoint *c, struct merge_result *result) {
     request.env = c->env;
     request.inputs = inputs;
     request.input_count = n;
+    request.snapshots = snapshots;
+    request.snapshot_count = 1;
     request.bottom = c->picture.version->table_count == 0;
     request.new_file = new_file;
     request.progress = NULL;

@@ -308,6 +308,19 @@ FIRN_API int firn_close(firn_db *db);
  * FIRN_BUSY when it is open. options may name an env; NULL for the defaults. */
 FIRN_API int firn_destroy(const char *path, const firn_options *options);
 
+/* Mends a damaged database that nobody has open, so that it opens and verifies again with all that can
+ * still be read of it. An intact one is left as it is, without a word. tell (NULL is allowed) gets a
+ * sentence for each loss, naming the file and the keys, and for what was done; where entries are lost,
+ * older versions of their keys may be seen again. Nothing is deleted: files that are no longer part of
+ * the database are moved to its folder lost/. Without a manifest that can be read all tables are merged,
+ * which takes their size in room. Of options, env, allocator and those of tables count; NULL is
+ * allowed.
+ *
+ * FIRN_MISSING: nothing there; FIRN_BUSY; FIRN_UNSUPPORTED: written by a newer library. After any
+ * failure it can be tried again. */
+FIRN_API int firn_repair(const char *path, const firn_options *options,
+                         void (*tell)(void *context, const char *message), void *context);
+
 /* The options in force, sizes of 0 replaced by what they chose. */
 FIRN_API void firn_get_options(const firn_db *db, firn_options *options);
 

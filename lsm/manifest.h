@@ -65,4 +65,8 @@ int manifest_close(struct manifest *m);
 int manifest_recover(struct alloc *alloc, firn_env *env, const char *folder,
                      struct manifest_state *state, struct version **version);
 
+/* The same for manifest `number`, whatever CURRENT says: for repairs. */
+int manifest_read(struct alloc *alloc, firn_env *env, const char *folder, uint64_t number,
+                  struct manifest_state *state, struct version **version);
+
 #endif

@@ -16,6 +16,7 @@ static int locate(const struct record_reader *r, const struct record *record, in
                 record->offset, status_message());
 }
 
+/* database_id NULL: whatever it is. */
 static int read_header(struct record_reader *r, uint64_t number, const uint8_t *database_id,
                        struct manifest_state *state) {
     struct record record;
@@ -32,10 +33,10 @@ static int read_header(struct record_reader *r, uint64_t number, const uint8_t *
     if (rc != FIRN_OK) {
         return rc;
     }
-    if (memcmp(preamble.database_id, database_id, DATABASE_ID_BYTES) != 0) {
+    if (database_id != NULL && memcmp(preamble.database_id, database_id, DATABASE_ID_BYTES) != 0) {
         return FAIL(FIRN_CORRUPT, "%s: it is of another database than CURRENT", r->path);
     }
-    memcpy(state->database_id, database_id, DATABASE_ID_BYTES);
+    memcpy(state->database_id, preamble.database_id, DATABASE_ID_BYTES);
     state->manifest_number = number;
     state->unknown_read_only = preamble.read_only & ~preamble_manifest.read_only;
     return FIRN_OK;
@@ -172,5 +173,24 @@ int manifest_recover(struct alloc *alloc, firn_env *env, const char *folder,
     if (rc != FIRN_OK) {
         memset(state, 0, sizeof *state);
     }
+    return rc;
+}
+
+int manifest_read(struct alloc *alloc, firn_env *env, const char *folder, uint64_t number,
+                  struct manifest_state *state, struct version **version) {
+    char path[PATH_BYTES_MAX];
+    memset(state, 0, sizeof *state);
+    *version = NULL;
+    struct record_reader *r = alloc_get(alloc, MEM_OTHER, sizeof *r);
+    if (r == NULL) {
+        return FAIL(FIRN_NOMEM, "no memory to read a manifest");
+    }
+    file_path(folder, FILE_MANIFEST, number, path);
+    int rc = record_reader_open(r, alloc, env, path, record_seed(preamble_manifest.magic, number));
+    if (rc == FIRN_OK) {
+        rc = read_manifest(r, alloc, number, NULL, state, version);
+        record_reader_close(r);
+    }
+    alloc_release(alloc, MEM_OTHER, r, sizeof *r);
     return rc;
 }

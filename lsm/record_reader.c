@@ -100,6 +100,43 @@ static int judge(struct record_reader *r) {
     return FIRN_NOT_FOUND;
 }
 
+/* Whether an intact record begins at offset. Headers have a check of their own, so that few places
+ * that are none cost more than a look. */
+static int try_record(struct record_reader *r, uint64_t offset, bool *intact) {
+    const uint8_t *bytes;
+    struct record record;
+    uint64_t left = r->file_bytes - offset, next;
+    *intact = false;
+    int rc = look_at(r, offset, RECORD_HEADER_BYTES, &bytes);
+    if (rc != FIRN_OK || !record_decode_header(bytes, offset, r->seed, &record) ||
+        record.payload.size > left - RECORD_HEADER_BYTES) {
+        return rc;
+    }
+    size_t size = RECORD_HEADER_BYTES + record.payload.size;
+    rc = look_at(r, offset, size, &bytes);
+    *intact = rc == FIRN_OK &&
+              record_decode(firn_slice_make(bytes, size), offset, r->seed, &record, &next);
+    return rc;
+}
+
+int record_reader_skip(struct record_reader *r, uint64_t *passed) {
+    uint64_t from = r->offset, offset = from + 1;
+    bool intact = false;
+    int rc = FIRN_OK;
+    for (; rc == FIRN_OK && offset + RECORD_HEADER_BYTES <= r->file_bytes; offset++) {
+        rc = try_record(r, offset, &intact);
+        if (intact) {
+            break;
+        }
+    }
+    if (rc == FIRN_OK) {
+        r->offset = intact ? offset : r->file_bytes;
+        r->torn = false;
+        *passed = r->offset - from;
+    }
+    return rc;
+}
+
 int record_reader_next(struct record_reader *r, struct record *record) {
     uint64_t left = r->file_bytes - r->offset;
     if (left == 0 || r->torn) {

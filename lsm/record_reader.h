@@ -38,6 +38,10 @@ void record_reader_close(struct record_reader *r);
  * but FIRN_OK a further call tries the same place again. */
 int record_reader_next(struct record_reader *r, struct record *record);
 
+/* After a record that is not intact: goes on with the next intact one behind it, or to the end of the
+ * file, whatever marks say. *passed becomes the number of bytes left out. For repairs only. */
+int record_reader_skip(struct record_reader *r, uint64_t *passed);
+
 /* Raises *durable to the highest mark in any header at or after offset. Borrowed records end. */
 int record_reader_scan(struct record_reader *r, uint64_t offset, uint64_t *durable);
 

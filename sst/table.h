@@ -79,6 +79,10 @@ int sst_table_search(struct sst_table *t, struct sst_section *section, firn_slic
 struct sst_iter_options {
     bool cold;      /* its pages do not displace others in the cache; reads ahead */
     bool keys_only; /* entry.value is not filled in */
+    /* Not NULL: a damaged page is told here and left out when it is come to from the one before or by
+     * iter_first(). */
+    void (*damaged)(void *context, size_t page);
+    void *context;
 };
 
 /* Holds a reference to t and pins at most one page and what its current value needs. */

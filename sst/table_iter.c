@@ -352,6 +352,19 @@ static int land_first(struct table_iter *t, size_t number) {
     return rc == FIRN_OK ? run_from(t, 0, 0) : rc;
 }
 
+/* As land_first(), or the first page after it that is not damaged. */
+static int land_after_damage(struct table_iter *t, size_t number, int rc) {
+    while (rc == FIRN_CORRUPT && t->options.damaged != NULL) {
+        t->options.damaged(t->options.context, number++);
+        if (number == t->index->pages) {
+            iter_end(&t->base, FIRN_OK);
+            return FIRN_OK;
+        }
+        rc = land_first(t, number);
+    }
+    return rc;
+}
+
 static int land_last(struct table_iter *t, size_t number) {
     int rc = load_page(t, number);
     return rc == FIRN_OK ? run_before(t, t->view.entries) : rc;
@@ -371,7 +384,7 @@ static void end_move(struct table_iter *t, int rc) {
 static void iter_do_first(struct iter *it) {
     struct table_iter *t = of(it);
     begin_jump(t);
-    end_move(t, land_first(t, 0));
+    end_move(t, land_after_damage(t, 0, land_first(t, 0)));
 }
 
 static void iter_do_last(struct iter *it) {
@@ -385,7 +398,8 @@ static int step_to_next_page(struct table_iter *t) {
         iter_end(&t->base, FIRN_OK);
         return FIRN_OK;
     }
-    return land_first(t, t->number + 1);
+    size_t next = t->number + 1;
+    return land_after_damage(t, next, land_first(t, next));
 }
 
 static void iter_do_next(struct iter *it) {

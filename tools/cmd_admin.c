@@ -1,4 +1,5 @@
-/* tools/cmd_admin.c: `firn compact`, `firn verify`, `firn destroy`: a whole database. */
+/* tools/cmd_admin.c: `firn compact`, `firn verify`, `firn repair`, `firn destroy`: a whole
+ * database. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -54,6 +55,26 @@ static int verify_run(struct call *call) {
     return database_close(db, code);
 }
 
+static void print_repair(void *context, const char *message) {
+    (*(uint64_t *)context)++;
+    printf("%s\n", message);
+}
+
+static int repair_run(struct call *call) {
+    const struct arg own[] = {ARG_END};
+    if (!args_parse(call, own)) {
+        return EXIT_USAGE;
+    }
+    uint64_t told = 0;
+    if (firn_repair(call->words[0], &call->options, print_repair, &told) != FIRN_OK) {
+        return complain_firn();
+    }
+    if (told == 0) {
+        printf("%s is intact: nothing was changed\n", call->words[0]);
+    }
+    return EXIT_DONE;
+}
+
 static int destroy_run(struct call *call) {
     const struct arg own[] = {ARG_END};
     if (!args_parse(call, own)) {
@@ -95,6 +116,24 @@ const struct command command_verify = {
     .words_min = 1,
     .words_max = 1,
     .run = verify_run,
+};
+
+const struct command command_repair = {
+    .name = "repair",
+    .words = "DB",
+    .summary = "Mends a damaged database, with all that can still be read of it",
+    .details =
+        "\n"
+        "Prints what is lost: files, keys, bytes of logs. Nothing is deleted: files that are\n"
+        "no longer part of the database are in DB/lost. An intact one is left as it is.\n"
+        "\n"
+        "Example:\n"
+        "  firn repair files.firn\n"
+        "\n"
+        "Options:",
+    .words_min = 1,
+    .words_max = 1,
+    .run = repair_run,
 };
 
 const struct command command_destroy = {

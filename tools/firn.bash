@@ -5,7 +5,7 @@ _firn() {
     local options="--option --memory-budget --help"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify checkpoint backup restore dump destroy sim help \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify repair checkpoint backup restore dump destroy sim help \
             --version" -- "$word"))
         return
     fi
@@ -27,7 +27,7 @@ _firn() {
     --from | --to | --prefix | --limit | --memory-budget | --ack-fd | --page | --seed | --keep | --backup)
         return ;;
     help)
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify checkpoint backup restore dump destroy sim \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify repair checkpoint backup restore dump destroy sim \
             options" -- "$word"))
         return ;;
     esac

@@ -11,11 +11,11 @@
 #include "tools/out.h"
 
 static const struct command *const commands[] = {
-    &command_load,       &command_put,    &command_get,     &command_delete,  &command_scan,
-    &command_count,      &command_rank,   &command_nth,     &command_sample,  &command_split,
-    &command_stats,      &command_build,  &command_ingest,  &command_compact, &command_verify,
-    &command_checkpoint, &command_backup, &command_restore, &command_dump,    &command_destroy,
-    &command_sim,
+    &command_load,    &command_put,        &command_get,    &command_delete,  &command_scan,
+    &command_count,   &command_rank,       &command_nth,    &command_sample,  &command_split,
+    &command_stats,   &command_build,      &command_ingest, &command_compact, &command_verify,
+    &command_repair,  &command_checkpoint, &command_backup, &command_restore, &command_dump,
+    &command_destroy, &command_sim,
 };
 
 static const size_t command_count_all = sizeof(commands) / sizeof(commands[0]);
