@@ -316,8 +316,8 @@ FIRN_API int firn_destroy(const char *path, const firn_options *options);
  * which takes their size in room. Of options, env, allocator and those of tables count; NULL is
  * allowed.
  *
- * FIRN_MISSING: nothing there; FIRN_BUSY; FIRN_UNSUPPORTED: written by a newer library. After any
- * failure it can be tried again. */
+ * FIRN_MISSING: nothing there; FIRN_BUSY; FIRN_UNSUPPORTED: a newer library wrote the manifest
+ * or a log. After any failure it can be tried again. */
 FIRN_API int firn_repair(const char *path, const firn_options *options,
                          void (*tell)(void *context, const char *message), void *context);
 

@@ -79,7 +79,8 @@ static int is_intact(struct repair *r, bool *intact) {
         int closed = firn_close(db);
         rc = rc == FIRN_OK ? closed : rc;
     }
-    return rc == FIRN_CORRUPT || rc == FIRN_MISSING ? FIRN_OK : rc;
+    bool damage = rc == FIRN_CORRUPT || rc == FIRN_MISSING || rc == FIRN_UNSUPPORTED;
+    return damage ? FIRN_OK : rc;
 }
 
 /* ---- The manifest ---- */
@@ -219,8 +220,8 @@ static int write_manifest(struct repair *r) {
 static int mend(struct repair *r) {
     int rc = folder_list(&r->alloc, r->env, r->path, &r->folder);
     rc = rc == FIRN_OK ? find_manifest(r) : rc;
-    rc = rc == FIRN_OK ? repair_tables(r) : rc;
     rc = rc == FIRN_OK ? repair_logs(r) : rc;
+    rc = rc == FIRN_OK ? repair_tables(r) : rc;
     rc = rc == FIRN_OK ? keep_originals(r) : rc;
     rc = rc == FIRN_OK ? env_sync_dir(r->env, r->path) : rc;
     rc = rc == FIRN_OK ? write_manifest(r) : rc;
@@ -260,7 +261,13 @@ static int repair_in(struct repair *r) {
     rc = is_intact(r, &intact);
     if (rc == FIRN_OK && !intact) {
         edit_init(&r->edit, &r->alloc);
+        buf_init(&r->log_tables, &r->alloc, MEM_OTHER);
         rc = mend(r);
+        struct table_meta *logs = (struct table_meta *)(void *)r->log_tables.data;
+        for (size_t i = 0; i < r->log_tables.size / sizeof *logs; i++) {
+            table_meta_deinit(&r->alloc, &logs[i]);
+        }
+        buf_deinit(&r->log_tables);
         edit_deinit(&r->edit);
         version_unref(r->version);
         rc = rc == FIRN_OK ? is_intact(r, &intact) : rc;

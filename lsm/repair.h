@@ -1,8 +1,8 @@
 /* lsm/repair.h: a damaged database becomes one that opens, with all that can still be read.
  *
  *     what the manifest says, or, without one, all tables there are
+ *     -> each log's records that can be read, written to tables of level 0
  *     -> each table kept, or what can be read of it written anew, or lost
- *     -> each log's records that can be read -> tables of level 0
  *     -> what is not needed any more linked into the folder lost/, a new manifest, CURRENT
  *
  * Nothing is deleted: a file that is not part of the repaired database is found in lost/. Until
@@ -26,6 +26,7 @@ struct repair {
     struct folder folder;
     struct manifest_state state; /* next_file and last_seq are kept up to date */
     struct version *version;     /* as the manifest has it; NULL: there is none to be read */
+    struct buf log_tables;       /* struct table_meta, owned: what logs held, oldest first */
     struct edit edit;            /* adds all tables of the repaired database */
 };
 
@@ -39,13 +40,14 @@ uint64_t repair_new_number(struct repair *r);
 #define KEY_TEXT_BYTES 160
 const char *repair_key_text(firn_slice key, char room[KEY_TEXT_BYTES]);
 
-/* ---- repair_table.c ---- */
-/* Adds all tables that can be read, or what can be read of them, to the edit. */
-int repair_tables(struct repair *r);
-
 /* ---- repair_log.c ---- */
-/* Adds what can be read of the logs, as tables. */
+/* Writes what can be read of the logs to log_tables. */
 int repair_logs(struct repair *r);
+
+/* ---- repair_table.c ---- */
+/* Adds all tables that can be read, or what can be read of them, and those of the logs to the edit.
+ */
+int repair_tables(struct repair *r);
 
 /* How tables are written here. */
 struct merge_request;

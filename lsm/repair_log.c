@@ -1,5 +1,5 @@
-/* Logs under repair: every record that can be read and is not in the tables yet, in the order of
- * sequences, however much is missing between them. */
+/* Logs under repair: every record that can be read, in the order of sequences, however much is
+ * missing between them. */
 #include "lsm/batch.h"
 #include "lsm/job.h"
 #include "lsm/preamble.h"
@@ -14,6 +14,8 @@ struct log_repair {
     struct record_reader reader;
 };
 
+/* The memtable becomes a table: one, since a part of it would pass for the whole if it were cut
+ * short and found by the next repair. */
 static int write_memtable(struct log_repair *l) {
     static const uint64_t snapshots[] = {SEQ_MAX};
     struct repair *r = l->repair;
@@ -25,13 +27,15 @@ static int write_memtable(struct log_repair *l) {
         return rc;
     }
     repair_merge_setup(r, &request);
+    request.table_bytes = request.table_entries = UINT64_MAX;
     request.inputs = &input;
     request.input_count = 1;
     request.snapshots = snapshots;
     request.snapshot_count = 1;
     rc = merge_run(&request, &result);
-    for (size_t i = 0; rc == FIRN_OK && i < result.count; i++) {
-        rc = edit_add_table(&r->edit, 0, result.tables[0].number, &result.tables[i]);
+    if (rc == FIRN_OK && result.count > 0) {
+        rc = buf_append(&r->log_tables, result.tables, result.count * sizeof *result.tables);
+        result.count = rc == FIRN_OK ? 0 : result.count; /* the list has them */
     }
     merge_result_deinit(&r->alloc, &result);
     memtable_unref(l->memtable);
@@ -53,7 +57,7 @@ static int take_batch(struct log_repair *l, const struct record *record) {
     }
     uint64_t seq = record->seq;
     if (seq <= l->last_seq) {
-        return FIRN_OK; /* in the tables, or read before */
+        return FIRN_OK; /* read before */
     }
     rc = batch_reader_init(&reader, record->payload, &count);
     while (rc == FIRN_OK && (rc = batch_reader_next(&reader, &op)) == FIRN_OK) {
@@ -167,7 +171,6 @@ int repair_logs(struct repair *r) {
         return FAIL(FIRN_NOMEM, "no memory to read the logs");
     }
     l->repair = r;
-    l->last_seq = r->version == NULL ? r->state.last_seq : 0;
     int rc = memtable_create(&r->alloc, &l->memtable);
     rc = rc == FIRN_OK ? find_logs(r, &logs) : rc;
     const struct wal_older *log = (const struct wal_older *)(const void *)logs.data;

@@ -21,6 +21,17 @@ static void path_of(const struct repair *r, uint64_t number, char *path) {
     file_path(r->path, FILE_TABLE, number, path);
 }
 
+/* A table's version stands in its last bytes, which nothing has checked when it is looked at: one
+ * that is unknown is damage as long as manifest and logs are of this library's making. */
+static bool is_damage(int rc) {
+    return rc == FIRN_CORRUPT || rc == FIRN_MISSING || rc == FIRN_UNSUPPORTED;
+}
+
+static const struct table_meta *log_tables(const struct repair *r, size_t *count) {
+    *count = r->log_tables.size / sizeof(struct table_meta);
+    return (const struct table_meta *)(const void *)r->log_tables.data;
+}
+
 /* ---- What is lost ---- */
 
 /* The keys of the lost pages, by what the index says of their borders. */
@@ -148,7 +159,7 @@ static int bring(struct repair *r, const struct table_meta *wanted, struct table
     plain.seq_given = 0;
     path_of(r, wanted->number, path);
     int rc = sst_table_open(&r->alloc, r->env, path, &plain, NULL, NULL, &s.table);
-    if (rc == FIRN_CORRUPT || rc == FIRN_MISSING) {
+    if (is_damage(rc)) {
         tell_table(r, wanted, status_message());
         return FIRN_OK;
     }
@@ -197,12 +208,18 @@ static int bring_version(struct repair *r) {
             }
         }
     }
+    size_t logs;
+    const struct table_meta *log = log_tables(r, &logs);
+    for (size_t i = 0; rc == FIRN_OK && i < logs; i++) {
+        rc = edit_add_table(&r->edit, 0, log[i].number, &log[i]);
+    }
     return rc;
 }
 
 /* ---- Without one ---- */
 
-/* Tables in the order of their numbers, the newest first, of which each has one reference. */
+/* What the logs held and the tables in the order of their numbers, the newest first; each has one
+ * reference. */
 struct found {
     struct repair *repair;
     struct sst_table **tables;
@@ -210,23 +227,30 @@ struct found {
     size_t count;
 };
 
+static int open_found(struct found *f, const struct table_meta *meta) {
+    struct repair *r = f->repair;
+    char path[PATH_BYTES_MAX];
+    path_of(r, meta->number, path);
+    r->state.last_seq = meta->seq_max > r->state.last_seq ? meta->seq_max : r->state.last_seq;
+    int rc = sst_table_open(&r->alloc, r->env, path, meta, NULL, NULL, &f->tables[f->count]);
+    f->count += rc == FIRN_OK;
+    return rc;
+}
+
 static int find_table(struct found *f, uint64_t number) {
     struct repair *r = f->repair;
     struct table_meta own, meta;
     char path[PATH_BYTES_MAX];
     path_of(r, number, path);
     int rc = sst_table_read_meta(&r->alloc, r->env, path, number, &own);
-    if (rc == FIRN_CORRUPT) {
+    if (is_damage(rc)) {
         repair_tell(r, "%06llu.sst: all of it is lost: %s", (unsigned long long)number,
                     status_message());
         return FIRN_OK;
     }
     rc = rc == FIRN_OK ? bring(r, &own, &meta) : rc;
     if (rc == FIRN_OK && meta.number != 0) {
-        r->state.last_seq = meta.seq_max > r->state.last_seq ? meta.seq_max : r->state.last_seq;
-        path_of(r, meta.number, path);
-        rc = sst_table_open(&r->alloc, r->env, path, &meta, NULL, NULL, &f->tables[f->count]);
-        f->count += rc == FIRN_OK;
+        rc = open_found(f, &meta);
         table_meta_deinit(&r->alloc, &meta);
     }
     table_meta_deinit(&r->alloc, &own);
@@ -271,13 +295,18 @@ static int merge_found(struct found *f) {
 }
 
 static int bring_all(struct repair *r) {
-    size_t files = folder_count(&r->folder);
+    size_t logs, files = folder_count(&r->folder);
+    const struct table_meta *log = log_tables(r, &logs);
+    size_t room = (files + logs + 1) * sizeof(struct sst_table *);
     struct found f = {.repair = r};
-    f.tables = alloc_get_zeroed(&r->alloc, MEM_OTHER, (files + 1) * sizeof(struct sst_table *));
-    f.iters = alloc_get_zeroed(&r->alloc, MEM_OTHER, (files + 1) * sizeof(struct iter *));
+    f.tables = alloc_get_zeroed(&r->alloc, MEM_OTHER, room);
+    f.iters = alloc_get_zeroed(&r->alloc, MEM_OTHER, room);
     int rc = f.tables != NULL && f.iters != NULL
                  ? FIRN_OK
-                 : FAIL(FIRN_NOMEM, "no memory for a list of %zu tables", files);
+                 : FAIL(FIRN_NOMEM, "no memory for a list of %zu tables", files + logs);
+    for (size_t i = logs; rc == FIRN_OK && i-- > 0;) {
+        rc = open_found(&f, &log[i]);
+    }
     for (size_t i = files; rc == FIRN_OK && i-- > 0;) {
         const struct folder_file *file = folder_at(&r->folder, i);
         if (file->kind == FILE_TABLE) {
@@ -288,8 +317,8 @@ static int bring_all(struct repair *r) {
     for (size_t i = 0; i < f.count; i++) {
         sst_table_unref(f.tables[i]);
     }
-    alloc_release(&r->alloc, MEM_OTHER, f.tables, (files + 1) * sizeof(struct sst_table *));
-    alloc_release(&r->alloc, MEM_OTHER, f.iters, (files + 1) * sizeof(struct iter *));
+    alloc_release(&r->alloc, MEM_OTHER, f.tables, room);
+    alloc_release(&r->alloc, MEM_OTHER, f.iters, room);
     return rc;
 }
 
