@@ -34,6 +34,15 @@ double filter_rate(const struct filter *f, uint64_t keys) {
     return f->is_fuse ? fuse_rate(&f->fuse) : bloom_rate(f->bytes, keys);
 }
 
+double filter_expected_rate(firn_filter_kind kind, uint64_t keys, double bits_per_key) {
+    if (!(bits_per_key > 0)) {
+        return 1;
+    }
+    double rate = bloom_expected_rate(bits_per_key);
+    double fuse = kind != FIRN_FILTER_BLOOM ? fuse_expected_rate(keys, bits_per_key) : 1;
+    return fuse < rate ? fuse : rate;
+}
+
 /* Of partitions of 60,000 keys at ten bits each; more keys or bits change it by a few in a hundred.
  */
 double filter_gain_per_bit(firn_filter_kind kind) {

@@ -36,6 +36,9 @@ static inline bool filter_may_contain(const struct filter *f, uint64_t hash) {
 /* The rate to expect of a filter that was built over so many keys. */
 double filter_rate(const struct filter *f, uint64_t keys);
 
+/* The rate to expect of filter_build() for so many keys; 1 without bits. */
+double filter_expected_rate(firn_filter_kind kind, uint64_t keys, double bits_per_key);
+
 /* About how much -ln(rate) grows with each bit per key, for filters of full size. */
 double filter_gain_per_bit(firn_filter_kind kind);
 

@@ -4,12 +4,13 @@
 
 #include "base/buf.h"
 #include "base/status.h"
+#include "bloom/filter.h"
 
 void sim_tree_init(struct sim_tree *tree, struct alloc *alloc) {
     memset(tree, 0, sizeof *tree);
     tree->alloc = alloc;
     tree->scale = 1;
-    tree->entry_bytes = 1;
+    tree->entry_bytes = tree->entry_bytes_above = 1;
     tree->table_entries = SIZE_MAX;
     tree->next_number = 1;
 }
@@ -31,6 +32,17 @@ static void put_key(uint8_t *to, uint32_t key) {
     }
 }
 
+/* Filters are built over parts of a table, of about so many keys. */
+#define FILTER_KEYS 60000
+
+static double filter_rate_for(const struct sim_tree *tree, size_t count, double bits) {
+    if (tree->filter_gain > 0) {
+        return exp(-tree->filter_gain * bits);
+    }
+    uint64_t keys = count * tree->scale;
+    return filter_expected_rate(tree->filter_kind, keys < FILTER_KEYS ? keys : FILTER_KEYS, bits);
+}
+
 static struct sim_table *table_create(struct sim_tree *tree, const sim_entry *entries, size_t count,
                                       uint64_t now_ns, double filter_bits) {
     struct sim_table *t = alloc_get(tree->alloc, MEM_OTHER, table_bytes(count));
@@ -41,7 +53,9 @@ static struct sim_table *table_create(struct sim_tree *tree, const sim_entry *en
     t->number = tree->next_number++;
     t->created_ns = now_ns;
     t->count = count;
+    t->entry_bytes = tree->entry_bytes_above;
     t->filter_bits = filter_bits;
+    t->filter_rate = filter_rate_for(tree, count, filter_bits);
     t->version_min = UINT32_MAX;
     for (size_t i = 0; i < count; i++) {
         uint32_t version = sim_entry_version(entries[i]);
@@ -194,7 +208,7 @@ static void picture_table(const struct sim_tree *tree, const struct sim_table *t
                           firn_shape_table *out) {
     *out = (firn_shape_table){
         .number = t->number,
-        .bytes = t->count * tree->scale * tree->entry_bytes,
+        .bytes = t->count * tree->scale * t->entry_bytes,
         .entries = t->count * tree->scale,
         .tombstones = t->tombstones * tree->scale,
         .seq_min = t->version_min,
@@ -444,6 +458,17 @@ static size_t job_entries(const struct sim_tree *tree, const firn_job *job) {
     return entries;
 }
 
+/* What comes to lie in the last level takes the bytes that entries take there. */
+static void press(const struct sim_tree *tree, const firn_job *job, struct sim_run *outputs) {
+    bool last = job->bottom;
+    for (size_t l = job->output_level + 1; l < FIRN_LEVELS_MAX; l++) {
+        last = last && tree->levels[l].count == 0;
+    }
+    for (size_t t = 0; t < outputs->count && last; t++) {
+        outputs->tables[t]->entry_bytes = tree->entry_bytes;
+    }
+}
+
 int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns, double filter_bits,
                     size_t *read, size_t *written) {
     size_t total = job_entries(tree, job), bytes = total * sizeof(sim_entry);
@@ -471,6 +496,7 @@ int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns,
         rc = run_build(tree, s.entries, s.total, below, job->cut_part, now_ns, filter_bits,
                        &outputs);
         if (rc == FIRN_OK) {
+            press(tree, job, &outputs);
             age_deletes(&outputs, job_oldest_delete(tree, job));
             drop_inputs(tree, job);
             rc = install(tree, job, &outputs);
@@ -532,9 +558,29 @@ void sim_tree_lookup(const struct sim_tree *tree, uint32_t key, struct sim_looku
                 lookup->found = true;
                 return;
             }
-            lookup->false_reads += exp(-t->filter_bits * 0.4804530139182014); /* ln(2)^2 */
+            lookup->false_reads += t->filter_rate;
         }
     }
+}
+
+void sim_tree_filters(const struct sim_tree *tree, double *bits_per_key, double *false_reads) {
+    double bits = 0, stored = 0;
+    *false_reads = 0;
+    for (size_t l = 0; l < FIRN_LEVELS_MAX; l++) {
+        for (size_t r = 0; r < tree->levels[l].count; r++) {
+            const struct sim_run *run = &tree->levels[l].runs[r];
+            double entries = 0, reads = 0;
+            for (size_t t = 0; t < run->count; t++) {
+                double count = (double)run->tables[t]->count;
+                entries += count;
+                reads += count * run->tables[t]->filter_rate;
+                bits += count * run->tables[t]->filter_bits;
+            }
+            *false_reads += entries > 0 ? reads / entries : 0;
+            stored += entries;
+        }
+    }
+    *bits_per_key = stored > 0 ? bits / stored : 0;
 }
 
 void sim_tree_scan(const struct sim_tree *tree, uint32_t from, uint32_t to, size_t *runs,

@@ -39,7 +39,8 @@ struct sim_table {
     uint64_t number, created_ns, oldest_delete_ns;
     uint32_t version_min, version_max;
     size_t count, tombstones;
-    double filter_bits; /* per key */
+    uint64_t entry_bytes;
+    double filter_bits, filter_rate; /* per key; of errors */
     bool busy;
     uint8_t smallest[4], largest[4]; /* the keys as bytes, for pictures */
     sim_entry entries[];
@@ -58,8 +59,11 @@ struct sim_level {
 struct sim_tree {
     /* Constant after init. */
     struct alloc *alloc;
-    uint64_t scale, entry_bytes;
-    size_t table_entries; /* an output ends at so many, or earlier at a cut */
+    uint64_t scale;
+    uint64_t entry_bytes, entry_bytes_above; /* in the last level, and above it; real ones */
+    size_t table_entries;                    /* an output ends at so many, or earlier at a cut */
+    firn_filter_kind filter_kind;
+    double filter_gain; /* above 0: ideal filters, whose -ln(rate) grows by this with each bit */
 
     struct sim_level levels[FIRN_LEVELS_MAX];
     uint64_t next_number;
@@ -88,6 +92,10 @@ void sim_tree_begin(struct sim_tree *tree, const firn_job *job, size_t *entries)
  * the inputs and of the outputs. */
 int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns, double filter_bits,
                     size_t *read, size_t *written);
+
+/* Of all tables: filter bits per key on the average, and the false reads to expect of a lookup of
+ * an absent key. */
+void sim_tree_filters(const struct sim_tree *tree, double *bits_per_key, double *false_reads);
 
 /* What a lookup costs that goes through the runs from the newest on. */
 struct sim_lookup {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
-#include "compaction/sim_keys.h"
+#include "compaction/sim_ops.h"
 #include "compaction/sim_tree.h"
 
 #define RUNNING_MAX 64
@@ -19,21 +19,16 @@ struct memtable {
 };
 
 struct running {
-    firn_job *job; /* NULL: the flush of the oldest sealed memtable */
-    double bytes;  /* to go */
-};
-
-/* One kind of read: carried out `done` of `wanted` times, each standing for `weight`. */
-struct reader {
-    uint64_t wanted, done;
-    double weight;
+    firn_job *job;      /* NULL: the flush of the oldest sealed memtable */
+    double bytes;       /* to go */
+    double filter_bits; /* of its outputs */
 };
 
 struct simulation {
     const struct sim_setup *setup;
     struct alloc *alloc;
     struct sim_tree tree;
-    struct sim_keys keys;
+    struct sim_ops ops;
     firn_sim_sample counts; /* in simulated entries until told */
     uint64_t scale;
     uint32_t version;
@@ -42,16 +37,17 @@ struct simulation {
     size_t sealed_count;
     struct running running[RUNNING_MAX];
     size_t running_count, merging_count;
+    uint64_t ended; /* jobs */
     bool flushing;
     firn_job *picked; /* scratch */
     uint8_t *alive;   /* by ordinal */
     uint64_t alive_count;
-    uint64_t writes, writes_total, next_sample;
-    struct reader reads, empty_reads, scans;
+    uint64_t next_sample;
 };
 
+/* No two jobs end at once, also where they take no time: policies go by what is newer. */
 static uint64_t now_ns(const struct simulation *s) {
-    return (uint64_t)(s->counts.seconds * 1e9);
+    return (uint64_t)(s->counts.seconds * 1e9) + s->ended;
 }
 
 /* ---- Telling ---- */
@@ -92,6 +88,7 @@ static int tell(struct simulation *s) {
     sample.merged *= s->scale;
     sample.merge_inputs *= s->scale;
     sample.live *= s->scale;
+    sim_tree_filters(&s->tree, &sample.filter_bits, &sample.false_reads_expected);
     sample.stored = s->tree.stored * s->scale;
     note_stored(s, 0);
     sample.stored_most = s->counts.stored_most * s->scale;
@@ -109,7 +106,7 @@ static double bytes_of(const struct simulation *s, size_t entries) {
     return (double)entries * (double)(s->scale * s->setup->machine->entry_bytes);
 }
 
-static int finish_flush(struct simulation *s) {
+static int finish_flush(struct simulation *s, double filter_bits) {
     struct memtable m = s->sealed[0];
     s->sealed_count--;
     memmove(s->sealed, s->sealed + 1, s->sealed_count * sizeof *s->sealed);
@@ -118,12 +115,14 @@ static int finish_flush(struct simulation *s) {
     s->counts.flushed += m.count;
     s->counts.levels[0].written += m.count;
     s->counts.live = s->alive_count;
-    return sim_tree_flush(&s->tree, m.entries, m.count, now_ns(s), s->setup->filter_bits);
+    int rc = sim_tree_flush(&s->tree, m.entries, m.count, now_ns(s), filter_bits);
+    note_stored(s, 0);
+    return rc;
 }
 
-static int finish_merge(struct simulation *s, firn_job *job) {
+static int finish_merge(struct simulation *s, firn_job *job, double filter_bits) {
     size_t before = s->tree.stored, inputs = 0, written = 0;
-    int rc = sim_tree_finish(&s->tree, job, now_ns(s), s->setup->filter_bits, &inputs, &written);
+    int rc = sim_tree_finish(&s->tree, job, now_ns(s), filter_bits, &inputs, &written);
     note_stored(s, before + written - s->tree.stored);
     s->counts.jobs++;
     s->counts.merge_inputs += inputs;
@@ -135,13 +134,15 @@ static int finish_merge(struct simulation *s, firn_job *job) {
 }
 
 static int finish(struct simulation *s, size_t which) {
-    firn_job *job = s->running[which].job;
+    struct running ended = s->running[which];
+    s->ended++;
     s->running[which] = s->running[--s->running_count];
-    return job != NULL ? finish_merge(s, job) : finish_flush(s);
+    return ended.job != NULL ? finish_merge(s, ended.job, ended.filter_bits)
+                             : finish_flush(s, ended.filter_bits);
 }
 
-static void start(struct simulation *s, firn_job *job, double bytes) {
-    s->running[s->running_count++] = (struct running){job, bytes};
+static void start(struct simulation *s, firn_job *job, double bytes, double filter_bits) {
+    s->running[s->running_count++] = (struct running){job, bytes, filter_bits};
 }
 
 /* Whether the policy wants a merge that may begin now; it is begun. */
@@ -166,19 +167,28 @@ static int start_merge(struct simulation *s, bool *begun) {
     memcpy(job, s->picked, sizeof *job);
     size_t inputs;
     sim_tree_begin(&s->tree, job, &inputs);
-    start(s, job, 2 * bytes_of(s, inputs));
+    start(s, job, 2 * bytes_of(s, inputs),
+          filter_bits_for_job(&shape, job, false, &s->setup->filters));
     s->merging_count++;
     *begun = true;
     return FIRN_OK;
 }
 
-static int schedule(struct simulation *s) {
-    if (s->sealed_count > 0 && !s->flushing) {
+static int start_flush(struct simulation *s) {
+    firn_shape shape;
+    int rc = sim_tree_picture(&s->tree, now_ns(s), &shape);
+    if (rc == FIRN_OK) {
+        uint64_t entries = s->sealed[0].count * s->scale;
         s->flushing = true;
-        start(s, NULL, bytes_of(s, s->sealed[0].count));
+        start(s, NULL, bytes_of(s, s->sealed[0].count),
+              filter_bits_for_flush(&shape, entries, &s->setup->filters));
     }
+    return rc;
+}
+
+static int schedule(struct simulation *s) {
+    int rc = s->sealed_count > 0 && !s->flushing ? start_flush(s) : FIRN_OK;
     bool begun = true;
-    int rc = FIRN_OK;
     while (rc == FIRN_OK && begun) {
         rc = start_merge(s, &begun);
     }
@@ -289,9 +299,9 @@ static int seal(struct simulation *s) {
     if (rc == FIRN_OK && !(s->setup->machine->disk_bytes_per_second > 0)) {
         rc = run_to_quiet(s);
     }
-    if (rc == FIRN_OK && s->writes >= s->next_sample) {
+    if (rc == FIRN_OK && s->counts.puts >= s->next_sample) {
         uint32_t samples = s->setup->machine->samples;
-        s->next_sample = s->writes + s->writes_total / (samples > 0 ? samples : 1);
+        s->next_sample = s->counts.puts + s->ops.total / (samples > 0 ? samples : 1);
         rc = tell(s);
     }
     return rc;
@@ -303,17 +313,16 @@ static int write_entry(struct simulation *s, uint32_t ordinal, bool tombstone) {
     s->alive_count += (uint64_t)!tombstone - s->alive[ordinal];
     s->alive[ordinal] = !tombstone;
     s->counts.puts++;
-    s->writes++;
     return s->active.count == s->memtable_max ? seal(s) : FIRN_OK;
 }
 
 /* ---- Reading ---- */
 
-static void read_one(struct simulation *s, bool empty) {
+static void read_one(struct simulation *s, const struct sim_op *op) {
     struct sim_lookup lookup;
-    double weight = empty ? s->empty_reads.weight : s->reads.weight;
-    uint32_t key = sim_key_of(sim_keys_access(&s->keys)) + empty;
-    sim_tree_lookup(&s->tree, key, &lookup);
+    bool empty = op->kind == FIRN_SIM_EMPTY_READ;
+    double weight = op->weight;
+    sim_tree_lookup(&s->tree, sim_key_of(op->ordinal) + empty, &lookup);
     if (empty) {
         s->counts.empty_reads += weight;
         s->counts.empty_read_runs += weight * (double)lookup.runs;
@@ -329,65 +338,49 @@ static void read_one(struct simulation *s, bool empty) {
  * reads are those of a longer stretch, divided by its length. */
 #define SCAN_KEYS_LEAST 64
 
-static void scan_one(struct simulation *s) {
+static void scan_one(struct simulation *s, const struct sim_op *op) {
     double wanted = (double)s->setup->workload->scan_entries / (double)s->scale;
     double keys = wanted > SCAN_KEYS_LEAST ? wanted : SCAN_KEYS_LEAST;
-    uint32_t from = sim_key_of(sim_keys_access(&s->keys));
+    uint32_t from = sim_key_of(op->ordinal);
     uint64_t to = from + 2 * (uint64_t)keys - 1;
     size_t runs, entries;
     sim_tree_scan(&s->tree, from, to < UINT32_MAX ? (uint32_t)to : UINT32_MAX - 1, &runs, &entries);
-    double weight = s->scans.weight;
-    s->counts.scans += weight;
-    s->counts.scan_runs += weight * (double)runs;
+    s->counts.scans += op->weight;
+    s->counts.scan_runs += op->weight * (double)runs;
     s->counts.scan_entries +=
-        weight * (double)entries / keys * (double)s->setup->workload->scan_entries;
-}
-
-static void reader_init(struct reader *r, uint64_t wanted) {
-    r->wanted = wanted < READS_MAX ? wanted : READS_MAX;
-    r->weight = wanted > 0 ? (double)wanted / (double)r->wanted : 0;
-}
-
-/* Whether one more is due when `part` of the second phase is over. */
-static bool reader_due(struct reader *r, double part) {
-    bool due = r->done < r->wanted && (double)r->done < (double)r->wanted * part;
-    r->done += due;
-    return due;
-}
-
-static void read_what_is_due(struct simulation *s, double part) {
-    while (reader_due(&s->reads, part)) {
-        read_one(s, false);
-    }
-    while (reader_due(&s->empty_reads, part)) {
-        read_one(s, true);
-    }
-    while (reader_due(&s->scans, part)) {
-        scan_one(s);
-    }
+        op->weight * (double)entries / keys * (double)s->setup->workload->scan_entries;
 }
 
 /* ---- A run ---- */
 
-static int run_load(struct simulation *s) {
-    int rc = FIRN_OK;
-    for (uint32_t i = 0; i < s->keys.count && rc == FIRN_OK; i++) {
-        rc = write_entry(s, sim_keys_insert(&s->keys), false);
+static int act(struct simulation *s, const struct sim_op *op) {
+    switch (op->kind) {
+    case FIRN_SIM_PUT:
+    case FIRN_SIM_DELETE:
+        return write_entry(s, op->ordinal, op->kind == FIRN_SIM_DELETE);
+    case FIRN_SIM_READ:
+    case FIRN_SIM_EMPTY_READ:
+        read_one(s, op);
+        break;
+    case FIRN_SIM_SCAN:
+        scan_one(s, op);
+        break;
     }
-    return rc;
+    return FIRN_OK;
 }
 
-static int run_mix(struct simulation *s) {
-    const firn_sim_workload *w = s->setup->workload;
-    uint64_t deletes = w->deletes / s->scale, writes = (w->updates + w->deletes) / s->scale;
+static int run(struct simulation *s) {
+    struct sim_op op;
+    bool settled = false;
     int rc = FIRN_OK;
-    for (uint64_t i = 0; i < writes && rc == FIRN_OK; i++) {
-        /* Evenly: as many deletes after i + 1 writes as their part of all. */
-        bool tombstone = (i + 1) * deletes / writes > i * deletes / writes;
-        rc = write_entry(s, sim_keys_access(&s->keys), tombstone);
-        read_what_is_due(s, (double)(i + 1) / (double)writes);
+    while (rc == FIRN_OK && sim_ops_next(&s->ops, &op)) {
+        rc = act(s, &op);
+        if (rc == FIRN_OK && !settled && sim_ops_written(&s->ops)) {
+            settled = true; /* what is read after the last write finds all merged */
+            rc = run_to_quiet(s);
+        }
     }
-    return rc;
+    return rc == FIRN_OK ? tell(s) : rc;
 }
 
 static int memtables_create(struct simulation *s) {
@@ -400,7 +393,7 @@ static int memtables_create(struct simulation *s) {
         s->sealed[i].entries = alloc_get(s->alloc, MEM_OTHER, bytes);
         ok = s->sealed[i].entries != NULL;
     }
-    s->alive = ok ? alloc_get_zeroed(s->alloc, MEM_OTHER, s->keys.count) : NULL;
+    s->alive = ok ? alloc_get_zeroed(s->alloc, MEM_OTHER, s->ops.keys.count) : NULL;
     s->picked = alloc_get(s->alloc, MEM_OTHER, sizeof *s->picked);
     return s->alive != NULL && s->picked != NULL ? FIRN_OK
                                                  : FAIL(FIRN_NOMEM, "no memory for a simulation");
@@ -416,9 +409,9 @@ static void simulation_deinit(struct simulation *s) {
     }
     alloc_release(s->alloc, MEM_OTHER, s->sealed, (s->setup->sealed_max + 1) * sizeof *s->sealed);
     alloc_release(s->alloc, MEM_OTHER, s->active.entries, bytes);
-    alloc_release(s->alloc, MEM_OTHER, s->alive, s->keys.count);
+    alloc_release(s->alloc, MEM_OTHER, s->alive, s->ops.keys.count);
     alloc_release(s->alloc, MEM_OTHER, s->picked, sizeof *s->picked);
-    sim_keys_deinit(&s->keys);
+    sim_ops_deinit(&s->ops);
     sim_tree_deinit(&s->tree);
 }
 
@@ -445,21 +438,21 @@ static int simulation_init(struct simulation *s, struct alloc *alloc,
     s->scale = choose_scale(setup);
     s->memtable_max = (size_t)(setup->memtable_entries / s->scale);
     s->memtable_max = s->memtable_max > 0 ? s->memtable_max : 1;
-    s->writes_total = (w->entries + w->updates + w->deletes) / s->scale;
-    if (s->writes_total >= SIM_VERSION_MAX) {
+    uint64_t writes = (w->entries + w->updates + w->deletes) / s->scale;
+    if (writes >= SIM_VERSION_MAX) {
         return FAIL(FIRN_INVALID, "%llu writes are too many for one simulation",
-                    (unsigned long long)(s->writes_total * s->scale));
+                    (unsigned long long)(writes * s->scale));
     }
     sim_tree_init(&s->tree, alloc);
     s->tree.scale = s->scale;
-    s->tree.entry_bytes = setup->machine->entry_bytes;
+    const firn_sim_machine *m = setup->machine;
+    s->tree.entry_bytes = m->entry_bytes;
+    s->tree.entry_bytes_above = m->entry_bytes_above > 0 ? m->entry_bytes_above : m->entry_bytes;
     s->tree.table_entries = (size_t)(setup->table_entries / s->scale);
     s->tree.table_entries = s->tree.table_entries > 0 ? s->tree.table_entries : 1;
-    reader_init(&s->reads, w->reads);
-    reader_init(&s->empty_reads, w->empty_reads);
-    reader_init(&s->scans, w->scans);
-    uint64_t keys = w->entries / s->scale;
-    int rc = sim_keys_init(&s->keys, alloc, w, (uint32_t)(keys > 0 ? keys : 1));
+    s->tree.filter_kind = setup->filters.kind;
+    s->tree.filter_gain = setup->filter_gain;
+    int rc = sim_ops_init(&s->ops, alloc, w, s->scale, READS_MAX);
     return rc == FIRN_OK ? memtables_create(s) : rc;
 }
 
@@ -469,13 +462,7 @@ int simulate(struct alloc *alloc, const struct sim_setup *setup) {
         return FAIL(FIRN_NOMEM, "no memory for a simulation");
     }
     int rc = simulation_init(s, alloc, setup);
-    rc = rc == FIRN_OK ? run_load(s) : rc;
-    rc = rc == FIRN_OK ? run_mix(s) : rc;
-    rc = rc == FIRN_OK ? run_to_quiet(s) : rc;
-    if (rc == FIRN_OK) {
-        read_what_is_due(s, 1); /* all that are left, when there were no writes to mix them with */
-        rc = tell(s);
-    }
+    rc = rc == FIRN_OK ? run(s) : rc;
     simulation_deinit(s);
     alloc_release(alloc, MEM_OTHER, s, sizeof *s);
     return rc;

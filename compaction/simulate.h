@@ -10,14 +10,15 @@
 #define FIRN_COMPACTION_SIMULATE_H
 
 #include "base/alloc.h"
-#include "compaction/policy.h"
+#include "compaction/filter_bits.h"
 
 struct sim_setup {
     const firn_sim_workload *workload;
     const firn_sim_machine *machine;
     firn_policy_params policy;
     uint64_t memtable_entries, table_entries;
-    double filter_bits;
+    struct filter_budget filters;
+    double filter_gain;      /* above 0: ideal filters (sim_tree.h) */
     unsigned merges_max;     /* at once */
     size_t sealed_max;       /* memtables that may wait */
     size_t level0_runs_most; /* before writers stand still; 0: as many as there are */

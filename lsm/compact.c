@@ -222,9 +222,14 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
         }
     }
     rc = rc == FIRN_OK && result.count > 0 ? env_sync_dir(db->env, db->path) : rc;
+    count_table_entries(db, result.entries_out);
     rc = rc != FIRN_OK ? rc : install(db, job, in.version, &result);
+    atomic_fetch_sub_explicit(&db->counters.merged_uninstalled, result.entries_out,
+                              memory_order_relaxed);
     if (rc == FIRN_OK) {
         count(&db->counters.compactions, 1);
+        count(&db->counters.compaction_entries, result.entries_out);
+        count(&db->counters.compaction_read_entries, in.entries);
         count(&db->counters.compaction_bytes, result.bytes_out);
         count(&db->counters.compaction_read_bytes, in.bytes);
     }

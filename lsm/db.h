@@ -56,6 +56,8 @@ struct old_log {
 
 struct counters { /* relaxed atomics */
     _Atomic uint64_t user_bytes, log_bytes, flush_bytes, compaction_bytes, compaction_read_bytes;
+    _Atomic uint64_t flush_entries, compaction_entries, compaction_read_entries;
+    _Atomic uint64_t merged_uninstalled, table_entries_most; /* count_table_entries() */
     _Atomic uint64_t flushes, compactions, log_syncs, groups, stall_ns;
 };
 
@@ -230,6 +232,9 @@ void timer_stop_locked(firn_db *db) REQUIRES(&db->mutex);
 /* Logs the edit and makes the version it leads to current. flushed: the oldest sealed memtable goes
  * with it. The edit's log_number, next_file and last_seq are filled in here. */
 int install_edit(firn_db *db, struct edit *edit, bool flushed);
+
+/* Counts entries that a job has written, and that no version has yet, as being there now. */
+void count_table_entries(firn_db *db, uint64_t written);
 
 /* ---- obsolete.c ---- */
 void obsolete_add(firn_db *db, enum file_kind kind, uint64_t number);

@@ -563,6 +563,11 @@ typedef struct firn_stats {
     uint64_t file_bytes; /* tables, logs and manifest */
     uint64_t user_bytes_written, log_bytes_written, flush_bytes_written, compaction_bytes_written;
     uint64_t compaction_bytes_read;
+    uint64_t flush_entries_written, compaction_entries_written, compaction_entries_read;
+    uint64_t table_entries; /* in tables; by keys that are there: the space amplification, durable */
+    /* The most there were at once since opening, with what a merge had written while its inputs were
+     * still there: transient. */
+    uint64_t table_entries_most;
     uint64_t flushes, compactions, log_syncs, group_commits, write_stall_ns;
     uint64_t gets, gets_found, page_reads, page_cache_hits, filter_probes, filter_negatives;
     uint64_t gets_absent; /* that came past every run: for keys never written, or forgotten */

@@ -179,8 +179,11 @@ typedef struct firn_sim_workload {
 } firn_sim_workload;
 
 typedef struct firn_sim_machine {
-    size_t struct_size;       /* set by firn_sim_machine_init() */
-    uint64_t entry_bytes;     /* of an entry in a table; default 16 */
+    size_t struct_size;   /* set by firn_sim_machine_init() */
+    uint64_t entry_bytes; /* of an entry in a table; default 16 */
+    /* Above the last level, where tables are made in less time and may be larger; 0: the same;
+     * default 0. */
+    uint64_t entry_bytes_above;
     double writes_per_second; /* how fast writers are when nothing holds them; default 500,000 */
     double
         disk_bytes_per_second; /* for flushes and merges, read and written; 0: no time; default 0 */
@@ -207,6 +210,8 @@ typedef struct firn_sim_sample {
     uint64_t stored_most;  /* the most since the sample before, with inputs and outputs of merges */
     uint64_t runs;         /* a scan has to position */
     uint64_t debt;         /* bytes to merge before every level is as the policy wants it */
+    double filter_bits;    /* of a key in tables, on the average; and the false reads to expect */
+    double false_reads_expected; /* of a lookup of an absent key, by all filters as they are */
     double reads,
         read_runs;      /* done, and the runs that they went through, up to the one that had it */
     double false_reads; /* expected, of these: pages read because a filter erred */
@@ -229,6 +234,24 @@ FIRN_API int firn_simulate(const firn_options *options, const firn_sim_workload 
                            const firn_sim_machine *machine,
                            int (*sample)(void *context, const firn_sim_sample *sample),
                            void *context);
+
+typedef enum firn_sim_op {
+    FIRN_SIM_PUT = 0,
+    FIRN_SIM_DELETE = 1,
+    FIRN_SIM_READ = 2,
+    FIRN_SIM_EMPTY_READ = 3, /* of a key right behind the one that is told, never inserted */
+    FIRN_SIM_SCAN = 4        /* from the key on */
+} firn_sim_op;
+
+/* Tells the operations of a workload in the order in which the simulator does them, so that they
+ * can be done to something else. key: its number in key order, below workload->entries. A result
+ * other than 0 ends it with FIRN_CANCELLED. FIRN_INVALID: more than 2^30 entries. */
+FIRN_API int firn_sim_generate(const firn_sim_workload *workload,
+                               int (*act)(void *context, firn_sim_op op, uint64_t key),
+                               void *context);
+
+/* The rate of errors to expect of a filter of this kind over so many keys; 1 without bits. */
+FIRN_API double firn_filter_rate(firn_filter_kind kind, uint64_t keys, double bits_per_key);
 
 #ifdef __cplusplus
 }

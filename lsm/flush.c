@@ -87,6 +87,8 @@ void flush_job(void *context) {
     if (rc == FIRN_OK) {
         count(&db->counters.flushes, 1);
         count(&db->counters.flush_bytes, result.bytes_out);
+        count(&db->counters.flush_entries, result.entries_out);
+        count_table_entries(db, 0);
     }
     job_discard(db, &result, rc != FIRN_OK);
     buf_deinit(&snapshots);

@@ -53,6 +53,18 @@ static void publish_locked(firn_db *db, struct version *next, struct view *view,
     pressure_update_locked(db);
 }
 
+void count_table_entries(firn_db *db, uint64_t written) {
+    struct counters *c = &db->counters;
+    uint64_t besides =
+        atomic_fetch_add_explicit(&c->merged_uninstalled, written, memory_order_relaxed) + written;
+    mutex_lock(&db->mutex);
+    uint64_t entries = db->version->entries + besides;
+    if (entries > counted(&c->table_entries_most)) {
+        atomic_store_explicit(&c->table_entries_most, entries, memory_order_relaxed);
+    }
+    mutex_unlock(&db->mutex);
+}
+
 int install_edit(firn_db *db, struct edit *edit, bool flushed) {
     struct version *next = NULL;
     struct view *view;

@@ -28,6 +28,11 @@ static void report_stats(struct print *p, firn_db *db) {
     print_number(p, "flush_bytes_written", s.flush_bytes_written);
     print_number(p, "compaction_bytes_read", s.compaction_bytes_read);
     print_number(p, "compaction_bytes_written", s.compaction_bytes_written);
+    print_number(p, "flush_entries_written", s.flush_entries_written);
+    print_number(p, "compaction_entries_read", s.compaction_entries_read);
+    print_number(p, "compaction_entries_written", s.compaction_entries_written);
+    print_number(p, "table_entries", s.table_entries);
+    print_number(p, "table_entries_most", s.table_entries_most);
     print_number(p, "flushes", s.flushes);
     print_number(p, "compactions", s.compactions);
     print_number(p, "log_syncs", s.log_syncs);

@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-#include "lsm/db.h"
+#include "compaction/sim_ops.h"
+#include "lsm/job.h"
 #include "lsm/options.h"
 
 void firn_sim_workload_init(firn_sim_workload *workload) {
@@ -89,7 +90,7 @@ int firn_simulate(const firn_options *options, const firn_sim_workload *workload
                                           machine->entry_bytes),
         .table_entries =
             smaller_limit(resolved.table_entries, resolved.table_bytes, machine->entry_bytes),
-        .filter_bits = resolved.filter ? resolved.filter_bits_per_key : 0,
+        .filters = job_filter_budget(&resolved),
         .merges_max = resolved.background_threads > 1 ? resolved.background_threads - 1 : 1,
         .sealed_max = SEALED_MAX,
         .sample = sample,
@@ -105,6 +106,31 @@ int firn_simulate(const firn_options *options, const firn_sim_workload *workload
     struct alloc alloc;
     alloc_init(&alloc, resolved.allocator);
     return simulate(&alloc, &setup);
+}
+
+int firn_sim_generate(const firn_sim_workload *workload,
+                      int (*act)(void *context, firn_sim_op op, uint64_t key), void *context) {
+    int rc = check_struct("workload", workload->struct_size, sizeof *workload);
+    rc = rc == FIRN_OK ? check_workload(workload) : rc;
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    struct alloc alloc;
+    struct sim_ops ops;
+    struct sim_op op;
+    alloc_init(&alloc, NULL);
+    rc = sim_ops_init(&ops, &alloc, workload, 1, UINT64_MAX);
+    while (rc == FIRN_OK && sim_ops_next(&ops, &op)) {
+        if (act(context, op.kind, op.ordinal) != 0) {
+            rc = FAIL(FIRN_CANCELLED, "the caller ended the workload");
+        }
+    }
+    sim_ops_deinit(&ops);
+    return rc;
+}
+
+double firn_filter_rate(firn_filter_kind kind, uint64_t keys, double bits_per_key) {
+    return filter_expected_rate(kind, keys, bits_per_key);
 }
 
 int firn_job_check(const firn_shape *shape, const firn_job *job) {

@@ -68,6 +68,7 @@ void firn_get_stats(firn_db *db, firn_stats *s) {
     }
     struct view_hold hold = view_hold_take(db);
     s->entries = hold.version->entries + hold.memtable_entries;
+    s->table_entries = hold.version->entries;
     s->tombstones = hold.version->tombstones + hold.memtable_tombstones;
     s->tables = hold.version->table_count;
     s->keys_estimate = hold.memtable_entries - hold.memtable_tombstones;
@@ -80,6 +81,10 @@ void firn_get_stats(firn_db *db, firn_stats *s) {
     s->flush_bytes_written = counted(&c->flush_bytes);
     s->compaction_bytes_written = counted(&c->compaction_bytes);
     s->compaction_bytes_read = counted(&c->compaction_read_bytes);
+    s->flush_entries_written = counted(&c->flush_entries);
+    s->compaction_entries_written = counted(&c->compaction_entries);
+    s->compaction_entries_read = counted(&c->compaction_read_entries);
+    s->table_entries_most = counted(&c->table_entries_most);
     s->flushes = counted(&c->flushes);
     s->compactions = counted(&c->compactions);
     s->log_syncs = counted(&c->log_syncs);

@@ -11,7 +11,9 @@ struct asked {
     size_t policy_count;
     uint32_t ratios[SIM_RATIOS_MAX];
     size_t ratio_count;
-    char *format;
+    char *format, *engine;
+    bool entry_bytes; /* were told: */
+    uint64_t bytes;
 };
 
 /* ---- Arguments ---- */
@@ -41,6 +43,12 @@ static bool take_ratios(void *to, char *value, const char **problem) {
             return *at == '\0';
         }
     }
+}
+
+static bool take_entry_bytes(void *to, char *value, const char **problem) {
+    struct asked *asked = to;
+    asked->entry_bytes = true;
+    return arg_number(&asked->bytes, value, problem);
 }
 
 static bool take_order(void *to, char *value, const char **problem) {
@@ -90,22 +98,30 @@ static bool set_policy(struct call *call, const char *spec, struct sim_series *s
 /* ---- Running ---- */
 
 static int keep_sample(void *context, const firn_sim_sample *sample) {
-    struct sim_series *s = context;
-    if (s->count == s->capacity) {
-        size_t capacity = s->capacity == 0 ? 256 : 2 * s->capacity;
-        firn_sim_sample *samples = realloc(s->samples, capacity * sizeof *samples);
-        if (samples == NULL) {
-            return 1;
-        }
-        s->samples = samples;
-        s->capacity = capacity;
-    }
-    s->samples[s->count++] = *sample;
-    return 0;
+    return sim_keep(context, sample);
 }
 
 static bool run_series(const struct sim_study *study, struct sim_series *s) {
     return firn_simulate(&s->options, &study->workload, &study->machine, keep_sample, s) == FIRN_OK;
+}
+
+/* The workload in a database, and then in the simulator with entries of as many bytes. */
+static int run_engine(struct sim_study *study, const struct asked *asked, size_t which) {
+    struct sim_series *s = &study->series[which], *engine = s + 1;
+    *engine = *s;
+    engine->engine = true;
+    (void)snprintf(engine->name, sizeof engine->name, "%.80s (engine)", s->name);
+    if (!sim_engine_run(asked->engine, study, engine)) {
+        return EXIT_FAILED;
+    }
+    struct sim_study alike = {.workload = study->workload, .machine = study->machine};
+    if (!asked->entry_bytes) {
+        alike.machine.entry_bytes = (uint64_t)(engine->entry_bytes + 0.5);
+        alike.machine.entry_bytes_above = (uint64_t)(engine->entry_bytes_above + 0.5);
+    }
+    s->entry_bytes = (double)alike.machine.entry_bytes;
+    s->entry_bytes_above = (double)alike.machine.entry_bytes_above;
+    return run_series(&alike, s) ? EXIT_DONE : complain_firn();
 }
 
 /* The same policy at one size ratio after the other. */
@@ -129,20 +145,29 @@ static int run_study(struct call *call, struct sim_study *study, const struct as
     static char *usual[] = {"leveled", "fluid", "lazy-leveled", "tiered"};
     size_t given = asked->policy_count;
     size_t count = given > 0 ? given : sizeof usual / sizeof *usual;
+    size_t each = asked->engine != NULL ? 2 : 1; /* simulated, and in a database */
+    if (count * each > SIM_SERIES_MAX) {
+        return complain_usage(call->command, "there are too many policies");
+    }
     study->ratio_count = asked->ratio_count;
     for (size_t i = 0; i < count; i++) {
         const char *spec = given > 0 ? asked->policies[i] : usual[i];
-        if (!set_policy(call, spec, &study->series[i])) {
+        if (!set_policy(call, spec, &study->series[i * each])) {
             return EXIT_USAGE;
         }
     }
-    for (; study->count < count; study->count++) {
-        if (!run_series(study, &study->series[study->count]) ||
-            !run_curve(study, asked, study->count)) {
-            return complain_firn();
+    int code = EXIT_DONE;
+    for (size_t i = 0; i < count && code == EXIT_DONE; i++, study->count += each) {
+        if (asked->engine != NULL) {
+            code = run_engine(study, asked, i * each);
+        } else if (!run_series(study, &study->series[i])) {
+            code = complain_firn();
+        }
+        if (code == EXIT_DONE && !run_curve(study, asked, i * each)) {
+            code = complain_firn();
         }
     }
-    return EXIT_DONE;
+    return code;
 }
 
 static int tell(const struct sim_study *study, const char *format) {
@@ -189,10 +214,11 @@ static int sim_run(struct call *call) {
         ARG_NUMBER("scans", &w->scans),
         ARG_NUMBER("scan-entries", &w->scan_entries),
         ARG_NUMBER("seed", &w->seed),
-        ARG_NUMBER("entry-bytes", &m->entry_bytes),
+        {"entry-bytes", "N", take_entry_bytes, &asked},
         ARG_NUMBER("simulate", &m->entries_max),
         ARG_NUMBER("samples", &samples),
         ARG_TEXT("format", "FORMAT", &asked.format),
+        ARG_TEXT("engine", "DIR", &asked.engine),
         ARG_END,
     };
     w->empty_reads = 100000;
@@ -203,6 +229,7 @@ static int sim_run(struct call *call) {
         return complain_usage(call->command, "--format %s: expected text, csv, json or html",
                               asked.format);
     }
+    m->entry_bytes = asked.entry_bytes ? asked.bytes : m->entry_bytes;
     m->samples = samples < 100000 ? (uint32_t)samples : 100000;
     int code = run_study(call, &study, &asked);
     code = code == EXIT_DONE ? tell(&study, asked.format) : code;
@@ -236,6 +263,8 @@ const struct command command_sim = {
         "  --entry-bytes N        of an entry in a table (16)\n"
         "  --write-rate N         entries a second that writers write (500000)\n"
         "  --disk-rate BYTES      a second, for flushes and merges; 0: they take no time (0)\n"
+        "  --engine DIR           besides, the same in a database, made there and destroyed, and\n"
+        "                         both side by side; entries then take the bytes they take there\n"
         "  --simulate N           entries at most; of more, a sample is taken (2000000)\n"
         "  --samples N            moments to tell of (200)\n"
         "  --seed N               the same seed gives the same run (1)\n"

@@ -48,7 +48,7 @@ _firn() {
     dump) options+=" --page --keys --json" ;;
     sim) options+=" --policy --ratios --entries --updates --deletes --reads --empty-reads --scans \
         --scan-entries --order --accesses --theta --entry-bytes --write-rate --disk-rate --simulate \
-        --samples --seed --format" ;;
+        --samples --seed --format --engine" ;;
     esac
     case $word in
     -*) COMPREPLY=($(compgen -W "$options" -- "$word")) ;;

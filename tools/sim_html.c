@@ -165,6 +165,9 @@ static void draw_curve(struct out *out, const struct sim_study *study) {
     struct svg_line lines[2 * SIM_SERIES_MAX];
     size_t count = 0;
     for (size_t i = 0; i < study->count; i++) {
+        if (study->series[i].engine) {
+            continue;
+        }
         for (size_t r = 0; r < study->ratio_count; r++) {
             const struct sim_cost *c = &study->curve[i][r];
             (void)snprintf(labels[i][r], sizeof labels[i][r], "%" PRIu32, c->size_ratio);
@@ -190,12 +193,11 @@ static void draw_curve(struct out *out, const struct sim_study *study) {
                                       .y_logarithmic = true,
                                       .lines = lines,
                                       .count = count});
-    out_text(
-        out,
-        "<figcaption>Left and low is good. Numbers are size ratios T. Points are simulated; "
-        "dotted lines are the closed formulas (Dayan and Idreos, \"Dostoevsky\", SIGMOD 2018, "
-        "equation 12, and the sum of the filters' rates), which count merges of whole levels of "
-        "a tree that is just full.</figcaption></figure></div>\n");
+    out_text(out,
+             "<figcaption>Left and low is good. Numbers are size ratios T. Points are simulated; "
+             "dotted lines are the closed formulas (Dayan and Idreos, \"Dostoevsky\", SIGMOD 2018, "
+             "equations 12 and 10), which count merges of whole levels of a tree that is just "
+             "full.</figcaption></figure></div>\n");
 }
 
 /* ---- The page ---- */
@@ -257,7 +259,9 @@ void sim_tell_html(struct out *out, const struct sim_study *study) {
              "</div><h2>Levels at the end</h2><p>A row is a level, cut into its runs; widths are "
              "logarithms of entries.</p><div class='charts'>\n");
     for (size_t i = 0; i < study->count; i++) {
-        draw_levels(out, &study->series[i], svg_color(i));
+        if (!study->series[i].engine) {
+            draw_levels(out, &study->series[i], svg_color(i));
+        }
     }
     out_text(out, "</div>\n");
     if (study->ratio_count > 0) {

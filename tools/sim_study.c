@@ -1,6 +1,21 @@
 #include "tools/sim_study.h"
 
 #include <math.h>
+#include <stdlib.h>
+
+int sim_keep(struct sim_series *s, const firn_sim_sample *sample) {
+    if (s->count == s->capacity) {
+        size_t capacity = s->capacity == 0 ? 256 : 2 * s->capacity;
+        firn_sim_sample *samples = realloc(s->samples, capacity * sizeof *samples);
+        if (samples == NULL) {
+            return 1;
+        }
+        s->samples = samples;
+        s->capacity = capacity;
+    }
+    s->samples[s->count++] = *sample;
+    return 0;
+}
 
 const firn_sim_sample *sim_loaded(const struct sim_study *study, const struct sim_series *s) {
     size_t i = 0;
@@ -17,6 +32,12 @@ double sim_writes(const firn_sim_sample *from, const firn_sim_sample *to) {
         written -= from->flushed + from->merged;
     }
     return puts > 0 ? (double)written / (double)puts : 0;
+}
+
+double sim_merges(const firn_sim_sample *from, const firn_sim_sample *to) {
+    uint64_t puts = to->puts - (from != NULL ? from->puts : 0);
+    uint64_t merged = to->merged - (from != NULL ? from->merged : 0);
+    return puts > 0 ? (double)merged / (double)puts : 0;
 }
 
 double sim_space(const struct sim_study *study, const struct sim_series *s, bool while_merging) {
@@ -56,6 +77,24 @@ static uint64_t memtable_entries(const struct sim_study *study, const firn_optio
     return bytes / 4 / study->machine.entry_bytes + 1;
 }
 
+/* Filters are built over so many keys of a table at a time. */
+#define FILTER_KEYS 60000
+
+/* Chucky (SIGMOD 2021), equation 2, for filters of as many bits everywhere; Dostoevsky, equation
+ * 10, for those that Monkey shares out; with the rates of the filters that are used. */
+static double false_reads_theory(const firn_options *o, double t, double levels, double upper,
+                                 double bottom) {
+    double runs = upper * (levels - 1) + bottom;
+    double rate = firn_filter_rate(o->filter_kind, FILTER_KEYS, o->filter_bits_per_key);
+    if (!o->filter) {
+        return runs;
+    }
+    if (o->filter_allocation == FIRN_FILTER_UNIFORM || levels < 2) {
+        return rate * runs;
+    }
+    return rate * pow(bottom, (t - 1) / t) * pow(upper, 1 / t) * pow(t, t / (t - 1)) / (t - 1);
+}
+
 struct sim_cost sim_cost_of(const struct sim_study *study, const struct sim_series *s) {
     const firn_options *o = &s->options;
     const firn_sim_sample *last = sim_last(s), *from = sim_loaded(study, s);
@@ -64,17 +103,11 @@ struct sim_cost sim_cost_of(const struct sim_study *study, const struct sim_seri
     double batch = (double)(memtable_entries(study, o) * o->level0_runs);
     double levels = ceil(log((double)study->workload.entries / batch * (t - 1) / t) / log(t));
     levels = levels > 1 ? levels : 1;
-    double rate = o->filter ? exp(-o->filter_bits_per_key * 0.4804530139182014) : 1;
-    uint64_t puts = last->puts - from->puts, merged = last->merged - from->merged;
-    if (puts == 0) {
-        puts = last->puts;
-        merged = last->merged;
-    }
     return (struct sim_cost){
         .size_ratio = o->size_ratio,
-        .merges = puts > 0 ? (double)merged / (double)puts : 0,
+        .merges = sim_merges(last->puts > from->puts ? from : NULL, last),
         .false_reads = last->empty_reads > 0 ? last->empty_false_reads / last->empty_reads : 0,
         .merges_theory = (t - 1) / (upper + 1) * (levels - 1) + (t - 1) / (bottom + 1),
-        .false_reads_theory = rate * (upper * (levels - 1) + bottom),
+        .false_reads_theory = false_reads_theory(o, t, levels, upper, bottom),
     };
 }

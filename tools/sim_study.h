@@ -6,12 +6,15 @@
 #include "lsm/firn_lab.h"
 #include "tools/out.h"
 
-#define SIM_SERIES_MAX 8
+#define SIM_SERIES_MAX 16
 #define SIM_RATIOS_MAX 16
 
-/* One simulation, sample after sample. */
+/* One simulation, or the same workload in a database, sample after sample. */
 struct sim_series {
     char name[96]; /* as it was asked for */
+    bool engine;   /* a database; what was simulated comes right before it */
+    /* In the last level, and above it: what was simulated, or was measured. */
+    double entry_bytes, entry_bytes_above;
     firn_options options;
     firn_sim_sample *samples;
     size_t count, capacity;
@@ -36,6 +39,13 @@ struct sim_study {
     size_t ratio_count;
 };
 
+/* Adds a sample; other than 0: no memory. */
+int sim_keep(struct sim_series *s, const firn_sim_sample *sample);
+
+/* Does the workload in a new database at path, which is destroyed afterwards. Complains and returns
+ * false when that fails. */
+bool sim_engine_run(const char *path, const struct sim_study *study, struct sim_series *series);
+
 static inline const firn_sim_sample *sim_last(const struct sim_series *s) {
     return &s->samples[s->count - 1];
 }
@@ -46,6 +56,8 @@ const firn_sim_sample *sim_loaded(const struct sim_study *study, const struct si
 /* Entries that flushes and merges wrote for each that was put, between two samples (from NULL:
  * since the beginning). */
 double sim_writes(const firn_sim_sample *from, const firn_sim_sample *to);
+
+double sim_merges(const firn_sim_sample *from, const firn_sim_sample *to); /* merges alone */
 
 /* The most entries in tables for each live key, after loading: at samples, and while merging. */
 double sim_space(const struct sim_study *study, const struct sim_series *s, bool while_merging);

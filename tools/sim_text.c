@@ -44,7 +44,7 @@ static void tell_curve(struct out *out, const struct sim_study *study) {
     out_text(out,
              "\npolicy                     T   merges/put  in theory   false reads  in theory\n");
     for (size_t i = 0; i < study->count; i++) {
-        for (size_t r = 0; r < study->ratio_count; r++) {
+        for (size_t r = 0; r < study->ratio_count && !study->series[i].engine; r++) {
             const struct sim_cost *c = &study->curve[i][r];
             out_format(out, "%-25s %3" PRIu32 " %11.2f %10.2f %13.4f %10.4f\n",
                        study->series[i].name, c->size_ratio, c->merges, c->merges_theory,
@@ -53,10 +53,54 @@ static void tell_curve(struct out *out, const struct sim_study *study) {
     }
 }
 
+/* Of the second phase of the workload, or of loading when there is no other. */
+static double merges_of(const struct sim_study *study, const struct sim_series *s) {
+    const firn_sim_sample *loaded = sim_loaded(study, s), *last = sim_last(s);
+    return sim_merges(last->puts > loaded->puts ? loaded : NULL, last);
+}
+
+static void tell_compared(struct out *out, const char *what, double simulated, double measured) {
+    out_format(out, "  %-37s %12.4f %12.4f", what, simulated, measured);
+    if (measured > 0) {
+        out_format(out, " %+8.1f %%", 100 * (simulated / measured - 1));
+    }
+    out_text(out, "\n");
+}
+
+static void tell_engine(struct out *out, const struct sim_study *study, size_t which) {
+    const struct sim_series *s = &study->series[which], *engine = s + 1;
+    const firn_sim_sample *a = sim_last(s), *b = sim_last(engine);
+    out_format(out, "\n%-39s    simulated     measured    differs\n", s->name);
+    tell_compared(out, "entries merged for each put", merges_of(study, s),
+                  merges_of(study, engine));
+    tell_compared(out, "entries flushed for each put", per((double)a->flushed, (double)a->puts),
+                  per((double)b->flushed, (double)b->puts));
+    tell_compared(out, "entries read by merges for each put",
+                  per((double)a->merge_inputs, (double)a->puts),
+                  per((double)b->merge_inputs, (double)b->puts));
+    tell_compared(out, "entries stored for each key, the most", sim_space(study, s, false),
+                  sim_space(study, engine, false));
+    tell_compared(out, "  while merging", sim_space(study, s, true),
+                  per((double)b->stored_most, (double)b->live));
+    tell_compared(out, "runs, at the end", (double)a->runs, (double)b->runs);
+    tell_compared(out, "false reads of an empty lookup", per(a->empty_false_reads, a->empty_reads),
+                  per(b->empty_false_reads, b->empty_reads));
+    tell_compared(out, "bytes of an entry, in the last level", s->entry_bytes, engine->entry_bytes);
+    tell_compared(out, "  above it", s->entry_bytes_above, engine->entry_bytes_above);
+    tell_compared(out, "filter bits per key", a->filter_bits, b->filter_bits);
+}
+
 void sim_tell_text(struct out *out, const struct sim_study *study) {
     tell_summary(out, study);
+    for (size_t i = 0; i + 1 < study->count; i++) {
+        if (study->series[i + 1].engine) {
+            tell_engine(out, study, i);
+        }
+    }
     for (size_t i = 0; i < study->count; i++) {
-        tell_levels(out, &study->series[i]);
+        if (!study->series[i].engine) {
+            tell_levels(out, &study->series[i]);
+        }
     }
     if (study->ratio_count > 0) {
         tell_curve(out, study);
@@ -67,7 +111,8 @@ void sim_tell_csv(struct out *out, const struct sim_study *study) {
     out_text(out,
              "policy,seconds,puts,flushed,merged,merge_inputs,jobs,live,stored,stored_most,runs,"
              "debt,reads,read_runs,false_reads,empty_reads,empty_read_runs,empty_false_reads,"
-             "scans,scan_runs,scan_entries,stall_seconds,stall_longest_seconds\n");
+             "scans,scan_runs,scan_entries,stall_seconds,stall_longest_seconds,filter_bits,"
+             "false_reads_expected\n");
     for (size_t i = 0; i < study->count; i++) {
         for (size_t n = 0; n < study->series[i].count; n++) {
             const firn_sim_sample *s = &study->series[i].samples[n];
@@ -77,10 +122,11 @@ void sim_tell_csv(struct out *out, const struct sim_study *study) {
                        study->series[i].name, s->seconds, s->puts, s->flushed, s->merged,
                        s->merge_inputs, s->jobs, s->live, s->stored, s->stored_most, s->runs,
                        s->debt);
-            out_format(out, ",%.0f,%.0f,%.4f,%.0f,%.0f,%.4f,%.0f,%.0f,%.0f,%.3f,%.3f\n", s->reads,
-                       s->read_runs, s->false_reads, s->empty_reads, s->empty_read_runs,
+            out_format(out, ",%.0f,%.0f,%.4f,%.0f,%.0f,%.4f,%.0f,%.0f,%.0f,%.3f,%.3f,%.4f,%.6f\n",
+                       s->reads, s->read_runs, s->false_reads, s->empty_reads, s->empty_read_runs,
                        s->empty_false_reads, s->scans, s->scan_runs, s->scan_entries,
-                       s->stall_seconds, s->stall_longest_seconds);
+                       s->stall_seconds, s->stall_longest_seconds, s->filter_bits,
+                       s->false_reads_expected);
         }
     }
 }
@@ -96,10 +142,11 @@ static void tell_json_sample(struct out *out, const firn_sim_sample *s) {
                ",\"reads\":%.0f,\"read_runs\":%.0f,\"false_reads\":%.4f,\"empty_reads\":%.0f,"
                "\"empty_read_runs\":%.0f,\"empty_false_reads\":%.4f,\"scans\":%.0f,"
                "\"scan_runs\":%.0f,\"scan_entries\":%.0f,\"stall_seconds\":%.3f,"
-               "\"stall_longest_seconds\":%.3f,\"levels\":[",
+               "\"stall_longest_seconds\":%.3f,\"filter_bits\":%.4f,\"false_reads_expected\":%.6f,"
+               "\"levels\":[",
                s->reads, s->read_runs, s->false_reads, s->empty_reads, s->empty_read_runs,
                s->empty_false_reads, s->scans, s->scan_runs, s->scan_entries, s->stall_seconds,
-               s->stall_longest_seconds);
+               s->stall_longest_seconds, s->filter_bits, s->false_reads_expected);
     for (size_t l = 0; l < s->level_count; l++) {
         const firn_sim_level *level = &s->levels[l];
         out_format(out,
@@ -111,7 +158,7 @@ static void tell_json_sample(struct out *out, const firn_sim_sample *s) {
 }
 
 static void tell_json_curve(struct out *out, const struct sim_study *study, size_t i) {
-    for (size_t r = 0; r < study->ratio_count; r++) {
+    for (size_t r = 0; r < study->ratio_count && !study->series[i].engine; r++) {
         const struct sim_cost *c = &study->curve[i][r];
         out_format(out,
                    "%s{\"size_ratio\":%" PRIu32

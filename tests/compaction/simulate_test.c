@@ -233,7 +233,7 @@ static void setting_init(struct setting *g, firn_policy policy, uint32_t ratio) 
         .policy = {.policy = policy, .size_ratio = ratio, .level0_runs = 2},
         .memtable_entries = 1000,
         .table_entries = 5000,
-        .filter_bits = 10,
+        .filters = {FIRN_FILTER_FUSE, FIRN_FILTER_UNIFORM, 10},
         .merges_max = 2,
         .sealed_max = 2,
         .level0_runs_most = 32,
