@@ -194,7 +194,12 @@ static bool at_upper(const struct merge *m) {
 
 static int walk(struct merge *m) {
     int rc = FIRN_OK;
-    for (iter_first(m->source); m->source->valid && !at_upper(m); iter_next(m->source)) {
+    if (m->request->lower != NULL) {
+        iter_seek(m->source, *m->request->lower, SEQ_MAX);
+    } else {
+        iter_first(m->source);
+    }
+    for (; m->source->valid && !at_upper(m); iter_next(m->source)) {
         rc = take_entry(m);
         m->result->entries_in++;
         m->bytes_in += m->source->entry.key.size + m->source->entry.value.size;

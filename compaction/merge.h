@@ -24,7 +24,8 @@ struct merge_request {
     const firn_slice *cuts;  /* ascending user keys before which an output ends, may be */
     size_t cut_count;        /* boundaries of the level below; ends only when it has ... */
     double cut_part;         /* ... this part of table_bytes or table_entries */
-    const firn_slice *upper; /* NULL, or: stop before this user key */
+    const firn_slice *lower; /* NULL, or: begin with this user key */
+    const firn_slice *upper; /* NULL, or: stop before this one */
     /* A new file's number and path (room for size bytes). */
     int (*new_file)(void *context, uint64_t *number, char *path, size_t size);
     /* Now and then, with totals so far; other than FIRN_OK stops the merge with that code. */

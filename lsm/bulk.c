@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #include "lsm/ingest.h"
-#include "lsm/job.h"
+#include "lsm/parts.h"
 
 #define RUN_WINDOW_BYTES ((uint64_t)256 << 10) /* what a merge reads ahead in each run */
 #define RUNS_MIN 16
@@ -190,20 +190,95 @@ static int put_sorted(firn_bulk *b, firn_slice key, firn_slice value) {
 
 /* ---- Runs ---- */
 
-/* Merges inputs, which it takes over, into tables: one, for a run, or as the options say. The files
- * are noted, so that they are deleted if it comes to nothing. */
-static int merge(firn_bulk *b, struct iter **inputs, size_t count, bool run,
-                 struct merge_result *result) {
+static int open_table_of(const struct firn_bulk *b, const struct run *run,
+                         struct sst_table **table) {
+    firn_db *db = b->db;
+    char path[PATH_BYTES_MAX];
+    file_path(db->path, FILE_TABLE, run->meta.number, path);
+    return sst_table_open(&db->alloc, db->env, path, &run->meta, NULL, NULL, table);
+}
+
+/* The memtable and the runs from `first` on, the newest first. */
+struct opener {
+    const struct firn_bulk *bulk;
+    size_t first;
+};
+
+static int open_run(const struct firn_bulk *b, const struct run *run, struct iter **out) {
+    struct sst_iter_options options = {.cold = true};
+    struct sst_table *table;
+    int rc = open_table_of(b, run, &table);
+    if (rc == FIRN_OK) {
+        rc = sst_table_iter_create(table, &options, out);
+        sst_table_unref(table); /* the iterator holds it */
+    }
+    return rc;
+}
+
+static int open_part(void *context, const firn_slice *lower, const firn_slice *upper,
+                     struct iter **inputs, size_t *count) {
+    const struct opener *o = context;
+    const struct firn_bulk *b = o->bulk;
+    int rc = FIRN_OK;
+    if (memtable_count(b->memtable) > 0) {
+        rc = memtable_iter_create(b->memtable, &b->db->alloc, &inputs[*count]);
+        *count += rc == FIRN_OK;
+    }
+    for (size_t i = run_count(b); rc == FIRN_OK && i-- > o->first;) {
+        const struct run *run = run_at(b, i);
+        if ((lower == NULL || slice_compare(run->meta.largest, *lower) >= 0) &&
+            (upper == NULL || slice_compare(run->meta.smallest, *upper) < 0)) {
+            rc = open_run(b, run, &inputs[*count]);
+            *count += rc == FIRN_OK;
+        }
+    }
+    return rc;
+}
+
+/* Where to divide the last merge: where the runs tell, and as far as reading ahead in each of them,
+ * in each part, takes no more than in as many runs as there may be. */
+static int divide(const struct firn_bulk *b, struct anchors *anchors, struct buf *cuts) {
+    uint64_t bytes = memtable_bytes(b->memtable), entries = memtable_count(b->memtable);
+    size_t runs = run_count(b);
+    for (size_t i = 0; i < runs; i++) {
+        bytes += run_at(b, i)->meta.bytes;
+        entries += run_at(b, i)->meta.entries;
+    }
+    size_t parts = parts_wanted(b->db, bytes, entries), most = b->runs_max / (runs + 1);
+    parts = parts < most ? parts : most;
+    int rc = FIRN_OK;
+    for (size_t i = 0; parts > 1 && rc == FIRN_OK && i < runs; i++) {
+        struct sst_table *table;
+        rc = open_table_of(b, run_at(b, i), &table);
+        if (rc == FIRN_OK) {
+            rc = anchors_add(anchors, table, runs);
+            sst_table_unref(table);
+        }
+    }
+    return rc == FIRN_OK ? anchors_cut(anchors, parts, cuts) : rc;
+}
+
+static int merge_parts(firn_bulk *b, size_t first, bool run, const struct buf *cuts,
+                       struct merge_result *result) {
     firn_db *db = b->db;
     static const uint64_t snapshots[] = {SEQ_MAX}; /* nobody can tell versions apart */
     struct job_context context = {.db = db};
+    struct opener opener = {b, first};
     struct merge_request request;
+    struct parts_request parts = {.context = &context,
+                                  .merge = &request,
+                                  .cuts = (const firn_slice *)(const void *)cuts->data,
+                                  .cut_count = cuts->size / sizeof(firn_slice),
+                                  .inputs_max = run_count(b) - first + 1,
+                                  .open = open_part,
+                                  .opener = &opener,
+                                  .entries = b->count};
     uint64_t share = db->options.memory_budget / 16;
     share = share > RUN_BUILDER_BYTES_MIN ? share : RUN_BUILDER_BYTES_MIN;
     job_setup(&context, run ? SST_EFFORT_FAST : SST_EFFORT_FULL,
-              run ? (size_t)share : job_builder_bytes(&db->options), &request);
-    request.inputs = inputs;
-    request.input_count = count;
+              run ? (size_t)share
+                  : parts_builder_bytes(job_builder_bytes(&db->options), parts.cut_count + 1),
+              &request);
     request.snapshots = snapshots;
     request.snapshot_count = 1;
     request.bottom = true;
@@ -212,7 +287,21 @@ static int merge(firn_bulk *b, struct iter **inputs, size_t count, bool run,
         request.table_bytes = request.table_entries = UINT64_MAX;
         request.builder.filter_bits_per_key = 0; /* nobody looks anything up in it */
     }
-    int rc = merge_run(&request, result);
+    return parts_run(db, &parts, result);
+}
+
+/* Merges the memtable and the runs from `first` on into tables: one, for a run, or as the options
+ * say. The files are noted, so that they are deleted if it comes to nothing. */
+static int merge(firn_bulk *b, size_t first, bool run, struct merge_result *result) {
+    firn_db *db = b->db;
+    struct anchors anchors;
+    struct buf cuts;
+    anchors_init(&anchors, &db->alloc);
+    buf_init(&cuts, &db->alloc, MEM_OTHER);
+    int rc = run ? FIRN_OK : divide(b, &anchors, &cuts);
+    rc = rc == FIRN_OK ? merge_parts(b, first, run, &cuts, result) : rc;
+    buf_deinit(&cuts);
+    anchors_deinit(&anchors);
     int noted =
         buf_append(&b->created, result->created, result->created_count * sizeof *result->created);
     for (size_t i = 0; noted != FIRN_OK && i < result->created_count; i++) {
@@ -239,9 +328,7 @@ static int add_run(firn_bulk *b, struct merge_result *result, size_t kept, unsig
 
 static int write_run(firn_bulk *b) {
     struct merge_result result = {0};
-    struct iter *input;
-    int rc = memtable_iter_create(b->memtable, &b->db->alloc, &input);
-    rc = rc == FIRN_OK ? merge(b, &input, 1, true, &result) : rc;
+    int rc = merge(b, run_count(b), true, &result);
     rc = rc == FIRN_OK ? add_run(b, &result, run_count(b), 0) : rc;
     merge_result_deinit(&b->db->alloc, &result);
     if (rc == FIRN_OK) {
@@ -249,48 +336,6 @@ static int write_run(firn_bulk *b) {
         b->memtable = NULL;
         rc = memtable_create(&b->db->alloc, &b->memtable);
     }
-    return rc;
-}
-
-static int open_run(firn_bulk *b, const struct run *run, struct iter **out) {
-    firn_db *db = b->db;
-    struct sst_iter_options options = {.cold = true};
-    struct sst_table *table;
-    char path[PATH_BYTES_MAX];
-    file_path(db->path, FILE_TABLE, run->meta.number, path);
-    int rc = sst_table_open(&db->alloc, db->env, path, &run->meta, NULL, NULL, &table);
-    if (rc == FIRN_OK) {
-        rc = sst_table_iter_create(table, &options, out);
-        sst_table_unref(table); /* the iterator holds it */
-    }
-    return rc;
-}
-
-/* The memtable and the runs from `first` on, the newest first. */
-static int merge_runs(firn_bulk *b, size_t first, bool run, struct merge_result *result) {
-    struct alloc *alloc = &b->db->alloc;
-    size_t runs = run_count(b) - first, n = 0;
-    struct iter **inputs = alloc_get_zeroed(alloc, MEM_OTHER, (runs + 1) * sizeof *inputs);
-    if (inputs == NULL) {
-        return FAIL(FIRN_NOMEM, "no memory to merge %zu runs", runs);
-    }
-    int rc = FIRN_OK;
-    if (memtable_count(b->memtable) > 0) {
-        rc = memtable_iter_create(b->memtable, alloc, &inputs[n]);
-        n += rc == FIRN_OK;
-    }
-    for (size_t i = runs; rc == FIRN_OK && i-- > 0;) {
-        rc = open_run(b, run_at(b, first + i), &inputs[n]);
-        n += rc == FIRN_OK;
-    }
-    if (rc == FIRN_OK) {
-        rc = merge(b, inputs, n, run, result);
-    } else {
-        for (size_t i = 0; i < n; i++) {
-            iter_destroy(inputs[i]);
-        }
-    }
-    alloc_release(alloc, MEM_OTHER, inputs, (runs + 1) * sizeof *inputs);
     return rc;
 }
 
@@ -304,7 +349,7 @@ static int merge_tiers(firn_bulk *b) {
             break;
         }
         struct merge_result result = {0};
-        rc = merge_runs(b, first, true, &result);
+        rc = merge(b, first, true, &result);
         rc = rc == FIRN_OK ? add_run(b, &result, first, tier + 1) : rc;
         merge_result_deinit(&b->db->alloc, &result);
     }
@@ -342,7 +387,7 @@ static int make_tables(firn_bulk *b) {
         return b->builder != NULL ? end_table(b) : FIRN_OK;
     }
     struct merge_result result = {0};
-    int rc = merge_runs(b, 0, false, &result);
+    int rc = merge(b, 0, false, &result);
     rc = rc == FIRN_OK ? buf_append(&b->tables, result.tables, result.count * sizeof *result.tables)
                        : rc;
     result.count = rc == FIRN_OK ? 0 : result.count; /* they are in b->tables */
@@ -354,7 +399,7 @@ static int make_tables(firn_bulk *b) {
 static void forget_tables(firn_bulk *b, bool obsolete) {
     const struct table_meta *tables = (const struct table_meta *)(const void *)b->tables.data;
     for (size_t i = 0; obsolete && i < b->tables.size / sizeof *tables; i++) {
-        obsolete_add(b->db, FILE_TABLE, tables[i].number);
+        obsolete_add_told(b->db, tables[i].number);
     }
     for (size_t i = 0; i < run_count(b); i++) {
         remove_table(b->db, run_at(b, i)->meta.number);

@@ -1,18 +1,22 @@
 /* Carrying merges out: a job's tables -> iterators by run -> compaction/merge.h -> an edit. */
 #include <stdio.h>
 
-#include "base/merge_iter.h"
 #include "lsm/job.h"
+#include "lsm/listen.h"
+#include "lsm/parts.h"
 #include "lsm/run_iter.h"
 
 struct inputs {
+    firn_db *db;
+    const firn_job *job;
     struct version *version; /* referenced: keeps the tables */
     firn_shape shape;        /* of the version */
-    struct iter **iters;
-    size_t count, capacity;
+    size_t runs;             /* of the version */
     uint64_t bytes, entries;
     struct buf cuts; /* firn_slice: boundaries of the level below the output */
     struct buf snapshots;
+    struct anchors anchors;
+    struct buf part_cuts; /* firn_slice: where the parts of the merge begin */
 };
 
 static bool job_has(const firn_job *job, uint64_t number) {
@@ -51,27 +55,43 @@ bool compact_mark_locked(firn_db *db, const firn_job *job, bool busy) {
     return true;
 }
 
-static int add_run(firn_db *db, struct inputs *in, const firn_job *job,
-                   const struct version_run *run) {
+/* Opens the tables of a run that are inputs and reach into the part. */
+static int open_run(const struct inputs *in, const struct version_run *run, const firn_slice *lower,
+                    const firn_slice *upper, struct iter **out) {
+    firn_db *db = in->db;
     struct version_table **chosen = alloc_get(&db->alloc, MEM_OTHER, run->count * sizeof *chosen);
     if (chosen == NULL) {
         return FAIL(FIRN_NOMEM, "no memory for the inputs of a merge");
     }
     size_t n = 0;
     for (size_t t = 0; t < run->count; t++) {
-        if (job_has(job, run->tables[t]->meta.number)) {
+        const struct table_meta *meta = &run->tables[t]->meta;
+        bool reaches = (lower == NULL || slice_compare(meta->largest, *lower) >= 0) &&
+                       (upper == NULL || slice_compare(meta->smallest, *upper) < 0);
+        if (reaches && job_has(in->job, meta->number)) {
             chosen[n++] = run->tables[t];
-            in->bytes += run->tables[t]->meta.bytes;
-            in->entries += run->tables[t]->meta.entries;
         }
     }
     int rc = FIRN_OK;
     if (n > 0) {
         struct sst_iter_options options = {.cold = true};
-        rc = run_iter_create(&db->alloc, db->tables, chosen, n, &options, &in->iters[in->count]);
-        in->count += rc == FIRN_OK;
+        rc = run_iter_create(&db->alloc, db->tables, chosen, n, &options, out);
     }
     alloc_release(&db->alloc, MEM_OTHER, chosen, run->count * sizeof *chosen);
+    return rc;
+}
+
+static int open_part(void *opener, const firn_slice *lower, const firn_slice *upper,
+                     struct iter **inputs, size_t *count) {
+    const struct inputs *in = opener;
+    const struct version *v = in->version;
+    int rc = FIRN_OK;
+    for (size_t l = 0; l < v->level_count; l++) {
+        for (size_t i = 0; i < v->levels[l].count && rc == FIRN_OK; i++) {
+            rc = open_run(in, &v->levels[l].runs[i], lower, upper, &inputs[*count]);
+            *count += inputs[*count] != NULL;
+        }
+    }
     return rc;
 }
 
@@ -90,41 +110,54 @@ static int gather_cuts(struct inputs *in, size_t level) {
 
 static int inputs_open(firn_db *db, const firn_job *job, struct inputs *in) {
     memset(in, 0, sizeof *in);
+    in->db = db;
+    in->job = job;
     buf_init(&in->cuts, &db->alloc, MEM_OTHER);
     buf_init(&in->snapshots, &db->alloc, MEM_OTHER);
+    buf_init(&in->part_cuts, &db->alloc, MEM_OTHER);
+    anchors_init(&in->anchors, &db->alloc);
     mutex_lock(&db->mutex);
     in->version = db->version;
     version_ref(in->version);
     int rc = snapshot_collect_locked(db, &in->snapshots);
     rc = rc != FIRN_OK ? rc : picture_take_locked(db, &in->shape);
     mutex_unlock(&db->mutex);
-    if (rc != FIRN_OK) {
-        return rc;
+    for (size_t i = 0; i < in->version->table_count; i++) {
+        const struct table_meta *meta = &in->version->tables[i]->meta;
+        bool input = job_has(job, meta->number);
+        in->bytes += input ? meta->bytes : 0;
+        in->entries += input ? meta->entries : 0;
     }
-
-    const struct version *v = in->version;
-    for (size_t l = 0; l < v->level_count; l++) {
-        in->capacity += v->levels[l].count;
-    }
-    in->iters = alloc_get_zeroed(&db->alloc, MEM_OTHER, in->capacity * sizeof *in->iters);
-    if (in->iters == NULL) {
-        return FAIL(FIRN_NOMEM, "no memory for the inputs of a merge");
-    }
-    for (size_t l = 0; l < v->level_count; l++) {
-        for (size_t i = 0; i < v->levels[l].count && rc == FIRN_OK; i++) {
-            rc = add_run(db, in, job, &v->levels[l].runs[i]);
-        }
+    for (size_t l = 0; l < in->version->level_count; l++) {
+        in->runs += in->version->levels[l].count;
     }
     return rc != FIRN_OK ? rc : gather_cuts(in, job->output_level + 1);
 }
 
-static void inputs_close(firn_db *db, struct inputs *in) {
-    for (size_t i = 0; i < in->count; i++) {
-        iter_destroy(in->iters[i]);
+/* Where to divide the merge, if it is worth it. */
+static int inputs_divide(struct inputs *in) {
+    size_t parts = parts_wanted(in->db, in->bytes, in->entries);
+    int rc = FIRN_OK;
+    for (size_t i = 0; parts > 1 && rc == FIRN_OK && i < in->version->table_count; i++) {
+        const struct table_meta *meta = &in->version->tables[i]->meta;
+        struct sst_table *table;
+        if (!job_has(in->job, meta->number)) {
+            continue;
+        }
+        rc = table_cache_get(in->db->tables, meta, &table);
+        if (rc == FIRN_OK) {
+            rc = anchors_add(&in->anchors, table, in->job->table_count);
+            sst_table_unref(table);
+        }
     }
-    alloc_release(&db->alloc, MEM_OTHER, in->iters, in->capacity * sizeof *in->iters);
+    return rc != FIRN_OK ? rc : anchors_cut(&in->anchors, parts, &in->part_cuts);
+}
+
+static void inputs_close(firn_db *db, struct inputs *in) {
     buf_deinit(&in->cuts);
     buf_deinit(&in->snapshots);
+    buf_deinit(&in->part_cuts);
+    anchors_deinit(&in->anchors);
     shape_deinit(&db->alloc, &in->shape);
     version_unref(in->version);
 }
@@ -166,8 +199,8 @@ static uint64_t oldest_delete(const firn_shape *shape, const firn_job *job,
     return oldest;
 }
 
-static int install(firn_db *db, const firn_job *job, const struct version *v,
-                   const struct merge_result *result) {
+static int install(firn_db *db, const firn_job *job, uint64_t number, const struct version *v,
+                   const struct merge_result *result, bool *told) {
     struct edit edit;
     edit_init(&edit, &db->alloc);
     int rc = FIRN_OK;
@@ -178,7 +211,11 @@ static int install(firn_db *db, const firn_job *job, const struct version *v,
         uint64_t run = output_run(v, job, result->tables[0].number);
         rc = edit_add_table(&edit, (uint32_t)job->output_level, run, &result->tables[i]);
     }
-    rc = rc != FIRN_OK ? rc : install_edit(db, &edit, false);
+    if (rc == FIRN_OK) {
+        *told = true;
+        listen_created(db, number, &edit);
+        rc = install_edit(db, &edit, false);
+    }
     edit_deinit(&edit);
     return rc;
 }
@@ -189,41 +226,68 @@ static bool is_ice_level(const firn_db *db, const struct version *v, size_t leve
     return !db->options.in_memory && level > 0 && level + db->options.ice_levels > last;
 }
 
+/* Merges the inputs into tables of the folder. */
+static int merge_inputs(firn_db *db, struct inputs *in, enum sst_effort effort, bool by_hand,
+                        struct job_context *context, struct merge_result *result) {
+    if (in->job->output == FIRN_OUTPUT_NONE) {
+        return FIRN_OK;
+    }
+    int rc = inputs_divide(in);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    struct merge_request merge;
+    struct parts_request parts = {.context = context,
+                                  .merge = &merge,
+                                  .cuts = (const firn_slice *)(const void *)in->part_cuts.data,
+                                  .cut_count = in->part_cuts.size / sizeof(firn_slice),
+                                  .inputs_max = in->runs,
+                                  .open = open_part,
+                                  .opener = in,
+                                  .entries = in->entries};
+    struct filter_budget budget = job_filter_budget(&db->options);
+    context->totals.bytes_total = in->bytes;
+    context->totals.entries_total = in->entries;
+    job_setup(context, effort,
+              parts_builder_bytes(job_builder_bytes(&db->options), parts.cut_count + 1), &merge);
+    merge.builder.ice = is_ice_level(db, in->version, in->job->output_level);
+    merge.builder.filter_bits_per_key = filter_bits_for_job(&in->shape, in->job, by_hand, &budget);
+    merge.snapshots = (const uint64_t *)(const void *)in->snapshots.data;
+    merge.snapshot_count = in->snapshots.size / sizeof(uint64_t);
+    merge.bottom = in->job->bottom;
+    merge.cuts = (const firn_slice *)(const void *)in->cuts.data;
+    merge.cut_count = in->cuts.size / sizeof(firn_slice);
+    merge.cut_part = in->job->cut_part;
+    rc = parts_run(db, &parts, result);
+    for (size_t i = 0; i < result->count; i++) {
+        struct table_meta *meta = &result->tables[i];
+        meta->oldest_delete_ns =
+            meta->tombstones > 0 ? oldest_delete(&in->shape, in->job, meta) : 0;
+    }
+    return rc == FIRN_OK && result->count > 0 ? env_sync_dir(db->env, db->path) : rc;
+}
+
 /* Carries the job out on the calling thread. by_hand: a person asked for it, who wants the data as
  * it will stay. REQUIRES: its tables are marked busy; on failure the caller unmarks them. */
 static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, bool by_hand,
                        firn_progress_fn progress, void *context) {
     struct inputs in;
     struct merge_result result = {0};
+    bool told = false;
     int rc = inputs_open(db, job, &in);
-    if (rc == FIRN_OK && job->output != FIRN_OUTPUT_NONE) {
-        struct job_context job_context = {.db = db, .report = progress, .report_context = context};
-        job_context.totals.bytes_total = in.bytes;
-        job_context.totals.entries_total = in.entries;
-        struct merge_request request;
-        job_setup(&job_context, effort, job_builder_bytes(&db->options), &request);
-        request.builder.ice = is_ice_level(db, in.version, job->output_level);
-        struct filter_budget budget = job_filter_budget(&db->options);
-        request.builder.filter_bits_per_key = filter_bits_for_job(&in.shape, job, by_hand, &budget);
-        request.inputs = in.iters;
-        request.input_count = in.count;
-        in.count = 0; /* the merge owns them from here on */
-        request.snapshots = (const uint64_t *)(const void *)in.snapshots.data;
-        request.snapshot_count = in.snapshots.size / sizeof(uint64_t);
-        request.bottom = job->bottom;
-        request.cuts = (const firn_slice *)(const void *)in.cuts.data;
-        request.cut_count = in.cuts.size / sizeof(firn_slice);
-        request.cut_part = job->cut_part;
-        rc = merge_run(&request, &result);
-        for (size_t i = 0; i < result.count; i++) {
-            struct table_meta *meta = &result.tables[i];
-            meta->oldest_delete_ns =
-                meta->tombstones > 0 ? oldest_delete(&in.shape, job, meta) : 0;
-        }
-    }
-    rc = rc == FIRN_OK && result.count > 0 ? env_sync_dir(db->env, db->path) : rc;
+    firn_event event = {.kind = FIRN_EVENT_COMPACTION_BEGIN,
+                        .reason = job->reason,
+                        .level = job->output_level,
+                        .by_hand = by_hand,
+                        .inputs = job->tables,
+                        .input_count = job->table_count,
+                        .bytes_in = in.bytes,
+                        .entries_in = in.entries};
+    struct job_context job_context = {.db = db, .report = progress, .report_context = context};
+    listen_begin(db, &event);
+    rc = rc != FIRN_OK ? rc : merge_inputs(db, &in, effort, by_hand, &job_context, &result);
     count_table_entries(db, result.entries_out);
-    rc = rc != FIRN_OK ? rc : install(db, job, in.version, &result);
+    rc = rc != FIRN_OK ? rc : install(db, job, event.job, in.version, &result, &told);
     atomic_fetch_sub_explicit(&db->counters.merged_uninstalled, result.entries_out,
                               memory_order_relaxed);
     if (rc == FIRN_OK) {
@@ -233,7 +297,8 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
         count(&db->counters.compaction_bytes, result.bytes_out);
         count(&db->counters.compaction_read_bytes, in.bytes);
     }
-    job_discard(db, &result, rc != FIRN_OK);
+    job_tell_end(db, &event, rc, &result);
+    job_discard(db, &result, rc != FIRN_OK, told);
     inputs_close(db, &in);
     return rc;
 }
@@ -361,6 +426,7 @@ static int take_range_locked(firn_db *db, struct manual *m) REQUIRES(&db->mutex)
     }
     remember_reason_locked(db, m->job);
     db->compactions_running++;
+    db->callers_merging++;
     db->jobs_running++;
     return FIRN_OK;
 }
@@ -393,11 +459,12 @@ static int compact_part(firn_db *db, struct manual *m, bool *more) {
     rc = stepped != FIRN_OK
              ? stepped
              : compact_run(db, m->job, SST_EFFORT_FULL, true, m->progress, m->context);
+    mutex_lock(&db->mutex);
     if (rc != FIRN_OK) {
-        mutex_lock(&db->mutex);
         (void)compact_mark_locked(db, m->job, false);
-        mutex_unlock(&db->mutex);
     }
+    db->callers_merging--;
+    mutex_unlock(&db->mutex);
     job_end(db, rc == FIRN_OK ? FIRN_OK : FIRN_CANCELLED, false); /* a failure is the caller's */
     *more = rc == FIRN_OK && slice_compare(buf_slice(&m->lower), buf_slice(&m->end)) <= 0;
     return rc;

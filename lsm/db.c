@@ -4,6 +4,7 @@
 
 #include "base/env_mem.h"
 #include "lsm/folder.h"
+#include "lsm/listen.h"
 #include "lsm/options.h"
 
 #define OPEN_TABLES_MAX 512
@@ -413,6 +414,7 @@ static int check_handles_locked(const firn_db *db) {
 
 int firn_close(firn_db *db) {
     int rc = db_check(db);
+    rc = rc != FIRN_OK ? rc : listen_check(db);
     if (rc != FIRN_OK) {
         return rc;
     }

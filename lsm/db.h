@@ -43,6 +43,7 @@ struct mem {
     uint64_t log_min; /* the oldest log with entries of it; 0: none yet */
     /* Its oldest delete was written then, or later; 0: it has none. Guarded by mutex. */
     uint64_t oldest_delete_ns;
+    const char *why;  /* it was sealed */
 };
 
 struct writer; /* lsm/write.c */
@@ -114,6 +115,8 @@ struct firn_db {
     uint64_t log_number;  /* logs below it are not needed any more */
     uint64_t flushed_seq; /* at least every sequence in the tables */
     unsigned jobs_running, compactions_running, manual_compactions;
+    unsigned callers_merging; /* of compactions_running: on no background thread */
+    unsigned helpers_running; /* threads that have, or will have, parts of a merge (parts.h) */
     uint64_t live_logs[LIVE_LOGS_ROOM]; /* their files exist and may be needed */
     size_t live_log_count;
     bool flush_running, retry_pending, closing;
@@ -135,7 +138,7 @@ struct firn_db {
 
     /* Guarded by obsolete_mutex. */
     struct mutex obsolete_mutex;
-    struct buf obsolete; /* {u64 kind, u64 number}*: files to delete after a durable edit */
+    struct buf obsolete; /* of obsolete.c: files to delete after a durable edit */
 
     /* Atomic. */
     _Atomic(struct view *) view; /* protected by epoch */
@@ -147,6 +150,7 @@ struct firn_db {
     _Atomic uint64_t pinned_values; /* by references; others are pins of the epoch */
     _Atomic bool pins_awaited;      /* a retired view waits for a value to be released */
     _Atomic bool cancel;            /* running jobs end soon */
+    _Atomic uint64_t jobs_told;     /* to the listener */
     struct counters counters;
 };
 
@@ -238,6 +242,8 @@ void count_table_entries(firn_db *db, uint64_t written);
 
 /* ---- obsolete.c ---- */
 void obsolete_add(firn_db *db, enum file_kind kind, uint64_t number);
+/* A table that the listener was told of (listen.h). */
+void obsolete_add_told(firn_db *db, uint64_t number);
 void obsolete_table_dropped(void *db, const struct table_meta *meta);
 /* Deletes what may be deleted now. REQUIRES: no mutex is held. */
 void obsolete_purge(firn_db *db);

@@ -268,9 +268,19 @@ typedef struct firn_options {
     uint64_t delete_within_seconds;
     uint32_t background_threads;  /* default 2, 1 to 64 */
 
+    /* A merge of several tables is divided into at most so many ranges of keys, which idle background
+     * threads help with (one is kept for flushes), and the caller of firn_compact() and
+     * firn_bulk_finish() works on; default 4, 1 to 64; 1: each merge is one thread's. More than two
+     * at once share the memory of two. */
+    uint32_t subcompactions;
+
     /* A manifest is followed by a new one when it is larger than this and than twice what it began
      * with; default 1 MiB. Less makes opening faster, more makes edits cheaper. */
     uint64_t manifest_bytes;
+
+    /* Told of flushes, merges, stalls, tables and errors; it must outlive the database. Default NULL
+     */
+    const struct firn_listener *listener;
 
     const firn_allocator *allocator; /* NULL: the C library's. Copied */
     firn_env *env;                   /* NULL: this machine's files. Must outlive the database */
@@ -544,6 +554,63 @@ FIRN_API int firn_checkpoint(firn_db *db, const char *path, const char *base, un
 /* Tries to leave the state in which writes are refused: flushes what is in memory to a table,
  * begins a new log and a new manifest. FIRN_OK: writes are taken again. */
 FIRN_API int firn_resume(firn_db *db);
+
+/* ---- Events ----------------------------------------------------------------------------------
+ *
+ * A listener is called on the thread on which something happens: a background thread, a writer that
+ * stalls, the caller of firn_compact(), firn_ingest(), firn_bulk_finish() or firn_close(). Several
+ * threads may call it at once. No lock of the library is held, but what happens waits for it, so
+ * that it should be quick. It may read the database and ask for statistics; calls that write to it,
+ * wait for it or close it answer FIRN_INVALID. No event comes after firn_close() has returned.
+ *
+ * Order: each begin is followed by its end, with the same `job`; the tables of a job are created
+ * after its begin and before its end; a table is created before it is an input, and deleted after
+ * that. A created table is whole and durable, and about to become part of the database; where that
+ * fails, it is deleted. Deleted is told when the file is gone. What is not deleted until
+ * firn_close() is in the folder then. */
+
+typedef enum firn_event_kind {
+    FIRN_EVENT_FLUSH_BEGIN = 0,
+    FIRN_EVENT_FLUSH_END = 1,
+    FIRN_EVENT_COMPACTION_BEGIN = 2,
+    FIRN_EVENT_COMPACTION_END = 3,
+    FIRN_EVENT_STALL_BEGIN = 4, /* a writer waits for flushes or merges, and all others for it */
+    FIRN_EVENT_STALL_END = 5,
+    FIRN_EVENT_TABLE_CREATED = 6,
+    FIRN_EVENT_TABLE_DELETED = 7,
+    FIRN_EVENT_ERROR = 8 /* a job failed, or writes are refused from now on */
+} firn_event_kind;
+
+/* What does not belong to its kind is zero. Everything lives during the call. */
+typedef struct firn_event {
+    firn_event_kind kind;
+    uint64_t job;        /* flushes, merges, their tables, stalls: counted from 1 in this handle */
+    const char *reason;  /* flushes, merges, stalls: "level 0 has 4 runs of 4" */
+    int status;          /* ends and errors: a firn_code */
+    const char *message; /* if that is a failure, as of firn_errmsg(); or else "" */
+    size_t level;        /* flushes, merges, created tables: where the outputs go */
+    bool by_hand;        /* merges: by firn_compact() */
+    const uint64_t *inputs; /* merges: numbers of tables */
+    size_t input_count;
+    const uint64_t *outputs; /* flushes and merges that ended well: numbers of tables */
+    size_t output_count;
+    uint64_t bytes_in, entries_in;   /* flushes and merges */
+    uint64_t bytes_out, entries_out; /* their ends */
+    uint64_t duration_ns;            /* ends */
+    uint64_t table;                  /* its number: 000123.sst */
+    uint64_t bytes, entries, tombstones; /* created tables */
+    firn_slice smallest, largest;        /* likewise: keys */
+} firn_event;
+
+typedef struct firn_listener {
+    void *context;
+    void (*event)(void *context, const firn_event *event);
+} firn_listener;
+
+/* "flush begin" and so on; "unknown event" for others. Static storage. */
+FIRN_API const char *firn_event_name(firn_event_kind kind);
+
+/* ---- Statistics ------------------------------------------------------------------------------ */
 
 /* Memory held now, in bytes, counted where it is allocated. */
 typedef struct firn_memory {

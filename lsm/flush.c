@@ -1,5 +1,6 @@
 /* Flushing: the oldest sealed memtable becomes the newest run of level 0. */
 #include "lsm/job.h"
+#include "lsm/listen.h"
 
 #define FLUSH_BUILDER_BYTES_MIN (UINT64_C(16) << 20)
 
@@ -40,7 +41,8 @@ static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom, double 
     return rc;
 }
 
-static int install(firn_db *db, uint64_t oldest_delete_ns, const struct merge_result *result) {
+static int install(firn_db *db, uint64_t job, uint64_t oldest_delete_ns,
+                   const struct merge_result *result, bool *told) {
     struct edit edit;
     edit_init(&edit, &db->alloc);
     int rc = FIRN_OK;
@@ -49,7 +51,11 @@ static int install(firn_db *db, uint64_t oldest_delete_ns, const struct merge_re
         meta->oldest_delete_ns = meta->tombstones > 0 ? oldest_delete_ns : 0;
         rc = edit_add_table(&edit, 0, result->tables[0].number, &result->tables[i]);
     }
-    rc = rc != FIRN_OK ? rc : install_edit(db, &edit, true);
+    if (rc == FIRN_OK) {
+        *told = true;
+        listen_created(db, job, &edit);
+        rc = install_edit(db, &edit, true);
+    }
     edit_deinit(&edit);
     return rc;
 }
@@ -70,10 +76,15 @@ void flush_job(void *context) {
     firn_db *db = context;
     struct merge_result result = {0};
     struct buf snapshots;
+    bool told = false;
     buf_init(&snapshots, &db->alloc, MEM_OTHER);
 
     mutex_lock(&db->mutex);
     struct memtable *m = db->sealed[0].table;
+    firn_event event = {.kind = FIRN_EVENT_FLUSH_BEGIN,
+                        .reason = db->sealed[0].why,
+                        .bytes_in = memtable_bytes(m),
+                        .entries_in = memtable_count(m)};
     memtable_ref(m);
     uint64_t oldest_delete_ns = db->sealed[0].oldest_delete_ns;
     bool bottom = db->version->table_count == 0;
@@ -82,15 +93,17 @@ void flush_job(void *context) {
     rc = rc != FIRN_OK ? rc : choose_filter_bits_locked(db, memtable_count(m), &filter_bits);
     mutex_unlock(&db->mutex);
 
+    listen_begin(db, &event);
     rc = rc != FIRN_OK ? rc : flush_to_tables(db, m, bottom, filter_bits, &snapshots, &result);
-    rc = rc != FIRN_OK ? rc : install(db, oldest_delete_ns, &result);
+    rc = rc != FIRN_OK ? rc : install(db, event.job, oldest_delete_ns, &result, &told);
     if (rc == FIRN_OK) {
         count(&db->counters.flushes, 1);
         count(&db->counters.flush_bytes, result.bytes_out);
         count(&db->counters.flush_entries, result.entries_out);
         count_table_entries(db, 0);
     }
-    job_discard(db, &result, rc != FIRN_OK);
+    job_tell_end(db, &event, rc, &result);
+    job_discard(db, &result, rc != FIRN_OK, told);
     buf_deinit(&snapshots);
     memtable_unref(m);
     job_end(db, rc, true);

@@ -177,7 +177,7 @@ static int finish(struct ingest *in, int rc) {
     for (size_t i = 0; i < in->count; i++) {
         struct intake *t = &in->intakes[i];
         if (rc != FIRN_OK && in->tried) {
-            obsolete_add(in->db, FILE_TABLE, t->number);
+            obsolete_add_told(in->db, t->number);
         } else if (rc != FIRN_OK && t->begun) {
             remove_file(in->db, t->number);
         } else if (rc == FIRN_OK && (in->flags & FIRN_INGEST_MOVE) != 0) {

@@ -1,8 +1,8 @@
 /* What is hard here: nothing may begin to write or merge between the look at what is there and the
  * edit that depends on it. Writers wait in the queue, whose head this is; merges are kept from
  * beginning. */
-#include "lsm/edit.h"
 #include "lsm/ingest.h"
+#include "lsm/listen.h"
 
 struct installation {
     struct table_meta *tables;
@@ -95,12 +95,14 @@ static int plan_locked(firn_db *db, struct installation *in) REQUIRES(&db->mutex
 static void begin_locked(firn_db *db) REQUIRES(&db->mutex) {
     db->manual_compactions++;
     db->compactions_running++;
+    db->callers_merging++;
     db->jobs_running++;
 }
 
 static void end_locked(firn_db *db) REQUIRES(&db->mutex) {
     db->manual_compactions--;
     db->compactions_running--;
+    db->callers_merging--;
     db->jobs_running--;
     schedule_locked(db);
     cond_broadcast(&db->background);
@@ -132,6 +134,7 @@ static int install(firn_db *db, void *context) {
         /* Given out even if what follows fails: it may be in the manifest. */
         atomic_store_explicit(&db->last_seq, seq, memory_order_relaxed);
         in->tried = true;
+        listen_created(db, 0, &in->edit);
         rc = install_edit(db, &in->edit, false);
     }
     mutex_lock(&db->mutex);

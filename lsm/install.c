@@ -98,13 +98,17 @@ int install_edit(firn_db *db, struct edit *edit, bool flushed) {
         mutex_lock(&db->mutex);
         publish_locked(db, next, view, edit, flushed);
         mutex_unlock(&db->mutex);
+    } else if (next != NULL) {
+        /* What only it has is the caller's to name; nothing of base is dropped before the mutex is
+         * released. */
+        next->dropped = NULL;
+        version_unref(next);
     }
     mutex_unlock(&db->manifest_mutex);
     if (rc == FIRN_OK) {
         version_unref(base);
         memtable_unref(released);
     } else {
-        version_unref(next);
         view_destroy(&db->alloc, view);
     }
     return rc;

@@ -1,5 +1,8 @@
 #include "lsm/job.h"
 
+#include "lsm/listen.h"
+#include "lsm/parts.h"
+
 static int new_file(void *context, uint64_t *number, char *path, size_t size) {
     firn_db *db = ((struct job_context *)context)->db;
     *number = db_new_file_number(db);
@@ -7,25 +10,37 @@ static int new_file(void *context, uint64_t *number, char *path, size_t size) {
     return FIRN_OK;
 }
 
+int job_report(const struct job_context *c, uint64_t entries_done) {
+    if (c->report == NULL) {
+        return FIRN_OK;
+    }
+    firn_progress now = c->totals;
+    now.entries_done = entries_done;
+    now.bytes_done = now.entries_total == 0
+                         ? 0
+                         : (uint64_t)((double)now.bytes_total * (double)entries_done /
+                                      (double)now.entries_total);
+    return c->report(c->report_context, &now) == 0
+               ? FIRN_OK
+               : FAIL(FIRN_CANCELLED, "cancelled by its caller");
+}
+
 static int progress(void *context, uint64_t entries_in, uint64_t bytes_out) {
     struct job_context *c = context;
+    uint64_t done = entries_in;
     (void)bytes_out;
     env_yield(c->db->env, "merge");
     if (atomic_load_explicit(&c->db->cancel, memory_order_relaxed)) {
         return FAIL(FIRN_CANCELLED, "the database is being closed");
     }
-    if (c->report != NULL) {
-        firn_progress now = c->totals;
-        now.entries_done = entries_in;
-        now.bytes_done = now.entries_total == 0
-                             ? 0
-                             : (uint64_t)((double)now.bytes_total * (double)entries_in /
-                                          (double)now.entries_total);
-        if (c->report(c->report_context, &now) != 0) {
-            return FAIL(FIRN_CANCELLED, "cancelled by its caller");
+    if (c->parts != NULL) {
+        int rc = parts_progress(c->parts, entries_in - c->entries_told, &done);
+        c->entries_told = entries_in;
+        if (rc != FIRN_OK) {
+            return rc;
         }
     }
-    return FIRN_OK;
+    return job_report(c, done);
 }
 
 void job_builder_options(const firn_options *o, firn_env *env, enum sst_effort effort,
@@ -70,9 +85,23 @@ void job_setup(struct job_context *context, enum sst_effort effort, size_t build
     request->context = context;
 }
 
-void job_discard(firn_db *db, struct merge_result *result, bool failed) {
+void job_tell_end(firn_db *db, firn_event *event, int rc, const struct merge_result *result) {
+    if (rc == FIRN_OK) { /* then all that were begun are tables */
+        event->outputs = result->created;
+        event->output_count = result->created_count;
+        event->bytes_out = result->bytes_out;
+        event->entries_out = result->entries_out;
+    }
+    listen_end(db, event, rc);
+}
+
+void job_discard(firn_db *db, struct merge_result *result, bool failed, bool told) {
     for (size_t i = 0; failed && i < result->created_count; i++) {
-        obsolete_add(db, FILE_TABLE, result->created[i]);
+        if (told) {
+            obsolete_add_told(db, result->created[i]);
+        } else {
+            obsolete_add(db, FILE_TABLE, result->created[i]);
+        }
     }
     merge_result_deinit(&db->alloc, result);
 }
@@ -104,6 +133,9 @@ static void schedule_retry_locked(firn_db *db) REQUIRES(&db->mutex) {
 }
 
 void job_end(firn_db *db, int rc, bool flush) {
+    if (rc != FIRN_OK && rc != FIRN_CANCELLED) {
+        listen_error(db, rc);
+    }
     view_reclaim(db);
     obsolete_purge(db);
     mutex_lock(&db->mutex);

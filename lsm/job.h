@@ -7,12 +7,19 @@
 #include "compaction/merge.h"
 #include "lsm/db.h"
 
+struct parts; /* lsm/parts.h */
+
 struct job_context {
     firn_db *db;
     firn_progress_fn report; /* NULL: nobody asked */
     void *report_context;
     firn_progress totals;
+    struct parts *parts;   /* NULL: the merge is not one of several parts */
+    uint64_t entries_told; /* then: of this part */
 };
+
+/* Tells whoever asked how many entries are done; FIRN_CANCELLED when they want no more. */
+int job_report(const struct job_context *c, uint64_t entries_done);
 
 /* How tables are written under these options. */
 void job_builder_options(const firn_options *o, firn_env *env, enum sst_effort effort,
@@ -28,8 +35,12 @@ struct filter_budget job_filter_budget(const firn_options *o);
 void job_setup(struct job_context *context, enum sst_effort effort, size_t builder_bytes,
                struct merge_request *request);
 
-/* Names the files of a failed merge for deletion, and frees the result. */
-void job_discard(firn_db *db, struct merge_result *result, bool failed);
+/* Tells the listener the end of a job that returned rc. */
+void job_tell_end(firn_db *db, firn_event *event, int rc, const struct merge_result *result);
+
+/* Names the files of a failed merge for deletion, and frees the result. told: the listener knows
+ * them. */
+void job_discard(firn_db *db, struct merge_result *result, bool failed, bool told);
 
 /* The end of a background job that returned rc: tells the error state machine, frees what was
  * waiting for it, and schedules what is due. Touches nothing of db after the last job was counted

@@ -3,26 +3,34 @@
  * and are deleted only while the manifest is known to be good, so after the edit that drops them is
  * durable.
  */
-#include "lsm/db.h"
+#include "lsm/listen.h"
 
 struct obsolete_file {
     uint64_t kind, number;
+    bool told; /* the listener knows it */
 };
 
-void obsolete_add(firn_db *db, enum file_kind kind, uint64_t number) {
-    struct obsolete_file file = {kind, number};
+static void add(firn_db *db, struct obsolete_file file) {
     mutex_lock(&db->obsolete_mutex);
     /* Without memory the file stays until the next opening finds it. */
     (void)buf_append(&db->obsolete, &file, sizeof file);
     mutex_unlock(&db->obsolete_mutex);
 }
 
-void obsolete_table_dropped(void *context, const struct table_meta *meta) {
-    obsolete_add(context, FILE_TABLE, meta->number);
+void obsolete_add(firn_db *db, enum file_kind kind, uint64_t number) {
+    add(db, (struct obsolete_file){.kind = kind, .number = number});
 }
 
-/* Takes the list while the manifest is known to be good: what a later, failing edit adds to it may be in
- * that edit, which may be durable. */
+void obsolete_add_told(firn_db *db, uint64_t number) {
+    add(db, (struct obsolete_file){.kind = FILE_TABLE, .number = number, .told = true});
+}
+
+void obsolete_table_dropped(void *context, const struct table_meta *meta) {
+    obsolete_add_told(context, meta->number);
+}
+
+/* Takes the list while the manifest is known to be good: what a later, failing edit adds to it may
+ * be in that edit, which may be durable. */
 static struct buf take_all(firn_db *db) {
     struct buf taken;
     buf_init(&taken, &db->alloc, MEM_OTHER);
@@ -49,7 +57,10 @@ void obsolete_purge(firn_db *db) {
         if (file.kind == FILE_TABLE) {
             table_cache_drop(db->tables, file.number);
         }
-        (void)env_unlink(db->env, path); /* one that stays is found at the next opening */
+        int rc = env_unlink(db->env, path); /* one that stays is found at the next opening */
+        if (rc == FIRN_OK && file.told) {
+            listen_tell(db, &(firn_event){.kind = FIRN_EVENT_TABLE_DELETED, .table = file.number});
+        }
     }
     buf_deinit(&taken);
 }

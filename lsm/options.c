@@ -94,6 +94,7 @@ static const struct option options_table[] = {
      false, NULL},
     {"background_threads", OPTION_U32, offsetof(firn_options, background_threads), 1, 64, false,
      NULL},
+    {"subcompactions", OPTION_U32, offsetof(firn_options, subcompactions), 1, 64, false, NULL},
     {"manifest_bytes", OPTION_U64, offsetof(firn_options, manifest_bytes), 4096, GIB, false, NULL},
 };
 
@@ -119,6 +120,7 @@ void firn_options_init(firn_options *options) {
     options->runs_upper = 3;
     options->runs_last = 1;
     options->background_threads = 2;
+    options->subcompactions = 4;
     options->manifest_bytes = UINT64_C(1) << 20;
 }
 
@@ -375,6 +377,9 @@ int options_resolve(const firn_options *given, firn_options *out) {
     if (resolved.user_policy != NULL &&
         (resolved.user_policy->name == NULL || resolved.user_policy->pick == NULL)) {
         return FAIL(FIRN_INVALID, "option user_policy has no name or no pick()");
+    }
+    if (resolved.listener != NULL && resolved.listener->event == NULL) {
+        return FAIL(FIRN_INVALID, "option listener has no event()");
     }
     if (resolved.read_only && resolved.in_memory) {
         return FAIL(FIRN_INVALID, "option read_only makes no sense with in_memory");

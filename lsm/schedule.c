@@ -1,7 +1,7 @@
 /* What runs in the background: at most one flush, and as many merges as threads are left. A job is
  * one call on a thread of the environment; when it ends it schedules what is due then.
  */
-#include "lsm/db.h"
+#include "lsm/listen.h"
 
 #define SUBMIT_AGAIN_NS UINT64_C(50000000)
 
@@ -47,7 +47,7 @@ void schedule_locked(firn_db *db) {
     if (db->sealed_count > 0 && !db->flush_running) {
         db->flush_running = submit_locked(db, ENV_FLUSH, flush_job);
     }
-    if (db->compactions_running < merges_max(db) && db->manual_compactions == 0 &&
+    if (db->compactions_running + db->helpers_running < merges_max(db) && db->manual_compactions == 0 &&
         merge_is_due_locked(db)) {
         if (submit_locked(db, ENV_COMPACT, compact_job)) {
             db->compactions_running++;
@@ -87,6 +87,7 @@ void pressure_update_locked(firn_db *db) {
 
 int firn_wait_idle(firn_db *db) {
     int rc = db_check(db);
+    rc = rc != FIRN_OK ? rc : listen_check(db);
     if (rc != FIRN_OK) {
         return rc;
     }

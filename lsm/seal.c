@@ -4,7 +4,7 @@
  * pressure, so that incoming and merged bytes meet before anything has to stop (write.c sleeps it
  * off). Only when all sealed memtables wait, or level 0 is far too long, do they stall here.
  */
-#include "lsm/db.h"
+#include "lsm/listen.h"
 
 static bool memtable_is_full(const firn_db *db) {
     const struct memtable *m = db->active.table;
@@ -32,18 +32,35 @@ static int stall_locked(firn_db *db) REQUIRES(&db->mutex) {
     return rc;
 }
 
+/* Waits as long as writers must, and tells that it does: for that the mutex is released, but nobody
+ * else seals. */
+static int wait_for_room_locked(firn_db *db) REQUIRES(&db->mutex) {
+    if (!must_stall_locked(db)) {
+        return FIRN_OK;
+    }
+    firn_event event = {.kind = FIRN_EVENT_STALL_BEGIN,
+                        .reason = db->sealed_count >= SEALED_MAX ? "memtables wait for their flush"
+                                                                 : "level 0 waits for merges"};
+    mutex_unlock(&db->mutex);
+    listen_begin(db, &event);
+    mutex_lock(&db->mutex);
+    int rc = FIRN_OK;
+    while (rc == FIRN_OK && must_stall_locked(db)) {
+        rc = stall_locked(db);
+    }
+    mutex_unlock(&db->mutex);
+    listen_end(db, &event, rc);
+    mutex_lock(&db->mutex);
+    return rc;
+}
+
 int seal_make_room_locked(firn_db *db, bool force) {
-    for (;;) {
-        if (memtable_count(db->active.table) == 0 || (!force && !memtable_is_full(db))) {
-            return FIRN_OK;
-        }
-        if (!must_stall_locked(db)) {
-            break;
-        }
-        int rc = stall_locked(db);
-        if (rc != FIRN_OK) {
-            return rc;
-        }
+    if (memtable_count(db->active.table) == 0 || (!force && !memtable_is_full(db))) {
+        return FIRN_OK;
+    }
+    int room = wait_for_room_locked(db);
+    if (room != FIRN_OK) {
+        return room;
     }
     struct mem next = {0};
     struct view *view;
@@ -53,6 +70,7 @@ int seal_make_room_locked(firn_db *db, bool force) {
         view_destroy(&db->alloc, view);
         return rc;
     }
+    db->active.why = force ? "asked for" : "the memtable is full";
     db->sealed[db->sealed_count++] = db->active;
     db->active = next;
     db->memtable_number++;

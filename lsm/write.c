@@ -10,7 +10,7 @@
  * A write with a precondition (insert, remove) is always a group of its own: so nothing written in
  * the same group can invalidate what was read, and no disk is read under the queue.
  */
-#include "lsm/db.h"
+#include "lsm/listen.h"
 
 #include <stdio.h>
 
@@ -100,12 +100,13 @@ static int check_precondition(firn_db *db, const struct write_precondition *p) {
     return newer ? FAIL(FIRN_BUSY, "the key was written since it was read") : FIRN_OK;
 }
 
-/* The log holds what was written, but it is not known to be durable: writes end here. Want of memory is
- * told as an I/O error, since FIRN_NOMEM says that nothing was written. */
+/* The log holds what was written, but it is not known to be durable: writes end here. Want of
+ * memory is told as an I/O error, since FIRN_NOMEM says that nothing was written. */
 static int refuse(firn_db *db, int rc) {
     mutex_lock(&db->mutex);
     error_refuse_locked(db, rc);
     mutex_unlock(&db->mutex);
+    listen_error(db, rc);
     return rc == FIRN_NOMEM ? FIRN_IO : rc;
 }
 
@@ -253,7 +254,8 @@ int write_sync_all(firn_db *db, void *context) {
 
 int write_batch(firn_db *db, const struct firn_batch *batch, unsigned flags,
                 const struct write_precondition *precondition) {
-    if (batch->count == 0) { /* a barrier: with FIRN_SYNC, what was written before becomes durable */
+    if (batch->count ==
+        0) { /* a barrier: with FIRN_SYNC, what was written before becomes durable */
         return (flags & FIRN_SYNC) != 0 && db->has_log ? write_exclusive(db, write_sync_all, NULL)
                                                        : FIRN_OK;
     }
@@ -278,11 +280,15 @@ int write_batch(firn_db *db, const struct firn_batch *batch, unsigned flags,
 
 int write_exclusive(firn_db *db, int (*act)(firn_db *db, void *context), void *context) {
     struct writer w = {0};
+    int rc = listen_check(db);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
     cond_init(&w.turn);
     mutex_lock(&db->mutex);
     enqueue_locked(db, &w);
     mutex_unlock(&db->mutex);
-    int rc = act(db, context);
+    rc = act(db, context);
     mutex_lock(&db->mutex);
     dequeue_locked(db, &w, rc);
     mutex_unlock(&db->mutex);
@@ -297,7 +303,7 @@ int db_check_writable(const firn_db *db) {
     if (rc == FIRN_OK && db->options.read_only) {
         rc = FAIL(FIRN_READ_ONLY, "%s was opened read-only", db->path);
     }
-    return rc;
+    return rc != FIRN_OK ? rc : listen_check(db);
 }
 
 static int check_flags(unsigned flags) {

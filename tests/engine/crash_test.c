@@ -59,6 +59,7 @@ static firn_slice new_key(void) {
 static int open_image(const struct history *h, firn_env *image, firn_db **db) {
     firn_options options = h->options;
     options.env = image;
+    options.listener = NULL;
     return firn_open(HISTORY_FOLDER, &options, db);
 }
 

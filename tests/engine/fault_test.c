@@ -112,6 +112,7 @@ static void begin(struct trial *t, const struct workload *w) {
                                     .resize = stingy_resize,
                                     .release = stingy_release};
     t->history.options.allocator = &t->allocator;
+    t->history.faults = true;
 }
 
 static void end(struct trial *t) {
@@ -178,6 +179,7 @@ static void check_content(struct trial *t, firn_env *env, size_t least, size_t m
     struct history *h = &t->history;
     firn_options options = h->options;
     options.env = env;
+    options.listener = NULL;
     firn_db *db;
     uint64_t hash = 0, count;
     int rc = firn_open(HISTORY_FOLDER, &options, &db);

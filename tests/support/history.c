@@ -45,7 +45,7 @@ void history_options(const struct workload *w, firn_env *env, firn_options *opti
     options->compaction_policy = w->policy;
     options->size_ratio = 2;
     options->level0_runs = 2;
-    options->background_threads = 2;
+    options->background_threads = 2 + (uint32_t)(w->seed % 3);
     options->manifest_bytes = 4096; /* so that manifests follow one another in a session, too */
 }
 
@@ -53,9 +53,12 @@ void history_init(struct history *h, firn_env *env, const struct workload *w) {
     *h = (struct history){.env = env};
     rand_init(&h->rand, w->seed);
     history_options(w, env, &h->options);
+    events_init(&h->events);
+    h->options.listener = &h->events.listener;
 }
 
 void history_deinit(struct history *h) {
+    events_deinit(&h->events);
     free(h->commits);
     free(h->ops);
     free(h->acks);
@@ -219,6 +222,7 @@ static void note_error(struct history *h, int rc, const char *call) {
 }
 
 bool history_open(struct history *h) {
+    events_open(&h->events, h->faults ? NULL : h->env, HISTORY_FOLDER);
     note_error(h, firn_open(HISTORY_FOLDER, &h->options, &h->db), "firn_open");
     return h->db != NULL;
 }
@@ -228,6 +232,7 @@ void history_close(struct history *h) {
         int rc = firn_close(h->db);
         note_error(h, rc, "firn_close");
         h->db = NULL;
+        events_close(&h->events, h->faults ? NULL : h->env, HISTORY_FOLDER);
         if (rc == FIRN_OK) {
             acknowledge(h); /* closing makes every write durable */
         }

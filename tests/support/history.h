@@ -10,6 +10,7 @@
 
 #include "base/env.h"
 #include "base/rand.h"
+#include "tests/support/events.h"
 
 #define HISTORY_FOLDER "db"
 
@@ -49,6 +50,8 @@ struct history {
     size_t prefix_commits; /* how many there were when that was made */
     size_t unknown;        /* commits with that outcome */
     uint64_t errors;       /* calls that failed */
+    struct events events;  /* what the database told */
+    bool faults;           /* calls of the environment may fail */
 };
 
 /* What a workload does, each weight in a thousand commits. */

@@ -40,6 +40,7 @@ void model_options(unsigned i, firn_options *options) {
     options->delete_within_seconds = i % 3 == 0;
     options->granularity = i % 2 == 1 ? FIRN_GRANULARITY_FULL : FIRN_GRANULARITY_PARTIAL;
     options->background_threads = sets[i].threads;
+    options->subcompactions = 1 + i % 5;
     options->manifest_bytes = 4096;
     options->memtable_entries = sets[i].memtable_entries;
     options->memtable_bytes = sets[i].memtable_bytes;
