@@ -31,6 +31,7 @@ enum mutex_rank {
     RANK_TABLE,          /* lazy loading of a table's sections */
     RANK_LIMBO,          /* what waits to be freed */
     RANK_EPOCH,          /* raising the epoch */
+    RANK_RATE,           /* of background writes */
     RANK_ENV             /* innermost: files and threads */
 };
 

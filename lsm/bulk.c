@@ -53,12 +53,6 @@ static size_t run_count(const firn_bulk *b) {
 
 /* ---- Life ---- */
 
-static void remove_table(firn_db *db, uint64_t number) {
-    char path[PATH_BYTES_MAX];
-    file_path(db->path, FILE_TABLE, number, path);
-    (void)env_unlink(db->env, path); /* one that stays is found at the next opening */
-}
-
 static void deinit_runs(firn_bulk *b, size_t first) {
     for (size_t i = first; i < run_count(b); i++) {
         table_meta_deinit(&b->db->alloc, &run_at(b, i)->meta);
@@ -124,7 +118,7 @@ void firn_bulk_abandon(firn_bulk *b) {
     sst_builder_abandon(b->builder);
     const uint64_t *created = (const uint64_t *)(const void *)b->created.data;
     for (size_t i = 0; i < b->created.size / sizeof *created; i++) {
-        remove_table(b->db, created[i]);
+        obsolete_remove_table(b->db, created[i]);
     }
     destroy(b);
 }
@@ -262,7 +256,7 @@ static int merge_parts(firn_bulk *b, size_t first, bool run, const struct buf *c
                        struct merge_result *result) {
     firn_db *db = b->db;
     static const uint64_t snapshots[] = {SEQ_MAX}; /* nobody can tell versions apart */
-    struct job_context context = {.db = db};
+    struct job_context context = {.db = db, .unlimited = true};
     struct opener opener = {b, first};
     struct merge_request request;
     struct parts_request parts = {.context = &context,
@@ -305,7 +299,7 @@ static int merge(firn_bulk *b, size_t first, bool run, struct merge_result *resu
     int noted =
         buf_append(&b->created, result->created, result->created_count * sizeof *result->created);
     for (size_t i = 0; noted != FIRN_OK && i < result->created_count; i++) {
-        remove_table(db, result->created[i]);
+        obsolete_remove_table(db, result->created[i]);
     }
     return rc != FIRN_OK ? rc : noted;
 }
@@ -316,7 +310,7 @@ static int add_run(firn_bulk *b, struct merge_result *result, size_t kept, unsig
     int rc = buf_reserve(&b->runs, sizeof run);
     if (rc == FIRN_OK) {
         for (size_t i = kept; i < run_count(b); i++) {
-            remove_table(b->db, run_at(b, i)->meta.number);
+            obsolete_remove_table(b->db, run_at(b, i)->meta.number);
         }
         deinit_runs(b, kept);
         run.meta = result->tables[0];
@@ -402,7 +396,7 @@ static void forget_tables(firn_bulk *b, bool obsolete) {
         obsolete_add_told(b->db, tables[i].number);
     }
     for (size_t i = 0; i < run_count(b); i++) {
-        remove_table(b->db, run_at(b, i)->meta.number);
+        obsolete_remove_table(b->db, run_at(b, i)->meta.number);
     }
     buf_reset(&b->created);
 }

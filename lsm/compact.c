@@ -269,8 +269,8 @@ static int merge_inputs(firn_db *db, struct inputs *in, enum sst_effort effort, 
 
 /* Carries the job out on the calling thread. by_hand: a person asked for it, who wants the data as
  * it will stay. REQUIRES: its tables are marked busy; on failure the caller unmarks them. */
-static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort, bool by_hand,
-                       firn_progress_fn progress, void *context) {
+static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
+                       struct job_context *context, bool by_hand) {
     struct inputs in;
     struct merge_result result = {0};
     bool told = false;
@@ -283,9 +283,8 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
                         .input_count = job->table_count,
                         .bytes_in = in.bytes,
                         .entries_in = in.entries};
-    struct job_context job_context = {.db = db, .report = progress, .report_context = context};
     listen_begin(db, &event);
-    rc = rc != FIRN_OK ? rc : merge_inputs(db, &in, effort, by_hand, &job_context, &result);
+    rc = rc != FIRN_OK ? rc : merge_inputs(db, &in, effort, by_hand, context, &result);
     count_table_entries(db, result.entries_out);
     rc = rc != FIRN_OK ? rc : install(db, job, event.job, in.version, &result, &told);
     atomic_fetch_sub_explicit(&db->counters.merged_uninstalled, result.entries_out,
@@ -320,7 +319,7 @@ static int take_job_locked(firn_db *db, firn_job **out) REQUIRES(&db->mutex) {
     firn_shape shape;
     *out = NULL;
     firn_job *job = alloc_get(&db->alloc, MEM_OTHER, sizeof *job);
-    if (job == NULL || db->closing || db->manual_compactions > 0 ||
+    if (job == NULL || db->closing || db->pauses > 0 || db->manual_compactions > 0 ||
         picture_take_locked(db, &shape) != FIRN_OK) {
         alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
         return FIRN_OK;
@@ -360,11 +359,16 @@ void compact_job(void *context) {
     firn_db *db = context;
     firn_job *job;
     mutex_lock(&db->mutex);
+    struct job_context job_context = {
+        .db = db,
+        .priority = RATE_MERGE,
+        .cancel = &db->cancels_of_policy,
+        .cancel_seen = atomic_load_explicit(&db->cancels_of_policy, memory_order_relaxed)};
     int rc = take_job_locked(db, &job);
     enum sst_effort effort = job != NULL ? effort_of_locked(db, job) : SST_EFFORT_FAST;
     mutex_unlock(&db->mutex);
     if (job != NULL) {
-        rc = compact_run(db, job, effort, false, NULL, NULL);
+        rc = compact_run(db, job, effort, &job_context, false);
         mutex_lock(&db->mutex);
         if (rc != FIRN_OK) {
             (void)compact_mark_locked(db, job, false);
@@ -382,8 +386,7 @@ struct manual {
     struct buf lower, end; /* what is left begins at lower; end is the largest key there was */
     bool bounded;
     firn_job *job;
-    firn_progress_fn progress;
-    void *context;
+    struct job_context context;
 };
 
 static void largest_of(const struct version *v, const firn_job *job, firn_slice *largest) {
@@ -405,8 +408,9 @@ static void largest_of(const struct version *v, const firn_job *job, firn_slice 
  * part when that is too much for one job. */
 static int take_range_locked(firn_db *db, struct manual *m) REQUIRES(&db->mutex) {
     while (db->compactions_running > 0) {
-        if (db->closing) {
-            return FAIL(FIRN_CANCELLED, "the database is being closed");
+        int rc = job_check_cancel(&m->context);
+        if (rc != FIRN_OK) {
+            return rc;
         }
         (void)env_wait(db->env, &db->background, &db->mutex, ENV_FOREVER);
     }
@@ -456,9 +460,7 @@ static int compact_part(firn_db *db, struct manual *m, bool *more) {
     if (!any) {
         return rc;
     }
-    rc = stepped != FIRN_OK
-             ? stepped
-             : compact_run(db, m->job, SST_EFFORT_FULL, true, m->progress, m->context);
+    rc = stepped != FIRN_OK ? stepped : compact_run(db, m->job, SST_EFFORT_FULL, &m->context, true);
     mutex_lock(&db->mutex);
     if (rc != FIRN_OK) {
         (void)compact_mark_locked(db, m->job, false);
@@ -471,11 +473,21 @@ static int compact_part(firn_db *db, struct manual *m, bool *more) {
 }
 
 int firn_compact(firn_db *db, const firn_range *range, firn_progress_fn progress, void *context) {
-    int rc = firn_flush(db);
+    int rc = db_check_writable(db);
     if (rc != FIRN_OK) {
         return rc;
     }
-    struct manual m = {.progress = progress, .context = context};
+    struct manual m = {
+        .context = {.db = db,
+                    .priority = RATE_MERGE,
+                    .cancel = &db->cancels_by_hand,
+                    .cancel_seen = atomic_load_explicit(&db->cancels_by_hand, memory_order_relaxed),
+                    .report = progress,
+                    .report_context = context}};
+    rc = firn_flush(db);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
     if (range != NULL) {
         m.range = *range;
     }

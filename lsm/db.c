@@ -276,6 +276,13 @@ static int make_env(firn_db *db) {
                                  : env_set_threads(db->env, db->options.background_threads);
 }
 
+static int make_rate(firn_db *db) {
+    db->rate = db->options.rate_limiter;
+    bool own = db->rate == NULL && db->options.background_bytes_per_second > 0;
+    return own ? firn_rate_limiter_create(db->options.background_bytes_per_second, &db->rate)
+               : FIRN_OK;
+}
+
 static int make_parts(firn_db *db, const char *path) {
     const firn_options *o = &db->options;
     db->path_size = strlen(path) + 1;
@@ -292,6 +299,7 @@ static int make_parts(firn_db *db, const char *path) {
     memcpy(db->path, path, db->path_size);
     int rc = fork_guard_init(&db->fork_guard, &db->alloc);
     rc = rc != FIRN_OK ? rc : make_env(db);
+    rc = rc != FIRN_OK ? rc : make_rate(db);
     rc = rc != FIRN_OK ? rc : epoch_create(&db->alloc, &db->epoch);
     if (rc == FIRN_OK && o->page_cache && !o->in_memory) {
         rc = page_cache_create(&db->alloc, db->epoch, o->page_cache_bytes,
@@ -325,6 +333,9 @@ static void destroy(firn_db *db) {
     }
     if (db->fork_guard.page != NULL) {
         fork_guard_deinit(&db->fork_guard, &db->alloc);
+    }
+    if (db->options.rate_limiter == NULL) {
+        firn_rate_limiter_destroy(db->rate);
     }
     cond_deinit(&db->background);
     mutex_deinit(&db->obsolete_mutex);

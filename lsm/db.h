@@ -94,6 +94,7 @@ struct firn_db {
     struct table_cache *tables;
     struct sst_counters sst_counters;
     firn_policy_params policy;
+    firn_rate_limiter *rate; /* NULL: flushes and merges write as fast as they can */
 
     /* Serializes version changes; held over the manifest's I/O. */
     struct mutex manifest_mutex;
@@ -116,6 +117,7 @@ struct firn_db {
     uint64_t flushed_seq; /* at least every sequence in the tables */
     unsigned jobs_running, compactions_running, manual_compactions;
     unsigned callers_merging; /* of compactions_running: on no background thread */
+    unsigned pauses;          /* of what begins by itself */
     unsigned helpers_running; /* threads that have, or will have, parts of a merge (parts.h) */
     uint64_t live_logs[LIVE_LOGS_ROOM]; /* their files exist and may be needed */
     size_t live_log_count;
@@ -150,6 +152,8 @@ struct firn_db {
     _Atomic uint64_t pinned_values; /* by references; others are pins of the epoch */
     _Atomic bool pins_awaited;      /* a retired view waits for a value to be released */
     _Atomic bool cancel;            /* running jobs end soon */
+    /* Merges of the policy, and those asked for, that began before this changed end soon. */
+    _Atomic uint32_t cancels_of_policy, cancels_by_hand;
     _Atomic uint64_t jobs_told;     /* to the listener */
     struct counters counters;
 };
@@ -244,6 +248,8 @@ void count_table_entries(firn_db *db, uint64_t written);
 void obsolete_add(firn_db *db, enum file_kind kind, uint64_t number);
 /* A table that the listener was told of (listen.h). */
 void obsolete_add_told(firn_db *db, uint64_t number);
+/* Deletes a table's file at once: no edit that has it was ever tried, and nobody has it open. */
+void obsolete_remove_table(firn_db *db, uint64_t number);
 void obsolete_table_dropped(void *db, const struct table_meta *meta);
 /* Deletes what may be deleted now. REQUIRES: no mutex is held. */
 void obsolete_purge(firn_db *db);

@@ -193,6 +193,7 @@ typedef struct firn_db firn_db;
 typedef struct firn_snapshot firn_snapshot;
 typedef struct firn_iter firn_iter;
 typedef struct firn_batch firn_batch;
+typedef struct firn_rate_limiter firn_rate_limiter;
 
 /* Every field may be changed from one opening to the next on the same data. Fields of 0 that say
  * "0: ..." choose for themselves. */
@@ -281,6 +282,12 @@ typedef struct firn_options {
     /* Told of flushes, merges, stalls, tables and errors; it must outlive the database. Default NULL
      */
     const struct firn_listener *listener;
+
+    /* What flushes and merges may write, in bytes a second; 0, the default: all they can. Too little
+     * and writers stall. Or a limiter that several databases share, which must outlive them; then
+     * the number is not looked at. Default NULL */
+    uint64_t background_bytes_per_second;
+    firn_rate_limiter *rate_limiter;
 
     const firn_allocator *allocator; /* NULL: the C library's. Copied */
     firn_env *env;                   /* NULL: this machine's files. Must outlive the database */
@@ -524,6 +531,28 @@ FIRN_API int firn_flush(firn_db *db);
  */
 FIRN_API int firn_compact(firn_db *db, const firn_range *range, firn_progress_fn progress,
                           void *context);
+
+#define FIRN_PAUSE_CANCEL 1u
+
+/* No merge begins by itself until firn_continue(), and none runs when this returns: it waits for
+ * those that do, or, with FIRN_PAUSE_CANCEL, stops them at their next key, and what they had done is
+ * lost. Flushes go on, so that writes do; level 0 may grow without bound meanwhile, and reads become
+ * slower. firn_compact() is not kept from merging. Pauses are counted. */
+FIRN_API int firn_pause(firn_db *db, unsigned flags);
+FIRN_API int firn_continue(firn_db *db); /* FIRN_INVALID: there was no pause */
+
+/* All calls of firn_compact() that other threads are in answer FIRN_CANCELLED soon. What they had
+ * merged and installed stays. Does not wait for them. */
+FIRN_API int firn_compact_cancel(firn_db *db);
+
+/* Limits what flushes and merges of all databases that have it as an option write together. Any
+ * thread may use it. 0 bytes a second: no limit. */
+FIRN_API int firn_rate_limiter_create(uint64_t bytes_per_second, firn_rate_limiter **limiter);
+FIRN_API void firn_rate_limiter_destroy(firn_rate_limiter *limiter); /* NULL is allowed */
+/* From now on, also for those that wait. */
+FIRN_API void firn_rate_limiter_set(firn_rate_limiter *limiter, uint64_t bytes_per_second);
+/* Bytes it has let pass. */
+FIRN_API uint64_t firn_rate_limiter_total(firn_rate_limiter *limiter);
 
 /* Waits until no flush or compaction is running or due. */
 FIRN_API int firn_wait_idle(firn_db *db);

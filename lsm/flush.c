@@ -20,7 +20,7 @@ static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom, double 
     if (rc != FIRN_OK) {
         return rc;
     }
-    struct job_context context = {.db = db};
+    struct job_context context = {.db = db, .priority = RATE_FLUSH};
     struct merge_request request;
     uint64_t share = db->options.memory_budget / 16;
     job_setup(&context, SST_EFFORT_FAST,

@@ -164,12 +164,6 @@ static int take_all(struct ingest *in) {
     return rc != FIRN_OK ? rc : install(in);
 }
 
-static void remove_file(firn_db *db, uint64_t number) {
-    char path[PATH_BYTES_MAX];
-    file_path(db->path, FILE_TABLE, number, path);
-    (void)env_unlink(db->env, path); /* one that stays is found at the next opening */
-}
-
 /* What is undone here may fail, too; the first failure stays the one that is told. */
 static int finish(struct ingest *in, int rc) {
     char message[512];
@@ -179,7 +173,7 @@ static int finish(struct ingest *in, int rc) {
         if (rc != FIRN_OK && in->tried) {
             obsolete_add_told(in->db, t->number);
         } else if (rc != FIRN_OK && t->begun) {
-            remove_file(in->db, t->number);
+            obsolete_remove_table(in->db, t->number);
         } else if (rc == FIRN_OK && (in->flags & FIRN_INGEST_MOVE) != 0) {
             (void)env_unlink(in->source, t->given); /* the entries are safe with or without it */
         }

@@ -25,22 +25,34 @@ int job_report(const struct job_context *c, uint64_t entries_done) {
                : FAIL(FIRN_CANCELLED, "cancelled by its caller");
 }
 
+int job_check_cancel(void *context) {
+    const struct job_context *c = context;
+    if (atomic_load_explicit(&c->db->cancel, memory_order_relaxed)) {
+        return FAIL(FIRN_CANCELLED, "the database is being closed");
+    }
+    if (c->cancel != NULL &&
+        atomic_load_explicit(c->cancel, memory_order_relaxed) != c->cancel_seen) {
+        return FAIL(FIRN_CANCELLED, "the merge was cancelled");
+    }
+    return c->parts != NULL ? parts_check(c->parts) : FIRN_OK;
+}
+
+static int throttle(void *context, uint64_t bytes) {
+    struct job_context *c = context;
+    return rate_take(c->db->rate, c->db->env, c->priority, bytes, job_check_cancel, c);
+}
+
 static int progress(void *context, uint64_t entries_in, uint64_t bytes_out) {
     struct job_context *c = context;
     uint64_t done = entries_in;
     (void)bytes_out;
     env_yield(c->db->env, "merge");
-    if (atomic_load_explicit(&c->db->cancel, memory_order_relaxed)) {
-        return FAIL(FIRN_CANCELLED, "the database is being closed");
-    }
-    if (c->parts != NULL) {
-        int rc = parts_progress(c->parts, entries_in - c->entries_told, &done);
+    int rc = job_check_cancel(c);
+    if (rc == FIRN_OK && c->parts != NULL) {
+        parts_progress(c->parts, entries_in - c->entries_told, &done);
         c->entries_told = entries_in;
-        if (rc != FIRN_OK) {
-            return rc;
-        }
     }
-    return job_report(c, done);
+    return rc == FIRN_OK ? job_report(c, done) : rc;
 }
 
 void job_builder_options(const firn_options *o, firn_env *env, enum sst_effort effort,
@@ -78,6 +90,10 @@ void job_setup(struct job_context *context, enum sst_effort effort, size_t build
     request->alloc = &db->alloc;
     request->env = db->env;
     job_builder_options(o, db->env, effort, builder_bytes, &request->builder);
+    if (db->rate != NULL && !context->unlimited) {
+        request->builder.throttle = throttle;
+        request->builder.throttle_context = context;
+    }
     request->table_bytes = o->table_bytes;
     request->table_entries = o->table_entries;
     request->new_file = new_file;
@@ -100,7 +116,7 @@ void job_discard(firn_db *db, struct merge_result *result, bool failed, bool tol
         if (told) {
             obsolete_add_told(db, result->created[i]);
         } else {
-            obsolete_add(db, FILE_TABLE, result->created[i]);
+            obsolete_remove_table(db, result->created[i]);
         }
     }
     merge_result_deinit(&db->alloc, result);

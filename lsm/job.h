@@ -6,17 +6,25 @@
 #include "compaction/filter_bits.h"
 #include "compaction/merge.h"
 #include "lsm/db.h"
+#include "lsm/rate.h"
 
 struct parts; /* lsm/parts.h */
 
 struct job_context {
     firn_db *db;
+    enum rate_priority priority;
+    bool unlimited;                 /* no background write: a bulk load's */
+    const _Atomic uint32_t *cancel; /* NULL, or: ends when it is not `cancel_seen` any more */
+    uint32_t cancel_seen;
     firn_progress_fn report; /* NULL: nobody asked */
     void *report_context;
     firn_progress totals;
     struct parts *parts;   /* NULL: the merge is not one of several parts */
     uint64_t entries_told; /* then: of this part */
 };
+
+/* FIRN_CANCELLED when the job (a struct job_context) is to end. */
+int job_check_cancel(void *context);
 
 /* Tells whoever asked how many entries are done; FIRN_CANCELLED when they want no more. */
 int job_report(const struct job_context *c, uint64_t entries_done);
@@ -38,8 +46,8 @@ void job_setup(struct job_context *context, enum sst_effort effort, size_t build
 /* Tells the listener the end of a job that returned rc. */
 void job_tell_end(firn_db *db, firn_event *event, int rc, const struct merge_result *result);
 
-/* Names the files of a failed merge for deletion, and frees the result. told: the listener knows
- * them. */
+/* Deletes the files of a failed merge, or, when they were told of and so may be in the manifest,
+ * names them for that; and frees the result. */
 void job_discard(firn_db *db, struct merge_result *result, bool failed, bool told);
 
 /* The end of a background job that returned rc: tells the error state machine, frees what was

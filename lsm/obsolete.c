@@ -25,6 +25,12 @@ void obsolete_add_told(firn_db *db, uint64_t number) {
     add(db, (struct obsolete_file){.kind = FILE_TABLE, .number = number, .told = true});
 }
 
+void obsolete_remove_table(firn_db *db, uint64_t number) {
+    char path[PATH_BYTES_MAX];
+    file_path(db->path, FILE_TABLE, number, path);
+    (void)env_unlink(db->env, path); /* one that stays is found at the next opening */
+}
+
 void obsolete_table_dropped(void *context, const struct table_meta *meta) {
     obsolete_add_told(context, meta->number);
 }

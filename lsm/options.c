@@ -95,6 +95,8 @@ static const struct option options_table[] = {
     {"background_threads", OPTION_U32, offsetof(firn_options, background_threads), 1, 64, false,
      NULL},
     {"subcompactions", OPTION_U32, offsetof(firn_options, subcompactions), 1, 64, false, NULL},
+    {"background_bytes_per_second", OPTION_U64,
+     offsetof(firn_options, background_bytes_per_second), 65536, 65536 * GIB, true, NULL},
     {"manifest_bytes", OPTION_U64, offsetof(firn_options, manifest_bytes), 4096, GIB, false, NULL},
 };
 

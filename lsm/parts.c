@@ -131,8 +131,11 @@ struct parts {
     struct merge_result results[]; /* by part, each its taker's until it is done */
 };
 
-int parts_progress(struct parts *p, uint64_t fresh, uint64_t *entries) {
+void parts_progress(struct parts *p, uint64_t fresh, uint64_t *entries) {
     *entries = atomic_fetch_add_explicit(&p->entries, fresh, memory_order_relaxed) + fresh;
+}
+
+int parts_check(const struct parts *p) {
     return atomic_load_explicit(&p->stop, memory_order_relaxed)
                ? FAIL(FIRN_CANCELLED, "another part of the merge failed")
                : FIRN_OK;
@@ -167,6 +170,7 @@ static int run_part(struct parts *p, size_t i, struct job_context *context) {
         merge.lower = lower;
         merge.upper = upper;
         merge.context = context;
+        merge.builder.throttle_context = context;
         if (p->count > 1) {
             merge.table_entries = even_entries(merge.table_entries, q->entries / p->count);
         }
@@ -192,18 +196,17 @@ static void note_failure_locked(struct parts *p, int rc) {
  * reports to nobody. */
 static void work_locked(struct parts *p, const struct job_context *context)
     REQUIRES(&p->db->mutex) {
-    firn_db *db = p->db;
     while (p->taken < p->count && p->rc == FIRN_OK) {
         size_t i = p->taken++;
-        mutex_unlock(&db->mutex);
+        mutex_unlock(&p->db->mutex);
         struct job_context own = *context;
         own.parts = p;
         own.entries_told = 0;
         int rc = run_part(p, i, &own);
-        mutex_lock(&db->mutex);
+        mutex_lock(&p->db->mutex);
         note_failure_locked(p, rc);
         p->done++;
-        cond_broadcast(&db->background);
+        cond_broadcast(&p->db->background);
     }
 }
 
@@ -213,8 +216,9 @@ static void unref_locked(struct parts *p) REQUIRES(&p->db->mutex) {
     }
 }
 
-/* A thread that helps. When it comes too late, the caller may be gone. */
-static void help_job(void *context) {
+/* A thread that helps. When it comes too late, the caller may be gone. (The analysis does not see
+ * that the mutex is that of the parts.) */
+static void help_job(void *context) NO_LOCK_ANALYSIS {
     struct parts *p = context;
     firn_db *db = p->db;
     mutex_lock(&db->mutex);
@@ -249,15 +253,14 @@ static void ask_for_help_locked(struct parts *p) REQUIRES(&p->db->mutex) {
 /* Until the parts that others have taken are done; reports meanwhile. */
 static void wait_for_others_locked(struct parts *p, struct job_context *context)
     REQUIRES(&p->db->mutex) {
-    firn_db *db = p->db;
     while (p->done < p->taken) {
-        uint64_t until = context->report != NULL ? env_now_ns(db->env) + REPORT_NS : ENV_FOREVER;
-        (void)env_wait(db->env, &db->background, &db->mutex, until);
+        uint64_t until = context->report != NULL ? env_now_ns(p->db->env) + REPORT_NS : ENV_FOREVER;
+        (void)env_wait(p->db->env, &p->db->background, &p->db->mutex, until);
         if (context->report != NULL && p->rc == FIRN_OK) {
             uint64_t entries = atomic_load_explicit(&p->entries, memory_order_relaxed);
-            mutex_unlock(&db->mutex);
+            mutex_unlock(&p->db->mutex);
             int rc = job_report(context, entries);
-            mutex_lock(&db->mutex);
+            mutex_lock(&p->db->mutex);
             note_failure_locked(p, rc);
         }
     }
@@ -286,8 +289,8 @@ static int reserve_all(struct parts *p, struct merge_result *all) {
     return rc;
 }
 
-/* The results of all parts, in order, become one. Without memory for that their files are named for
- * deletion here. */
+/* The results of all parts, in order, become one. Without memory for that their files are deleted
+ * here. */
 static int gather(struct parts *p, struct merge_result *all) {
     int rc = reserve_all(p, all);
     for (size_t i = 0; i < p->count; i++) {
@@ -296,7 +299,7 @@ static int gather(struct parts *p, struct merge_result *all) {
             if (rc == FIRN_OK) {
                 all->created[all->created_count++] = r->created[k];
             } else {
-                obsolete_add(p->db, FILE_TABLE, r->created[k]);
+                obsolete_remove_table(p->db, r->created[k]);
             }
         }
         for (size_t k = 0; rc == FIRN_OK && k < r->count; k++) {
@@ -311,7 +314,8 @@ static int gather(struct parts *p, struct merge_result *all) {
     return rc;
 }
 
-int parts_run(firn_db *db, const struct parts_request *request, struct merge_result *result) {
+int parts_run(firn_db *db, const struct parts_request *request,
+              struct merge_result *result) NO_LOCK_ANALYSIS {
     size_t count = request->cut_count + 1;
     struct parts *p =
         alloc_get_zeroed(&db->alloc, MEM_OTHER, sizeof *p + count * sizeof p->results[0]);

@@ -59,9 +59,11 @@ struct parts_request {
     uint64_t entries; /* of all inputs */
 };
 
-/* What was done in a part since it was last told; the entries of all parts. FIRN_CANCELLED when one
- * failed. */
-int parts_progress(struct parts *parts, uint64_t fresh, uint64_t *entries);
+/* FIRN_CANCELLED when a part failed. */
+int parts_check(const struct parts *parts);
+
+/* What was done in a part since it was last told; the entries of all parts. */
+void parts_progress(struct parts *parts, uint64_t fresh, uint64_t *entries);
 
 /* As merge_run(). Reports to the caller's context on the calling thread. */
 int parts_run(firn_db *db, const struct parts_request *request, struct merge_result *result);

@@ -47,8 +47,8 @@ void schedule_locked(firn_db *db) {
     if (db->sealed_count > 0 && !db->flush_running) {
         db->flush_running = submit_locked(db, ENV_FLUSH, flush_job);
     }
-    if (db->compactions_running + db->helpers_running < merges_max(db) && db->manual_compactions == 0 &&
-        merge_is_due_locked(db)) {
+    if (db->pauses == 0 && db->compactions_running + db->helpers_running < merges_max(db) &&
+        db->manual_compactions == 0 && merge_is_due_locked(db)) {
         if (submit_locked(db, ENV_COMPACT, compact_job)) {
             db->compactions_running++;
         }
@@ -97,5 +97,53 @@ int firn_wait_idle(firn_db *db) {
         rc = wait_for_job_locked(db);
     }
     mutex_unlock(&db->mutex);
+    return rc;
+}
+
+/* ---- Pausing ---- */
+
+int firn_pause(firn_db *db, unsigned flags) {
+    int rc = db_check_writable(db);
+    if (rc == FIRN_OK && (flags & ~FIRN_PAUSE_CANCEL) != 0) {
+        rc = FAIL(FIRN_INVALID, "unknown flags 0x%x", flags);
+    }
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    mutex_lock(&db->mutex);
+    db->pauses++;
+    if ((flags & FIRN_PAUSE_CANCEL) != 0) {
+        (void)atomic_fetch_add_explicit(&db->cancels_of_policy, 1, memory_order_relaxed);
+    }
+    while (db->compactions_running > db->callers_merging) {
+        (void)env_wait(db->env, &db->background, &db->mutex, ENV_FOREVER);
+    }
+    mutex_unlock(&db->mutex);
+    return FIRN_OK;
+}
+
+int firn_continue(firn_db *db) {
+    int rc = db_check_writable(db);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    mutex_lock(&db->mutex);
+    if (db->pauses == 0) {
+        rc = FAIL(FIRN_INVALID, "%s: merging is not paused", db->path);
+    } else if (--db->pauses == 0) {
+        schedule_locked(db);
+    }
+    mutex_unlock(&db->mutex);
+    return rc;
+}
+
+int firn_compact_cancel(firn_db *db) {
+    int rc = db_check(db);
+    if (rc == FIRN_OK) {
+        mutex_lock(&db->mutex);
+        (void)atomic_fetch_add_explicit(&db->cancels_by_hand, 1, memory_order_relaxed);
+        cond_broadcast(&db->background); /* also to those that wait for their turn */
+        mutex_unlock(&db->mutex);
+    }
     return rc;
 }

@@ -18,7 +18,7 @@ static bool must_stall_locked(const firn_db *db) {
     if (db->sealed_count >= SEALED_MAX) {
         return true;
     }
-    return policy_merges(&db->policy) &&
+    return policy_merges(&db->policy) && db->pauses == 0 &&
            db->version->levels[0].count >= (size_t)db->options.level0_runs * LEVEL0_STALL_FACTOR;
 }
 

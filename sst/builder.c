@@ -88,6 +88,8 @@ static void builder_init(struct sst_builder *b, struct alloc *alloc) {
     btree_builder_init(&b->nodes, alloc, b->options.page_bytes);
     footer_init(&b->footer, alloc);
     output_init(&b->out, alloc, b->options.id);
+    b->out.throttle = b->options.throttle;
+    b->out.throttle_context = b->options.throttle_context;
     b->key_ratio = FIRST_KEY_RATIO;
     b->value_ratio = 1;
 }

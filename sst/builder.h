@@ -20,6 +20,8 @@ struct sst_builder_options {
     bool without_zstd;         /* values: the file is searched in memory, or merged again soon */
     bool ice; /* form fst: whole pages under zstd: smaller, slower to read the first time */
     uint64_t created_ns;
+    int (*throttle)(void *context, uint64_t bytes); /* as of struct output */
+    void *throttle_context;
     bool fixed_id; /* use `id` instead of a random one, for reproducible files */
     uint8_t id[TABLE_ID_BYTES];
 };

@@ -8,6 +8,7 @@ void output_init(struct output *o, struct alloc *alloc, const uint8_t id[TABLE_I
     buf_init(&o->pending, alloc, MEM_BUILDER);
     o->offset = 0;
     o->parts = 0;
+    o->throttle = NULL;
     memcpy(o->id, id, TABLE_ID_BYTES);
 }
 
@@ -15,10 +16,15 @@ void output_deinit(struct output *o) {
     buf_deinit(&o->pending);
 }
 
+static int hand_over(struct output *o, const void *data, size_t size) {
+    int rc = o->throttle != NULL ? o->throttle(o->throttle_context, size) : FIRN_OK;
+    return rc == FIRN_OK ? env_append(o->file, data, size) : rc;
+}
+
 int output_flush(struct output *o) {
     int rc = FIRN_OK;
     if (o->pending.size > 0) {
-        rc = env_append(o->file, o->pending.data, o->pending.size);
+        rc = hand_over(o, o->pending.data, o->pending.size);
         buf_reset(&o->pending);
     }
     return rc;
@@ -31,8 +37,8 @@ int output_append(struct output *o, const void *data, size_t size) {
             return rc;
         }
     }
-    int rc = size > PENDING_BYTES_MAX ? env_append(o->file, data, size)
-                                      : buf_append(&o->pending, data, size);
+    int rc =
+        size > PENDING_BYTES_MAX ? hand_over(o, data, size) : buf_append(&o->pending, data, size);
     if (rc == FIRN_OK) {
         o->offset += size;
     }

@@ -13,6 +13,9 @@ struct output {
     uint64_t offset;    /* of the next byte */
     uint64_t parts;     /* the sum of checksums: footer.parts */
     uint8_t id[TABLE_ID_BYTES];
+    /* Called before so many bytes are handed to the file; may wait, or fail. NULL: none. */
+    int (*throttle)(void *context, uint64_t bytes);
+    void *throttle_context;
 };
 
 void output_init(struct output *o, struct alloc *alloc, const uint8_t id[TABLE_ID_BYTES]);

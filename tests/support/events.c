@@ -84,6 +84,7 @@ static void begin_job(struct events *e, const firn_event *event) {
     struct events_job *job = &e->jobs[e->job_count++];
     *job = (struct events_job){.job = event->job, .begin = event->kind};
     take_inputs(e, event, job);
+    e->merging += event->kind == FIRN_EVENT_COMPACTION_BEGIN;
     e->job_most = e->job_count > e->job_most ? e->job_count : e->job_most;
 }
 
@@ -115,6 +116,8 @@ static void end_job(struct events *e, const firn_event *event) {
     }
     free(job->inputs);
     *job = e->jobs[--e->job_count];
+    e->merging -= event->kind == FIRN_EVENT_COMPACTION_END;
+    e->cancelled += event->kind == FIRN_EVENT_COMPACTION_END && event->status == FIRN_CANCELLED;
     if (event->status == FIRN_OK && event->kind == FIRN_EVENT_FLUSH_END) {
         e->flush_bytes += event->bytes_out;
     }
