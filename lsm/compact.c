@@ -5,6 +5,7 @@
 #include "lsm/listen.h"
 #include "lsm/parts.h"
 #include "lsm/run_iter.h"
+#include "lsm/running.h"
 
 struct inputs {
     firn_db *db;
@@ -19,42 +20,6 @@ struct inputs {
     struct buf part_cuts; /* firn_slice: where the parts of the merge begin */
 };
 
-static bool job_has(const firn_job *job, uint64_t number) {
-    for (size_t i = 0; i < job->table_count; i++) {
-        if (job->tables[i] == number) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool compact_mark_locked(firn_db *db, const firn_job *job, bool busy) {
-    size_t found = 0;
-    const struct version *v = db->version;
-    for (int pass = 0; pass < 2; pass++) { /* first look, then mark: all or none */
-        for (size_t l = 0; l < v->level_count; l++) {
-            for (size_t i = 0; i < v->levels[l].count; i++) {
-                const struct version_run *run = &v->levels[l].runs[i];
-                for (size_t t = 0; t < run->count; t++) {
-                    struct version_table *table = run->tables[t];
-                    if (!job_has(job, table->meta.number)) {
-                        continue;
-                    }
-                    if (pass == 0) {
-                        found += busy && table->busy ? 0 : 1;
-                    } else {
-                        table->busy = busy;
-                    }
-                }
-            }
-        }
-        if (busy && found != job->table_count) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Opens the tables of a run that are inputs and reach into the part. */
 static int open_run(const struct inputs *in, const struct version_run *run, const firn_slice *lower,
                     const firn_slice *upper, struct iter **out) {
@@ -68,7 +33,7 @@ static int open_run(const struct inputs *in, const struct version_run *run, cons
         const struct table_meta *meta = &run->tables[t]->meta;
         bool reaches = (lower == NULL || slice_compare(meta->largest, *lower) >= 0) &&
                        (upper == NULL || slice_compare(meta->smallest, *upper) < 0);
-        if (reaches && job_has(in->job, meta->number)) {
+        if (reaches && compact_has(in->job, meta->number)) {
             chosen[n++] = run->tables[t];
         }
     }
@@ -124,7 +89,7 @@ static int inputs_open(firn_db *db, const firn_job *job, struct inputs *in) {
     mutex_unlock(&db->mutex);
     for (size_t i = 0; i < in->version->table_count; i++) {
         const struct table_meta *meta = &in->version->tables[i]->meta;
-        bool input = job_has(job, meta->number);
+        bool input = compact_has(job, meta->number);
         in->bytes += input ? meta->bytes : 0;
         in->entries += input ? meta->entries : 0;
     }
@@ -141,7 +106,7 @@ static int inputs_divide(struct inputs *in) {
     for (size_t i = 0; parts > 1 && rc == FIRN_OK && i < in->version->table_count; i++) {
         const struct table_meta *meta = &in->version->tables[i]->meta;
         struct sst_table *table;
-        if (!job_has(in->job, meta->number)) {
+        if (!compact_has(in->job, meta->number)) {
             continue;
         }
         rc = table_cache_get(in->db->tables, meta, &table);
@@ -169,7 +134,7 @@ static uint64_t output_run(const struct version *v, const firn_job *job, uint64_
         const struct version_level *level = &v->levels[job->output_level];
         for (size_t i = 0; i < level->count; i++) {
             for (size_t t = 0; t < level->runs[i].count; t++) {
-                if (!job_has(job, level->runs[i].tables[t]->meta.number)) {
+                if (!compact_has(job, level->runs[i].tables[t]->meta.number)) {
                     return level->runs[i].id;
                 }
             }
@@ -190,7 +155,7 @@ static uint64_t oldest_delete(const firn_shape *shape, const firn_job *job,
                 if (table->oldest_delete_ns != 0 && table->oldest_delete_ns < oldest &&
                     slice_compare(table->smallest, output->largest) <= 0 &&
                     slice_compare(output->smallest, table->largest) <= 0 &&
-                    job_has(job, table->number)) {
+                    compact_has(job, table->number)) {
                     oldest = table->oldest_delete_ns;
                 }
             }
@@ -313,21 +278,46 @@ static void remember_reason_locked(firn_db *db, const firn_job *job) {
                    job->output_level, job->reason);
 }
 
-/* Picks and marks the next job of the policy in *job, for the caller to release; NULL: there is
- * none. FIRN_INVALID: it breaks a rule. */
-static int take_job_locked(firn_db *db, firn_job **out) REQUIRES(&db->mutex) {
+static bool runs_by_hand_locked(const firn_db *db) {
+    for (const struct running *r = db->running; r != NULL; r = r->next) {
+        if (r->by_hand) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Beside a merge that was asked for, what the policy wants may break a rule that it cannot know of:
+ * then it waits. */
+int compact_pick_locked(firn_db *db, firn_job *job) {
     firn_shape shape;
-    *out = NULL;
-    firn_job *job = alloc_get(&db->alloc, MEM_OTHER, sizeof *job);
-    if (job == NULL || db->closing || db->pauses > 0 || db->manual_compactions > 0 ||
-        picture_take_locked(db, &shape) != FIRN_OK) {
-        alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
+    job->any = false;
+    if (!policy_acts(&db->policy) || picture_take_locked(db, &shape) != FIRN_OK) {
         return FIRN_OK;
     }
     policy_pick(&shape, &db->policy, job);
     int rc = job->any ? job_check(&shape, job) : FIRN_OK;
     shape_deinit(&db->alloc, &shape);
-    if (rc != FIRN_OK || !job->any || !compact_mark_locked(db, job, true)) {
+    if (runs_by_hand_locked(db) &&
+        (rc != FIRN_OK || (job->any && !running_allows_locked(db, job, false)))) {
+        job->any = false;
+        rc = FIRN_OK;
+    }
+    return rc;
+}
+
+/* Picks and marks the next job of the policy in *job, for the caller to release; NULL: there is
+ * none. FIRN_INVALID: it breaks a rule. */
+static int take_job_locked(firn_db *db, firn_job **out, struct running *running)
+    REQUIRES(&db->mutex) {
+    *out = NULL;
+    firn_job *job = alloc_get(&db->alloc, MEM_OTHER, sizeof *job);
+    if (job == NULL || db->closing || db->pauses > 0 || db->merges_held > 0) {
+        alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
+        return FIRN_OK;
+    }
+    int rc = compact_pick_locked(db, job);
+    if (rc != FIRN_OK || !job->any || running_begin_locked(db, job, false, running) != FIRN_OK) {
         alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
         return rc;
     }
@@ -364,15 +354,14 @@ void compact_job(void *context) {
         .priority = RATE_MERGE,
         .cancel = &db->cancels_of_policy,
         .cancel_seen = atomic_load_explicit(&db->cancels_of_policy, memory_order_relaxed)};
-    int rc = take_job_locked(db, &job);
+    struct running running;
+    int rc = take_job_locked(db, &job, &running);
     enum sst_effort effort = job != NULL ? effort_of_locked(db, job) : SST_EFFORT_FAST;
     mutex_unlock(&db->mutex);
     if (job != NULL) {
         rc = compact_run(db, job, effort, &job_context, false);
         mutex_lock(&db->mutex);
-        if (rc != FIRN_OK) {
-            (void)compact_mark_locked(db, job, false);
-        }
+        running_end_locked(db, job, &running, rc != FIRN_OK);
         mutex_unlock(&db->mutex);
         alloc_release(&db->alloc, MEM_OTHER, job, sizeof *job);
     }
@@ -386,6 +375,7 @@ struct manual {
     struct buf lower, end; /* what is left begins at lower; end is the largest key there was */
     bool bounded;
     firn_job *job;
+    struct running running;
     struct job_context context;
 };
 
@@ -395,7 +385,7 @@ static void largest_of(const struct version *v, const firn_job *job, firn_slice 
             const struct version_run *run = &v->levels[l].runs[i];
             for (size_t t = 0; t < run->count; t++) {
                 const struct table_meta *meta = &run->tables[t]->meta;
-                if ((job == NULL || job_has(job, meta->number)) &&
+                if ((job == NULL || compact_has(job, meta->number)) &&
                     slice_compare(meta->largest, *largest) > 0) {
                     *largest = meta->largest;
                 }
@@ -404,35 +394,52 @@ static void largest_of(const struct version *v, const firn_job *job, firn_slice 
     }
 }
 
-/* Waits until no merge runs, then picks and marks what overlaps the range: all of it, or a first
- * part when that is too much for one job. */
-static int take_range_locked(firn_db *db, struct manual *m) REQUIRES(&db->mutex) {
-    while (db->compactions_running > 0) {
-        int rc = job_check_cancel(&m->context);
-        if (rc != FIRN_OK) {
-            return rc;
-        }
-        (void)env_wait(db->env, &db->background, &db->mutex, ENV_FOREVER);
-    }
+/* What overlaps the range: all of it, or a first part when that is too much for one job. *wait: it
+ * cannot begin before some other merge has ended. */
+static int pick_range_locked(firn_db *db, struct manual *m, bool *wait) REQUIRES(&db->mutex) {
     firn_shape shape;
-    int rc = picture_take_locked(db, &shape);
-    if (rc != FIRN_OK) {
+    m->job->any = false;
+    *wait = db->installing > 0;
+    int rc = *wait ? FIRN_OK : picture_take_locked(db, &shape);
+    if (rc != FIRN_OK || *wait) {
         return rc;
     }
+    shape_forget_busy(&shape);
     policy_pick_range(&shape, &db->policy, m->range.lower, m->range.upper, m->job);
     rc = m->job->any ? job_check(&shape, m->job) : FIRN_OK;
     shape_deinit(&db->alloc, &shape);
-    if (rc != FIRN_OK || !m->job->any) {
-        return rc;
+    *wait = rc == FIRN_OK && m->job->any && !running_allows_locked(db, m->job, true);
+    return rc;
+}
+
+/* Picks and marks. Meanwhile none of the policy's merges begins, so that its turn comes; once it
+ * runs, they go on beside it. */
+static int take_range_locked(firn_db *db, struct manual *m) REQUIRES(&db->mutex) {
+    bool wait = true;
+    int rc = FIRN_OK;
+    db->merges_held++;
+    while (rc == FIRN_OK && wait) {
+        rc = job_check_cancel(&m->context);
+        rc = rc != FIRN_OK ? rc : pick_range_locked(db, m, &wait);
+        if (rc == FIRN_OK && wait) {
+            (void)env_wait(db->env, &db->background, &db->mutex, ENV_FOREVER);
+        }
     }
-    if (!compact_mark_locked(db, m->job, true)) {
-        return FAIL(FIRN_BUSY, "a table to be merged is being merged");
+    db->merges_held--;
+    if (rc != FIRN_OK) {
+        m->job->any = false;
     }
-    remember_reason_locked(db, m->job);
-    db->compactions_running++;
-    db->callers_merging++;
-    db->jobs_running++;
-    return FIRN_OK;
+    if (m->job->any) {
+        rc = running_begin_locked(db, m->job, true, &m->running);
+    }
+    if (rc == FIRN_OK && m->job->any) {
+        remember_reason_locked(db, m->job);
+        db->compactions_running++;
+        db->callers_merging++;
+        db->jobs_running++;
+    }
+    schedule_locked(db);
+    return rc;
 }
 
 /* Where the next part begins: past the inputs' largest key. Keys written since the beginning, past
@@ -462,9 +469,7 @@ static int compact_part(firn_db *db, struct manual *m, bool *more) {
     }
     rc = stepped != FIRN_OK ? stepped : compact_run(db, m->job, SST_EFFORT_FULL, &m->context, true);
     mutex_lock(&db->mutex);
-    if (rc != FIRN_OK) {
-        (void)compact_mark_locked(db, m->job, false);
-    }
+    running_end_locked(db, m->job, &m->running, rc != FIRN_OK);
     db->callers_merging--;
     mutex_unlock(&db->mutex);
     job_end(db, rc == FIRN_OK ? FIRN_OK : FIRN_CANCELLED, false); /* a failure is the caller's */
@@ -495,16 +500,9 @@ int firn_compact(firn_db *db, const firn_range *range, firn_progress_fn progress
     buf_init(&m.end, &db->alloc, MEM_OTHER);
     m.job = alloc_get(&db->alloc, MEM_OTHER, sizeof *m.job);
     rc = m.job != NULL ? FIRN_OK : FAIL(FIRN_NOMEM, "no memory to plan a merge");
-    mutex_lock(&db->mutex);
-    db->manual_compactions++; /* the policy picks nothing meanwhile */
-    mutex_unlock(&db->mutex);
     for (bool more = true; rc == FIRN_OK && more;) {
         rc = compact_part(db, &m, &more);
     }
-    mutex_lock(&db->mutex);
-    db->manual_compactions--;
-    schedule_locked(db);
-    mutex_unlock(&db->mutex);
     alloc_release(&db->alloc, MEM_OTHER, m.job, sizeof *m.job);
     buf_deinit(&m.lower);
     buf_deinit(&m.end);

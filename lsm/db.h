@@ -115,7 +115,10 @@ struct firn_db {
     struct background_error error;
     uint64_t log_number;  /* logs below it are not needed any more */
     uint64_t flushed_seq; /* at least every sequence in the tables */
-    unsigned jobs_running, compactions_running, manual_compactions;
+    unsigned jobs_running, compactions_running;
+    unsigned merges_held;     /* no merge of the policy begins */
+    unsigned installing;      /* tables from outside: no merge begins at all */
+    struct running *running;  /* merges (running.h) */
     unsigned callers_merging; /* of compactions_running: on no background thread */
     unsigned pauses;          /* of what begins by itself */
     unsigned helpers_running; /* threads that have, or will have, parts of a merge (parts.h) */
@@ -221,8 +224,11 @@ void flush_job(void *db);
 void compact_job(void *db);
 /* Waits until so many memtables were flushed. */
 int flush_wait_locked(firn_db *db, uint64_t number) REQUIRES(&db->mutex);
-/* Marks or unmarks the inputs; false, and nothing is marked, when one is gone or busy. */
-bool compact_mark_locked(firn_db *db, const firn_job *job, bool busy) REQUIRES(&db->mutex);
+/* Whether the table is an input. */
+bool compact_has(const firn_job *job, uint64_t number);
+/* The job that the policy wants now and that may begin; job->any is false when there is none.
+ * FIRN_INVALID: it breaks a rule. */
+int compact_pick_locked(firn_db *db, firn_job *job) REQUIRES(&db->mutex);
 
 /* ---- picture.c ---- */
 /* A picture of the version, for policies, to be given back by shape_deinit(). */

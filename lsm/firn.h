@@ -527,8 +527,8 @@ FIRN_API int firn_split(firn_db *db, const firn_order_options *options, const fi
 FIRN_API int firn_flush(firn_db *db);
 
 /* Merges all tables that overlap the range, and the memtable, into the last level: old versions and
- * deletes that no snapshot needs are gone then. range NULL: everything. Waits; other work goes on.
- */
+ * deletes that no snapshot needs are gone then. range NULL: everything. Waits; other work goes on,
+ * also merges that would not write to the same place. */
 FIRN_API int firn_compact(firn_db *db, const firn_range *range, firn_progress_fn progress,
                           void *context);
 

@@ -93,16 +93,14 @@ static int plan_locked(firn_db *db, struct installation *in) REQUIRES(&db->mutex
 /* Until the edit is installed no merge begins, so that the plan stays right; and one that someone
  * asks for waits, as it would for another merge. */
 static void begin_locked(firn_db *db) REQUIRES(&db->mutex) {
-    db->manual_compactions++;
-    db->compactions_running++;
-    db->callers_merging++;
+    db->merges_held++;
+    db->installing++;
     db->jobs_running++;
 }
 
 static void end_locked(firn_db *db) REQUIRES(&db->mutex) {
-    db->manual_compactions--;
-    db->compactions_running--;
-    db->callers_merging--;
+    db->merges_held--;
+    db->installing--;
     db->jobs_running--;
     schedule_locked(db);
     cond_broadcast(&db->background);

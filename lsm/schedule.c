@@ -28,16 +28,10 @@ static bool is_pausing(const firn_db *db) {
     return env_now_ns(db->env) < db->error.retry_at_ns;
 }
 
-/* Whether a policy wants a job now. */
+/* Whether a policy wants a job now. One that breaks a rule is due, too, to be told. */
 static bool merge_is_due_locked(firn_db *db) REQUIRES(&db->mutex) {
-    firn_shape shape;
-    if (!policy_acts(&db->policy) || db->compaction_set_aside ||
-        picture_take_locked(db, &shape) != FIRN_OK) {
-        return false;
-    }
-    policy_pick(&shape, &db->policy, db->picked);
-    shape_deinit(&db->alloc, &shape);
-    return db->picked->any;
+    return db->pauses == 0 && db->merges_held == 0 && !db->compaction_set_aside &&
+           (compact_pick_locked(db, db->picked) != FIRN_OK || db->picked->any);
 }
 
 void schedule_locked(firn_db *db) {
@@ -47,8 +41,8 @@ void schedule_locked(firn_db *db) {
     if (db->sealed_count > 0 && !db->flush_running) {
         db->flush_running = submit_locked(db, ENV_FLUSH, flush_job);
     }
-    if (db->pauses == 0 && db->compactions_running + db->helpers_running < merges_max(db) &&
-        db->manual_compactions == 0 && merge_is_due_locked(db)) {
+    unsigned merging = db->compactions_running - db->callers_merging + db->helpers_running;
+    if (merging < merges_max(db) && merge_is_due_locked(db)) {
         if (submit_locked(db, ENV_COMPACT, compact_job)) {
             db->compactions_running++;
         }

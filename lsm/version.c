@@ -161,6 +161,18 @@ int version_shape(const struct version *v, uint64_t now_ns, firn_shape *shape) {
     return FIRN_OK;
 }
 
+/* A picture is const to those who look at it; its memory is version_shape()'s. */
+void shape_forget_busy(firn_shape *shape) {
+    for (size_t level = 0; level < shape->level_count; level++) {
+        for (size_t i = 0; i < shape->levels[level].count; i++) {
+            const firn_shape_run *run = &shape->levels[level].runs[i];
+            for (size_t t = 0; t < run->count; t++) {
+                ((firn_shape_table *)(uintptr_t)&run->tables[t])->busy = false;
+            }
+        }
+    }
+}
+
 void shape_deinit(struct alloc *alloc, firn_shape *shape) {
     const firn_shape_table *block = NULL;
     size_t runs = 0, tables = 0;

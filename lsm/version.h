@@ -70,6 +70,8 @@ size_t version_run_seek(const struct version_run *run, firn_slice key);
  * REQUIRES: the mutex that guards `busy` is held. */
 int version_shape(const struct version *v, uint64_t now_ns, firn_shape *shape);
 void shape_deinit(struct alloc *alloc, firn_shape *shape);
+/* As if no job ran: for one that sees to itself which others it may run beside. */
+void shape_forget_busy(firn_shape *shape);
 
 /* Every invariant; for tests and verify. */
 bool version_check(const struct version *v, const char **reason);

@@ -200,6 +200,48 @@ static void another_thread_cancels_a_merge_by_hand(void **state) {
     }
 }
 
+static void *compact_lower_third(void *context) {
+    struct scene *s = context;
+    firn_range range = {.upper = FIRN_STR("key06000")};
+    return (void *)(intptr_t)firn_compact(s->db, &range, NULL, NULL);
+}
+
+static void a_merge_by_hand_does_not_keep_others_from_merging(void **state) {
+    (void)state;
+    struct scene s;
+    pthread_t thread;
+    void *result;
+    scene_begin(&s, 4);
+    s.options.subcompactions = 1; /* or else the one by hand has borrowed all threads */
+    scene_open(&s, FIRN_POLICY_LEVELED);
+    assert_int_equal(firn_compact(s.db, NULL, NULL, NULL), FIRN_OK);
+    assert_int_equal(firn_pause(s.db, 0), FIRN_OK);
+    for (unsigned i = 0; i < 6000; i++) {
+        unsigned k = KEYS - 6000 + i * 7 % 6000;
+        char key[16];
+        int size = snprintf(key, sizeof key, "key%05u", k);
+        s.now[k] = ++s.writes;
+        assert_int_equal(firn_put(s.db, firn_slice_make(key, (size_t)size),
+                                  firn_slice_make(&s.now[k], sizeof s.now[k]), 0),
+                         FIRN_OK);
+    }
+    assert_int_equal(firn_flush(s.db), FIRN_OK);
+    firn_rate_limiter_set(s.limiter, CRAWL);
+    assert_int_equal(pthread_create(&thread, NULL, compact_lower_third, &s), 0);
+    await(&s, &s.events.merging, 1);
+    assert_int_equal(firn_continue(s.db), FIRN_OK);
+    await(&s, &s.events.merging, 2); /* level 0 on its way down, above other keys */
+    firn_rate_limiter_set(s.limiter, 0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_int_equal((intptr_t)result, FIRN_OK);
+    assert_int_equal(firn_wait_idle(s.db), FIRN_OK);
+    assert_int_equal(s.events.counts[FIRN_EVENT_ERROR], 0);
+    scene_check(&s);
+    assert_int_equal(firn_verify(s.db, NULL, NULL), FIRN_OK);
+    scene_close(&s);
+    scene_end(&s);
+}
+
 static void closing_does_not_wait_for_merges(void **state) {
     (void)state;
     for (unsigned threads = 2; threads <= 5; threads++) {
@@ -222,6 +264,7 @@ int main(void) {
         cmocka_unit_test(nothing_merges_in_a_pause),
         cmocka_unit_test(a_pause_can_cancel_what_merges),
         cmocka_unit_test(another_thread_cancels_a_merge_by_hand),
+        cmocka_unit_test(a_merge_by_hand_does_not_keep_others_from_merging),
         cmocka_unit_test(closing_does_not_wait_for_merges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

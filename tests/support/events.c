@@ -85,6 +85,7 @@ static void begin_job(struct events *e, const firn_event *event) {
     *job = (struct events_job){.job = event->job, .begin = event->kind};
     take_inputs(e, event, job);
     e->merging += event->kind == FIRN_EVENT_COMPACTION_BEGIN;
+    e->merging_most = e->merging > e->merging_most ? e->merging : e->merging_most;
     e->job_most = e->job_count > e->job_most ? e->job_count : e->job_most;
 }
 

@@ -29,7 +29,7 @@ struct events {
     uint64_t counts[EVENT_KINDS];
     uint64_t flush_bytes, compaction_bytes, compaction_read_bytes; /* of jobs that ended well */
     uint64_t job_most;                                             /* jobs at once */
-    uint64_t merging, cancelled; /* merges now; merges that ended with FIRN_CANCELLED */
+    uint64_t merging, merging_most, cancelled; /* merges now, at once, and ended by cancelling */
     uint64_t problems;
     char problem[200]; /* the first */
 };
