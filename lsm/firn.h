@@ -760,6 +760,7 @@ typedef struct firn_table_info {
     size_t struct_size;
     uint8_t id[16]; /* random: no two tables have the same */
     uint32_t page_bytes;
+    firn_table_form form;
     uint64_t file_bytes, keys, entries, tombstones, raw_key_bytes, raw_value_bytes;
     uint64_t sequence_min, sequence_max; /* of its entries; 0: not written by a database */
     uint64_t created_ns;                 /* since 1970 */

@@ -1,6 +1,7 @@
 /* The report: the same numbers as text for a person or as JSON for a program. */
 #include "base/print.h"
 #include "lsm/stats.h"
+#include "sst/format.h"
 
 static void report_options(struct print *p, const firn_db *db) {
     print_block(p, "options");
@@ -9,6 +10,22 @@ static void report_options(struct print *p, const firn_db *db) {
         (void)firn_options_get(&db->options, firn_options_name(i), value, sizeof value);
         print_text(p, firn_options_name(i), "%s", value);
     }
+    print_end(p);
+}
+
+/* What only a table by itself has to tell; the rest stands where a database tells it. */
+static void report_table(struct print *p, firn_db *db) {
+    firn_table_info info;
+    if (firn_table_get_info(db, &info) != FIRN_OK) {
+        return;
+    }
+    print_block(p, "table");
+    print_hex(p, "id", info.id, sizeof info.id);
+    print_text(p, "form", "%s", table_form_name(info.form));
+    print_number(p, "page_bytes", info.page_bytes);
+    print_number(p, "created_ns", info.created_ns);
+    print_number(p, "sequence_min", info.sequence_min);
+    print_number(p, "sequence_max", info.sequence_max);
     print_end(p);
 }
 
@@ -176,6 +193,9 @@ int firn_report(firn_db *db, firn_format format, char **out) {
     buf_init(&text, &db->alloc, MEM_OTHER);
     print_init(&p, format, append, &text);
     report_options(&p, db);
+    if (db->is_table) {
+        report_table(&p, db);
+    }
     report_stats(&p, db);
     report_memory(&p, db);
     rc = report_sizes(&p, db);

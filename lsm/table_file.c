@@ -115,6 +115,7 @@ int firn_table_get_info(firn_db *db, firn_table_info *info) {
     const struct table_meta *meta = sst_table_meta(table);
     memcpy(info->id, meta->id, sizeof info->id);
     info->page_bytes = (uint32_t)sst_table_page_bytes(table);
+    info->form = sst_table_form(table);
     info->file_bytes = meta->bytes;
     info->keys = meta->keys;
     info->entries = meta->entries;

@@ -78,6 +78,11 @@ int header_check(const uint8_t from[FORMAT_HEADER_BYTES], const struct footer *f
 
 /* ---- Footer ---- */
 
+const char *table_form_name(firn_table_form form) {
+    static const char *const names[] = {"fst", "array", "btree"};
+    return names[form];
+}
+
 void footer_init(struct footer *f, struct alloc *alloc) {
     memset(f, 0, sizeof *f);
     f->alloc = alloc;

@@ -124,6 +124,9 @@ static inline firn_table_form footer_form(const struct footer *f) {
                                                     : FIRN_TABLE_FST;
 }
 
+/* "fst", "array", "btree", as the option table_form has them. Static storage. */
+const char *table_form_name(firn_table_form form);
+
 void footer_init(struct footer *f, struct alloc *alloc);
 void footer_deinit(struct footer *f);
 int footer_add_section(struct footer *f, enum section_kind kind, uint64_t first_page,

@@ -65,6 +65,10 @@ uint64_t sst_table_page_bytes(const struct sst_table *t) {
     return t->footer.page_bytes;
 }
 
+firn_table_form sst_table_form(const struct sst_table *t) {
+    return footer_form(&t->footer);
+}
+
 void sst_table_set_name(struct sst_table *t, const char *name) {
     t->name = name;
 }

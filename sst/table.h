@@ -41,6 +41,7 @@ void sst_table_ref(struct sst_table *t);
 void sst_table_unref(struct sst_table *t); /* NULL is allowed */
 const struct table_meta *sst_table_meta(const struct sst_table *t);
 uint64_t sst_table_page_bytes(const struct sst_table *t);
+firn_table_form sst_table_form(const struct sst_table *t);
 
 /* Failures name the table so instead of by its number. The name must outlive it. REQUIRES: no other
  * thread has it yet. */

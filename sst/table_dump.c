@@ -113,11 +113,6 @@ static int load_footer(struct dump *d) {
                          : rc;
 }
 
-static const char *form_name(firn_table_form form) {
-    static const char *const names[] = {"fst", "array", "btree"};
-    return names[form];
-}
-
 static void dump_footer_fields(struct dump *d) {
     const struct footer *f = &d->footer;
     const struct table_meta *m = &f->meta;
@@ -127,7 +122,7 @@ static void dump_footer_fields(struct dump *d) {
     print_hex(out, "id", m->id, TABLE_ID_BYTES);
     dump_features(out, f->compatible, f->read_compatible, f->incompatible);
     print_number(out, "keyspace", m->keyspace);
-    print_text(out, "table_form", "%s", form_name(footer_form(f)));
+    print_text(out, "table_form", "%s", table_form_name(footer_form(f)));
     print_text(out, "effort", "%s", m->effort == SST_EFFORT_FULL ? "full" : "fast");
     print_number(out, "created_ns", m->created_ns);
     print_text(out, "digest", "%016llx", (unsigned long long)m->digest);

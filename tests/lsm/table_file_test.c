@@ -174,6 +174,7 @@ static void check_numbers(struct fixture *f, firn_db *db) {
     assert_int_equal(info.tombstones, 0);
     assert_int_equal(info.sequence_max, 0);
     assert_int_equal(info.page_bytes, 4096);
+    assert_int_equal(info.form, f->options.table_form);
     assert_true(slice_equal(info.smallest, f->keys.keys[0]));
     assert_true(slice_equal(info.largest, f->keys.keys[f->keys.count - 1]));
     assert_int_equal(firn_get_sizes(db, &sizes), FIRN_OK);
@@ -187,6 +188,9 @@ static void check_numbers(struct fixture *f, firn_db *db) {
     char *report;
     assert_int_equal(firn_report(db, FIRN_JSON, &report), FIRN_OK);
     assert_non_null(strstr(report, "\"bytes_per_key\""));
+    static const char *const forms[] = {"\"form\": \"fst\"", "\"form\": \"array\"",
+                                        "\"form\": \"btree\""};
+    assert_non_null(strstr(report, forms[f->options.table_form]));
     firn_free(report);
 }
 
@@ -218,6 +222,7 @@ static void what_was_built_is_read_from_a_file_and_from_memory(void **state) {
         size_t size;
         f.options.value_compression = shape % 2 == 0;
         f.options.filter = shape % 3 != 0;
+        f.options.table_form = (firn_table_form)(shape % 3);
         key_set_make(&f.keys, shape, test_scaled(1500, 300), &r);
         assert_int_equal(build(&f, TABLE), FIRN_OK);
         assert_int_equal(firn_table_open(TABLE, &f.options, &db), FIRN_OK);

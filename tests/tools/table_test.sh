@@ -58,6 +58,13 @@ for name in new.table new.table.tmp; do
     [ ! -e $name ] || fail "$name is there"
 done
 
+# Each form is told by name.
+for form in fst array btree; do
+    exits 0 "$firn" build $form.table lines --option table_form=$form
+    "$firn" stats $form.table --json >stats
+    same "the form of a table" 1 "$(grep -c "\"form\": \"$form\"" stats)"
+done
+
 # A table takes no writes, and what is no table is told as such.
 cp files.table before
 for command in "put files.table a b" "delete files.table a" "load files.table lines" \
