@@ -14,26 +14,37 @@ static int damaged(const char *what, size_t bytes) {
 
 /* ---- Opening ---- */
 
+/* Up to 64 bits that tell which bytes of a key from `at` on are open, REQUIRES: at < n->size; those
+ * of bytes behind the key are clear. */
+static inline uint64_t open_word(const struct key_numbers *n, size_t at) {
+    size_t bit = at - n->common, left = n->size - at, shift = bit % 8;
+    uint64_t word = get_u64(n->open + bit / 8) >> shift;
+    size_t known = 64 - shift < left ? 64 - shift : left;
+    return known == 64 ? word : word & ((UINT64_C(1) << known) - 1);
+}
+
+/* How many bytes one open_word() tells of. */
+static inline size_t open_word_bytes(const struct key_numbers *n, size_t at) {
+    return 64 - (at - n->common) % 8;
+}
+
 /* Finds where heads end, and the head of the first key. */
 static bool read_template(struct key_numbers *n) {
     size_t left = digit_head_max(n->class);
     unsigned radix = digit_radix(n->class);
     n->head_end = n->common;
-    for (size_t i = n->common; i < n->size; i++) {
-        if (!key_numbers_is_open(n, i)) {
-            continue;
+    for (size_t at = n->common; at < n->size; at += open_word_bytes(n, at)) {
+        uint64_t open = open_word(n, at);
+        for (; open != 0 && left > 0; open &= open - 1, left--) {
+            size_t i = at + (size_t)__builtin_ctzll(open);
+            unsigned digit = digit_of(n->class, n->first[i]);
+            if (digit >= radix) {
+                return false;
+            }
+            n->base = n->base * radix + digit;
+            n->head_end = i + 1;
         }
-        unsigned digit = digit_of(n->class, n->first[i]);
-        if (digit >= radix) {
-            return false;
-        }
-        if (left == 0) {
-            n->tail_digits++;
-            continue;
-        }
-        left--;
-        n->base = n->base * radix + digit;
-        n->head_end = i + 1;
+        n->tail_digits += (size_t)__builtin_popcountll(open);
     }
     return true;
 }
@@ -276,12 +287,56 @@ static bool follow(const struct key_numbers *n, struct target *t, size_t at, uin
     return false;
 }
 
+/* The head of a key of the area's size of which all bytes are such as the template has: most that
+ * are sought. False: it is not one. The class is a constant of each caller. */
+static inline bool read_head(const struct key_numbers *n, enum digit_class class,
+                             const uint8_t *bytes, uint64_t *head) {
+    unsigned radix = digit_radix(class), wrong = 0;
+    uint64_t digits = 0;
+    for (size_t at = n->common; at < n->size; at += open_word_bytes(n, at)) {
+        size_t end = at + open_word_bytes(n, at);
+        uint64_t open = open_word(n, at), fixed = ~open;
+        end = end < n->size ? end : n->size;
+        fixed = end - at == 64 ? fixed : fixed & ((UINT64_C(1) << (end - at)) - 1);
+        for (; fixed != 0; fixed &= fixed - 1) {
+            size_t i = at + (size_t)__builtin_ctzll(fixed);
+            wrong |= bytes[i] ^ n->first[i];
+        }
+        for (; open != 0; open &= open - 1) {
+            size_t i = at + (size_t)__builtin_ctzll(open);
+            unsigned digit = digit_of(class, bytes[i]);
+            wrong |= digit >= radix;
+            digits = i < n->head_end ? digits * radix + digit : digits;
+        }
+    }
+    *head = digits;
+    return wrong == 0;
+}
+
+static bool head_of(const struct key_numbers *n, const uint8_t *bytes, uint64_t *head) {
+    switch (n->class) {
+    case DIGITS_DECIMAL:
+        return read_head(n, DIGITS_DECIMAL, bytes, head);
+    case DIGITS_HEX_SMALL:
+        return read_head(n, DIGITS_HEX_SMALL, bytes, head);
+    case DIGITS_HEX_CAPITAL:
+        return read_head(n, DIGITS_HEX_CAPITAL, bytes, head);
+    default:
+        return read_head(n, DIGITS_BYTES, bytes, head);
+    }
+}
+
 /* Reads the sought key, which begins with the common bytes, against the template. */
 static void aim(const struct key_numbers *n, firn_slice key, struct target *t) {
     const uint8_t *bytes = slice_bytes(key);
     unsigned radix = digit_radix(n->class);
     bool follows = true;
     *t = (struct target){.key = bytes, .match = n->size, .digit = -1};
+    if (key.size == n->size && head_of(n, bytes, &t->head)) {
+        t->equal = true;
+        return;
+    }
+    t->head = 0;
     for (size_t i = n->common; i < n->size; i++) {
         bool open = key_numbers_is_open(n, i);
         unsigned digit = t->rest;
@@ -311,18 +366,18 @@ static void aim(const struct key_numbers *n, firn_slice key, struct target *t) {
 /* How the tail of key number rank stands to the sought one's. */
 static int compare_tail(const struct key_numbers *n, size_t rank, const struct target *t) {
     size_t digit = 0;
-    for (size_t i = n->head_end; digit < n->tail_digits; i++) {
-        if (!key_numbers_is_open(n, i)) {
-            continue;
-        }
-        unsigned here = tail_digit(n, n->class, rank, digit++), there = t->rest;
-        if (i < t->match) {
-            there = digit_of(n->class, t->key[i]);
-        } else if (i == t->match && t->digit >= 0) {
-            there = (unsigned)t->digit;
-        }
-        if (here != there) {
-            return here < there ? -1 : 1;
+    for (size_t at = n->head_end; digit < n->tail_digits; at += open_word_bytes(n, at)) {
+        for (uint64_t open = open_word(n, at); open != 0; open &= open - 1) {
+            size_t i = at + (size_t)__builtin_ctzll(open);
+            unsigned here = tail_digit(n, n->class, rank, digit++), there = t->rest;
+            if (i < t->match) {
+                there = digit_of(n->class, t->key[i]);
+            } else if (i == t->match && t->digit >= 0) {
+                there = (unsigned)t->digit;
+            }
+            if (here != there) {
+                return here < there ? -1 : 1;
+            }
         }
     }
     return 0;

@@ -17,8 +17,9 @@ size_t packed_count(const uint8_t *array, size_t n) {
     for (; n - i >= 64; i += 64) {
         count += (size_t)__builtin_popcountll(get_u64(array + i / 8));
     }
-    for (; i < n; i++) {
-        count += packed_bit(array, i);
+    if (i < n) {
+        uint64_t bits = get_u64(array + i / 8) & ((UINT64_C(1) << (n - i)) - 1);
+        count += (size_t)__builtin_popcountll(bits);
     }
     return count;
 }
