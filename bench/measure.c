@@ -1,11 +1,14 @@
-/* bench_measure: single figures that bench/figures prints.
+/* bench_measure: single figures that bench/figures prints. KEYS is a sorted file of keys.
  *
  *     bench_measure run COMMAND ARGUMENT...   runs it; then: peak memory in MiB, seconds
- *     bench_measure check DB KEYS             KEYS is sorted. Looks up every key (its value must be
- * the one value_make() makes), and a million absent ones bench_measure lines KEYS SEED prints the
- * keys in random order, each with its value bench_measure memory KEYS               a database in
- * memory of all these keys in random order, with 8-byte values, compacted: bytes an entry
- *     bench_measure open DB                   opens and closes it 51 times: milliseconds, writes
+ *     bench_measure check DB KEYS             looks up every key (its value must be the one that
+ *                                             value_make() makes), and a million absent ones
+ *     bench_measure reads DB KEYS             with a page cache of a tenth of the files: how often
+ *                                             lookups read files; memory of the tables
+ *     bench_measure lines KEYS SEED           prints the keys in random order, with their values
+ *     bench_measure memory KEYS               a database in memory of all these keys in random
+ *                                             order, with 8-byte values, compacted: bytes an entry
+ *     bench_measure open DB                   opens and closes it 51 times: milliseconds
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/env.h"
 #include "bench/keys.h"
 #include "bench/machine.h"
 #include "lsm/firn.h"
@@ -21,6 +25,8 @@
 #define VALUE_BYTES 8
 #define ABSENT_COUNT 1000000
 #define OPENINGS 51
+#define READ_GETS 200000
+#define PAGE_CACHE_MIN 65536
 
 static int fail(const char *what) {
     fprintf(stderr, "bench_measure: %s: %s\n", what, firn_errmsg());
@@ -173,6 +179,106 @@ static int memory(const struct keys *keys) {
     return firn_close(db) == FIRN_OK ? 0 : 1;
 }
 
+/* ---- Reads ---- */
+
+/* The environment of this machine, but that it counts. */
+static struct env_ops counting_ops;
+static int (*read_uncounted)(struct env_file *, uint64_t, void *, size_t, size_t *);
+static uint64_t reads;
+
+static int count_read(struct env_file *file, uint64_t offset, void *to, size_t size, size_t *got) {
+    __atomic_fetch_add(&reads, 1, __ATOMIC_RELAXED);
+    return read_uncounted(file, offset, to, size, got);
+}
+
+static firn_env *counting_env(void) {
+    firn_env *env;
+    if (env_posix_create(&env) != FIRN_OK) {
+        return NULL;
+    }
+    counting_ops = *env->ops;
+    read_uncounted = env->ops->read_at;
+    counting_ops.read_at = count_read;
+    env->ops = &counting_ops;
+    return env;
+}
+
+/* Reads of a lookup, over READ_GETS of them; -1: one failed or answered something else. */
+static double reads_of_gets(firn_db *db, const struct keys *keys, const uint32_t *order,
+                            bool absent) {
+    uint8_t *text = malloc(keys->longest + 1);
+    size_t asked = 0, wrong = text == NULL;
+    uint64_t before = reads;
+    for (size_t i = 0; wrong == 0 && i < keys->count && asked < READ_GETS; i++) {
+        firn_slice key = keys_at(keys, order[i]);
+        firn_value value;
+        size_t size;
+        if (absent && !make_absent(keys, order[i], text, &size)) {
+            continue;
+        }
+        key = absent ? firn_slice_make(text, size) : key;
+        wrong += firn_get(db, NULL, key, &value) != (absent ? FIRN_NOT_FOUND : FIRN_OK);
+        firn_value_release(&value);
+        asked++;
+    }
+    free(text);
+    return wrong > 0 || asked == 0 ? -1 : (double)(reads - before) / (double)asked;
+}
+
+static int print_reads(firn_db *db, const struct keys *keys, const uint32_t *order) {
+    for (size_t i = 0; i < keys->count; i += 1000) { /* loads what tables keep */
+        if (firn_contains(db, NULL, keys_at(keys, i)) != FIRN_OK) {
+            return fail("contains");
+        }
+    }
+    double present = reads_of_gets(db, keys, order, false);
+    double absent = reads_of_gets(db, keys, order, true);
+    if (present < 0 || absent < 0) {
+        return fail("get");
+    }
+    firn_stats stats;
+    firn_memory memory;
+    firn_get_stats(db, &stats);
+    firn_get_memory(db, &memory);
+    double entries = (double)stats.entries, mib = 1 << 20;
+    printf(
+        "%.1f MiB in %llu runs, page cache %.1f MiB: %.4f reads of a get, %.4f of an absent key; "
+        "filters let %.4f through\n",
+        (double)stats.file_bytes / mib, (unsigned long long)stats.runs,
+        (double)memory.page_cache / mib, present, absent, stats.false_reads_expected);
+    printf("memory of tables: filters %.2f bytes a key, all else %.2f\n",
+           (double)memory.filters / entries,
+           (double)(memory.indexes + memory.shared_sections) / entries);
+    return 0;
+}
+
+static int count_reads(const char *path, const struct keys *keys) {
+    firn_options options;
+    firn_options_init(&options);
+    options.read_only = true;
+    firn_db *db;
+    firn_stats stats;
+    if (firn_open(path, &options, &db) != FIRN_OK) {
+        return fail(path);
+    }
+    firn_get_stats(db, &stats);
+    if (firn_close(db) != FIRN_OK) {
+        return fail(path);
+    }
+    uint32_t *order = keys_shuffled(keys->count, 1);
+    uint64_t tenth = stats.file_bytes / 10;
+    options.page_cache_bytes = tenth < PAGE_CACHE_MIN ? PAGE_CACHE_MIN : tenth;
+    options.env = counting_env();
+    if (order == NULL || options.env == NULL || firn_open(path, &options, &db) != FIRN_OK) {
+        return fail(path);
+    }
+    int rc = print_reads(db, keys, order);
+    free(order);
+    rc = firn_close(db) == FIRN_OK ? rc : fail(path);
+    firn_env_destroy(options.env);
+    return rc;
+}
+
 static int compare_doubles(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -218,6 +324,9 @@ int main(int argc, char **argv) {
     if (argc == 4 && strcmp(argv[1], "check") == 0) {
         return keys_load(argv[3], 0, &keys) ? check(argv[2], &keys) : 1;
     }
-    fprintf(stderr, "usage: bench_measure run|check|lines|memory|open ARGUMENT...\n");
+    if (argc == 4 && strcmp(argv[1], "reads") == 0) {
+        return keys_load(argv[3], 0, &keys) ? count_reads(argv[2], &keys) : 1;
+    }
+    fprintf(stderr, "usage: bench_measure run|check|lines|memory|open|reads ARGUMENT...\n");
     return 2;
 }
