@@ -300,6 +300,10 @@ FIRN_API void firn_options_init(firn_options *options);
  * forms and policies ("lazy-leveled"). FIRN_INVALID names the option and what it accepts. */
 FIRN_API int firn_options_set(firn_options *options, const char *name, const char *value);
 
+/* Sets options from the text of an options file: a line "name = value" for each; empty lines and those
+ * that begin with # say nothing. FIRN_INVALID names the line; those before it are set. */
+FIRN_API int firn_options_parse(firn_options *options, firn_slice text);
+
 /* Writes one option as text that firn_options_set() reads back. FIRN_INVALID for an unknown name,
  * FIRN_TRUNCATED when it does not fit. */
 FIRN_API int firn_options_get(const firn_options *options, const char *name, char *text,

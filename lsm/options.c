@@ -326,6 +326,58 @@ int firn_options_set(firn_options *options, const char *name, const char *value)
     return rc;
 }
 
+/* Copies what stands from begin to end, without spaces around it; false when it does not fit. */
+static bool copy_trimmed(char *to, size_t capacity, const char *begin, const char *end) {
+    while (begin < end && (*begin == ' ' || *begin == '\t')) {
+        begin++;
+    }
+    while (end > begin && (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\r')) {
+        end--;
+    }
+    size_t size = (size_t)(end - begin);
+    if (size == 0 || size >= capacity || memchr(begin, '\0', size) != NULL) {
+        return false;
+    }
+    memcpy(to, begin, size);
+    to[size] = '\0';
+    return true;
+}
+
+static int parse_line(firn_options *options, const char *begin, const char *end, unsigned number) {
+    char name[64], value[128], problem[256];
+    while (begin < end && (*begin == ' ' || *begin == '\t' || *begin == '\r')) {
+        begin++;
+    }
+    if (begin == end || *begin == '#') {
+        return FIRN_OK;
+    }
+    const char *equals = memchr(begin, '=', (size_t)(end - begin));
+    if (equals == NULL || !copy_trimmed(name, sizeof name, begin, equals) ||
+        !copy_trimmed(value, sizeof value, equals + 1, end)) {
+        return FAIL(FIRN_INVALID, "line %u of the options is not NAME = VALUE", number);
+    }
+    if (firn_options_set(options, name, value) != FIRN_OK) {
+        (void)snprintf(problem, sizeof problem, "%s", status_message());
+        return FAIL(FIRN_INVALID, "line %u of the options: %s", number, problem);
+    }
+    return FIRN_OK;
+}
+
+int firn_options_parse(firn_options *options, firn_slice text) {
+    const char *at = text.data;
+    size_t left = text.size;
+    int rc = FIRN_OK;
+    for (unsigned number = 1; rc == FIRN_OK && left > 0; number++) {
+        const char *end = memchr(at, '\n', left);
+        size_t size = end != NULL ? (size_t)(end - at) : left;
+        rc = parse_line(options, at, at + size, number);
+        size += end != NULL;
+        at += size;
+        left -= size;
+    }
+    return rc;
+}
+
 int firn_options_get(const firn_options *options, const char *name, char *text, size_t capacity) {
     const struct option *o = find(name);
     if (o == NULL) {

@@ -3,6 +3,7 @@
 #include "tools/args.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,25 @@ static bool take_option(void *to, char *value, const char **problem) {
     memcpy(name, value, length);
     name[length] = '\0';
     int rc = firn_options_set(to, name, equals + 1);
+    *problem = firn_errmsg();
+    return rc == FIRN_OK;
+}
+
+#define OPTIONS_FILE_BYTES 65536
+
+static bool take_options(void *to, char *value, const char **problem) {
+    static char text[OPTIONS_FILE_BYTES];
+    FILE *file = fopen(value, "rb");
+    *problem = "cannot be read";
+    if (file == NULL) {
+        return false;
+    }
+    size_t size = fread(text, 1, sizeof text, file);
+    bool read = ferror(file) == 0 && size < sizeof text;
+    if (fclose(file) != 0 || !read) {
+        return false;
+    }
+    int rc = firn_options_parse(to, firn_slice_make(text, size));
     *problem = firn_errmsg();
     return rc == FIRN_OK;
 }
@@ -119,6 +139,7 @@ bool args_parse(struct call *call, const struct arg *own) {
     const struct command *command = call->command;
     const struct arg common[] = {
         {"option", "NAME=VALUE", take_option, &call->options},
+        {"options", "FILE", take_options, &call->options},
         {"memory-budget", "SIZE", take_memory_budget, &call->options},
         {command->has_text_forms ? "raw" : NULL, NULL, take_raw, &call->key_form},
         {"escaped", NULL, take_escaped, &call->key_form},

@@ -2,10 +2,10 @@
 _firn() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     local command=${COMP_WORDS[1]} forms="--raw --escaped --hex" range="--from --to --prefix"
-    local options="--option --memory-budget --help"
+    local options="--option --options --memory-budget --help"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify repair checkpoint backup restore dump destroy sim help \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify repair checkpoint backup restore dump destroy sim tune help \
             --version" -- "$word"))
         return
     fi
@@ -27,7 +27,7 @@ _firn() {
     --from | --to | --prefix | --limit | --memory-budget | --ack-fd | --page | --seed | --keep | --backup)
         return ;;
     help)
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify repair checkpoint backup restore dump destroy sim \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify repair checkpoint backup restore dump destroy sim tune \
             options" -- "$word"))
         return ;;
     esac
@@ -46,6 +46,8 @@ _firn() {
     split) options+=" $forms $range --estimate --null" ;;
     stats) options+=" --json --warm" ;;
     dump) options+=" --page --keys --json" ;;
+    tune) options+=" --reads --empty-reads --writes --scans --entries --entry-bytes --scan-entries \
+        --memory --show --simulate --output --format" ;;
     sim) options+=" --policy --ratios --entries --updates --deletes --reads --empty-reads --scans \
         --scan-entries --order --accesses --theta --entry-bytes --write-rate --disk-rate --simulate \
         --samples --seed --format --engine" ;;

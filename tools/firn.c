@@ -15,13 +15,14 @@ static const struct command *const commands[] = {
     &command_count,   &command_rank,       &command_nth,    &command_sample,  &command_split,
     &command_stats,   &command_build,      &command_ingest, &command_compact, &command_verify,
     &command_repair,  &command_checkpoint, &command_backup, &command_restore, &command_dump,
-    &command_destroy, &command_sim,
+    &command_destroy, &command_sim,        &command_tune,
 };
 
 static const size_t command_count_all = sizeof(commands) / sizeof(commands[0]);
 
 static const char common_options[] =
     "  --option NAME=VALUE    set an option of the library; `firn help options` lists them\n"
+    "  --options FILE         set those of a file: a line NAME = VALUE for each, # for remarks\n"
     "  --memory-budget SIZE   bytes of memory to use, for example 64m or 2g\n";
 
 static const char text_form_options[] =
