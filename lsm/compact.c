@@ -287,12 +287,23 @@ static bool runs_by_hand_locked(const firn_db *db) {
     return false;
 }
 
+/* A new policy waits for what the one before has begun (set_policy.c). */
+static bool waits_for_old_policy_locked(firn_db *db) REQUIRES(&db->mutex) {
+    bool runs = false;
+    for (const struct running *r = db->running; r != NULL; r = r->next) {
+        runs = runs || !r->by_hand;
+    }
+    db->policy_is_new = db->policy_is_new && runs;
+    return db->policy_is_new;
+}
+
 /* Beside a merge that was asked for, what the policy wants may break a rule that it cannot know of:
  * then it waits. */
 int compact_pick_locked(firn_db *db, firn_job *job) {
     firn_shape shape;
     job->any = false;
-    if (!policy_acts(&db->policy) || picture_take_locked(db, &shape) != FIRN_OK) {
+    if (!policy_acts(&db->policy) || waits_for_old_policy_locked(db) ||
+        picture_take_locked(db, &shape) != FIRN_OK) {
         return FIRN_OK;
     }
     policy_pick(&shape, &db->policy, job);

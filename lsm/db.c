@@ -71,7 +71,10 @@ int db_check(const firn_db *db) {
 }
 
 void firn_get_options(const firn_db *db, firn_options *options) {
+    firn_db *self = (firn_db *)(uintptr_t)db; /* for its mutex */
+    mutex_lock(&self->mutex);
     *options = db->options;
+    mutex_unlock(&self->mutex);
 }
 
 /* ---- The folder ---- */

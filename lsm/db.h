@@ -77,7 +77,7 @@ struct firn_db {
     /* Constant after open. */
     char *path;
     size_t path_size;
-    firn_options options; /* sizes of 0 filled in */
+    firn_options options; /* sizes of 0 filled in; what firn_set_policy() changes: by mutex */
     struct alloc alloc;
     firn_env *env;
     bool owns_env, has_log;
@@ -93,7 +93,6 @@ struct firn_db {
     struct page_cache *pages; /* NULL: off */
     struct table_cache *tables;
     struct sst_counters sst_counters;
-    firn_policy_params policy;
     firn_rate_limiter *rate; /* NULL: flushes and merges write as fast as they can */
 
     /* Serializes version changes; held over the manifest's I/O. */
@@ -126,6 +125,8 @@ struct firn_db {
     size_t live_log_count;
     bool flush_running, retry_pending, closing;
     bool compaction_set_aside; /* after corruption, until resume or reopening */
+    firn_policy_params policy; /* of options */
+    bool policy_is_new;        /* merges of the one before still run */
     firn_job *picked;          /* scratch for the picker */
     struct view *retired;      /* unpublished views that readers may still hold or have pinned */
     char last_jobs[8][128];    /* why the last jobs were picked, a ring */

@@ -242,8 +242,11 @@ typedef struct firn_options {
     uint32_t ice_levels;
 
     firn_policy compaction_policy; /* default FIRN_POLICY_LEVELED */
-    /* A policy of one's own instead (lsm/firn_lab.h); it must outlive the database. Default NULL */
+    /* A policy of one's own instead (lsm/firn_lab.h). Default NULL. And those that
+     * firn_options_set() knows by their names, besides firn's own: "compaction_policy=mine"; an
+     * array that ends with NULL; default NULL: none. All outlive the database. */
     const struct firn_user_policy *user_policy;
+    const struct firn_user_policy *const *user_policies;
     uint32_t size_ratio;           /* T, how much larger each level is; default 10, 2 to 64 */
     uint32_t level0_runs;          /* flushed runs that start a compaction; default 4, 1 to 64 */
     uint32_t runs_upper; /* fluid: runs a level above the last may have (K); default 3, 1 to 64 */
@@ -344,6 +347,13 @@ FIRN_API int firn_repair(const char *path, const firn_options *options,
 
 /* The options in force, sizes of 0 replaced by what they chose. */
 FIRN_API void firn_get_options(const firn_db *db, firn_options *options);
+
+/* Goes on under another policy, while the database is used. Of the options those count that tell how
+ * to merge: compaction_policy, user_policy, size_ratio, level0_runs, runs_upper, runs_last,
+ * runs_per_level, granularity, fifo_bytes, fifo_seconds and delete_within_seconds; start with
+ * firn_get_options(). Nothing is rewritten but by what the new policy picks; merges that run end as
+ * they were begun, and before them it begins none. FIRN_INVALID: nothing has changed. */
+FIRN_API int firn_set_policy(firn_db *db, const firn_options *options);
 
 /* ---- Writing -------------------------------------------------------------------------------- */
 

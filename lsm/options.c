@@ -297,6 +297,19 @@ static const char *expectation(const struct option *o) {
     }
 }
 
+static const firn_user_policy *user_policy_named(const firn_options *options, const char *name) {
+    const firn_user_policy *const *list = options->user_policies;
+    while (list != NULL && *list != NULL && strcmp((*list)->name, name) != 0) {
+        list++;
+    }
+    return list != NULL ? *list : NULL;
+}
+
+/* "compaction_policy=mine", and back. */
+static bool is_policy(const struct option *o) {
+    return o->offset == offsetof(firn_options, compaction_policy);
+}
+
 static bool parse(const struct option *o, const char *text, double *v) {
     switch (o->type) {
     case OPTION_BOOL:
@@ -314,6 +327,10 @@ int firn_options_set(firn_options *options, const char *name, const char *value)
     if (o == NULL) {
         return FAIL(FIRN_INVALID, "there is no option %s", name != NULL ? name : "(null)");
     }
+    if (is_policy(o) && value != NULL && user_policy_named(options, value) != NULL) {
+        options->user_policy = user_policy_named(options, value);
+        return FIRN_OK;
+    }
     bool is_list = o->type == OPTION_LIST;
     if (value == NULL || (is_list ? !list_parse(o, value, options) : !parse(o, value, &v))) {
         return FAIL(FIRN_INVALID, "option %s is \"%s\", expected %s", name,
@@ -322,6 +339,7 @@ int firn_options_set(firn_options *options, const char *name, const char *value)
     int rc = is_list ? FIRN_OK : check_value(o, v);
     if (rc == FIRN_OK) {
         field_set(options, o, v);
+        options->user_policy = is_policy(o) ? NULL : options->user_policy;
     }
     return rc;
 }
@@ -393,7 +411,10 @@ int firn_options_get(const firn_options *options, const char *name, char *text, 
         length = snprintf(text, capacity, "%s", v != 0 ? "true" : "false");
         break;
     case OPTION_CHOICE:
-        length = snprintf(text, capacity, "%s", o->choices->names[(size_t)v]);
+        length = snprintf(text, capacity, "%s",
+                          is_policy(o) && options->user_policy != NULL
+                              ? options->user_policy->name
+                              : o->choices->names[(size_t)v]);
         break;
     default:
         length = snprintf(text, capacity, "%.15g", v);
@@ -403,6 +424,28 @@ int firn_options_get(const firn_options *options, const char *name, char *text, 
 }
 
 /* ---- At opening ---- */
+
+static int check_user_policy(const firn_user_policy *user, const char *option) {
+    if (user != NULL && (user->name == NULL || user->pick == NULL)) {
+        return FAIL(FIRN_INVALID, "option %s has a policy with no name or no pick()", option);
+    }
+    for (int p = 0; user != NULL && policy_name((firn_policy)p) != NULL; p++) {
+        if (strcmp(user->name, policy_name((firn_policy)p)) == 0) {
+            return FAIL(FIRN_INVALID, "option %s has a policy named %s, as one of firn's own",
+                        option, user->name);
+        }
+    }
+    return FIRN_OK;
+}
+
+static int check_user_policies(const firn_options *options) {
+    const firn_user_policy *const *list = options->user_policies;
+    int rc = check_user_policy(options->user_policy, "user_policy");
+    for (; rc == FIRN_OK && list != NULL && *list != NULL; list++) {
+        rc = check_user_policy(*list, "user_policies");
+    }
+    return rc;
+}
 
 int options_resolve(const firn_options *given, firn_options *out) {
     firn_options_init(out);
@@ -428,9 +471,9 @@ int options_resolve(const firn_options *given, firn_options *out) {
     if (resolved.page_cache_bytes == 0) {
         resolved.page_cache_bytes = resolved.memory_budget / 4;
     }
-    if (resolved.user_policy != NULL &&
-        (resolved.user_policy->name == NULL || resolved.user_policy->pick == NULL)) {
-        return FAIL(FIRN_INVALID, "option user_policy has no name or no pick()");
+    int rc = check_user_policies(given);
+    if (rc != FIRN_OK) {
+        return rc;
     }
     if (resolved.listener != NULL && resolved.listener->event == NULL) {
         return FAIL(FIRN_INVALID, "option listener has no event()");

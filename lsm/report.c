@@ -3,11 +3,13 @@
 #include "lsm/stats.h"
 #include "sst/format.h"
 
-static void report_options(struct print *p, const firn_db *db) {
+static void report_options(struct print *p, firn_db *db) {
+    firn_options options;
+    firn_get_options(db, &options);
     print_block(p, "options");
     for (size_t i = 0; firn_options_name(i) != NULL; i++) {
         char value[64];
-        (void)firn_options_get(&db->options, firn_options_name(i), value, sizeof value);
+        (void)firn_options_get(&options, firn_options_name(i), value, sizeof value);
         print_text(p, firn_options_name(i), "%s", value);
     }
     print_end(p);

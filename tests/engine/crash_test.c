@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/env_sim.h"
+#include "tests/support/chaos.h"
 #include "tests/support/history.h"
 #include "tests/support/oracle.h"
 #include "tests/support/scale.h"
@@ -252,14 +253,35 @@ static void nothing_acknowledged_is_lost_at_any_cut(void **state) {
 static void nothing_is_lost_under_any_policy(void **state) {
     (void)state;
     static const firn_policy policies[] = {FIRN_POLICY_TIERED, FIRN_POLICY_LAZY_LEVELED,
-                                           FIRN_POLICY_NONE};
+                                           FIRN_POLICY_NONE, FIRN_POLICY_FLUID, FIRN_POLICY_FIFO};
     for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
         struct workload w = reference;
         w.seed = test_seed() + 1 + i;
         w.policy = policies[i];
         w.commits = 300;
+        w.snapshot = i < 3 ? 0 : 50;
+        w.delete_within_seconds = i == 3;
         check_all_cuts(&w, 10000, 300);
     }
+}
+
+/* Whatever is merged with whatever, while snapshots are held. */
+static void nothing_is_lost_under_a_policy_of_chance(void **state) {
+    (void)state;
+    struct chaos chaos = {0};
+    const firn_user_policy policy = {"chaos", &chaos, chaos_pick, NULL};
+    struct workload w = reference;
+    w.seed = test_seed() + 60;
+    w.user_policy = &policy;
+    w.memtable_entries = 8;
+    w.snapshot = 50;
+    w.flush = 100;
+    w.idle = 100;
+    w.commits = 500;
+    rand_init(&chaos.rand, w.seed);
+    check_all_cuts(&w, 10000, 1000);
+    print_message("of %u jobs drawn %u were legal\n", chaos.tried, chaos.legal);
+    assert_true(chaos.legal >= 400); /* asked for twice each */
 }
 
 /* Nothing is synced but by rotation and closing: what is lost is a suffix all the same. */
@@ -372,6 +394,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_acknowledged_is_lost_at_any_cut),
         cmocka_unit_test(nothing_is_lost_under_any_policy),
+        cmocka_unit_test(nothing_is_lost_under_a_policy_of_chance),
         cmocka_unit_test(buffered_writes_are_lost_from_the_end),
         cmocka_unit_test(tables_taken_in_are_there_whole_or_not_at_all),
         cmocka_unit_test(recovery_can_be_cut_short_itself),

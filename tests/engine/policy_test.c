@@ -1,5 +1,5 @@
 /* tests/engine/policy_test.c: policies of one's own: any legal job keeps every answer, an illegal
- * one is not done and named. */
+ * one is not done and named; they have names, and change under way. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,85 +11,11 @@
 
 #include "base/rand.h"
 #include "lsm/firn_lab.h"
+#include "tests/support/chaos.h"
 #include "tests/support/scale.h"
 #include "tests/support/seed.h"
 
 #define KEYS 1000
-
-/* ---- A policy that merges whatever it may ---- */
-
-struct chaos {
-    struct rand rand;
-    unsigned tried, legal;
-};
-
-static void add_run(firn_job *job, const firn_shape_run *run) {
-    for (size_t t = 0; t < run->count && job->table_count < FIRN_JOB_TABLES_MAX; t++) {
-        job->tables[job->table_count++] = run->tables[t].number;
-    }
-}
-
-/* Some runs next to each other, or one table and what it overlaps below, to a level at random. */
-static void draw_job(struct chaos *c, const firn_shape *shape, firn_job *job) {
-    size_t level = (size_t)rand_below(&c->rand, shape->level_count);
-    const firn_shape_level *from = &shape->levels[level];
-    job->table_count = 0;
-    if (from->count == 0) {
-        return;
-    }
-    size_t first = (size_t)rand_below(&c->rand, from->count);
-    size_t end = first + 1 + (size_t)rand_below(&c->rand, from->count - first);
-    if (rand_below(&c->rand, 3) > 0) {
-        for (size_t r = first; r < end; r++) {
-            add_run(job, &from->runs[r]);
-        }
-    } else {
-        const firn_shape_run *run = &from->runs[first];
-        job->tables[job->table_count++] = run->tables[rand_below(&c->rand, run->count)].number;
-    }
-    job->output_level = level + (size_t)rand_below(&c->rand, 3);
-    job->output = (firn_job_output)rand_below(&c->rand, 2);
-    if (job->output_level < shape->level_count && rand_below(&c->rand, 2) == 0) {
-        const firn_shape_level *to = &shape->levels[job->output_level];
-        for (size_t r = 0; r < to->count && job->output_level != level; r++) {
-            add_run(job, &to->runs[r]);
-        }
-    }
-    job->cut_part = (double)rand_below(&c->rand, 3) / 2;
-    job->any = true;
-    job->score = 1;
-}
-
-/* `bottom` is worked out by the library; to ask whether the rest is legal, both are tried. */
-static bool is_legal(const firn_shape *shape, firn_job *job) {
-    for (int bottom = 0; bottom < 2; bottom++) {
-        job->bottom = bottom == 1;
-        if (firn_job_check(shape, job) == FIRN_OK) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void chaos_pick(void *context, const firn_shape *shape, const firn_policy_params *params,
-                       firn_job *job) {
-    struct chaos *c = context;
-    (void)params;
-    if (rand_below(&c->rand, 8) == 0 && shape->levels[0].count < 20) {
-        return; /* so that it comes to rest now and then */
-    }
-    for (int tries = 0; tries < 400; tries++) {
-        draw_job(c, shape, job);
-        c->tried++;
-        if (job->table_count > 0 && is_legal(shape, job)) {
-            c->legal++;
-            (void)snprintf(job->reason, sizeof job->reason, "chance");
-            return;
-        }
-    }
-    job->any = false;
-    job->table_count = 0;
-}
 
 struct model {
     firn_db *db;
@@ -190,7 +116,7 @@ static void wrong_pick(void *context, const firn_shape *shape, const firn_policy
     if (shape->levels[0].count < params->level0_runs) {
         return;
     }
-    add_run(job, &shape->levels[0].runs[0]);
+    job->tables[job->table_count++] = shape->levels[0].runs[0].tables[0].number;
     job->any = true;
     job->output_level = 1;
     job->output = FIRN_OUTPUT_NEW_RUN;
@@ -247,12 +173,103 @@ static void a_policy_without_functions_is_refused(void **state) {
     assert_non_null(strstr(firn_errmsg(), "user_policy"));
 }
 
+/* ---- Names, and changing ---- */
+
+static void a_policy_is_chosen_by_its_name(void **state) {
+    (void)state;
+    struct chaos chaos = {0};
+    const firn_user_policy mine = {"mine", &chaos, chaos_pick, NULL},
+                           other = {"other", &chaos, chaos_pick, NULL},
+                           taken = {"tiered", &chaos, chaos_pick, NULL};
+    const firn_user_policy *all[] = {&other, &mine, NULL};
+    firn_options options;
+    firn_db *db;
+    char text[32];
+    firn_options_init(&options);
+    assert_int_equal(firn_options_set(&options, "compaction_policy", "mine"), FIRN_INVALID);
+    options.user_policies = all;
+    assert_int_equal(firn_options_set(&options, "compaction_policy", "mine"), FIRN_OK);
+    assert_ptr_equal(options.user_policy, &mine);
+    assert_int_equal(firn_options_get(&options, "compaction_policy", text, sizeof text), FIRN_OK);
+    assert_string_equal(text, "mine");
+    assert_int_equal(firn_options_set(&options, "compaction_policy", "nobody's"), FIRN_INVALID);
+    assert_ptr_equal(options.user_policy, &mine);
+    assert_int_equal(firn_options_set(&options, "compaction_policy", "fluid"), FIRN_OK);
+    assert_null(options.user_policy);
+    assert_int_equal(options.compaction_policy, FIRN_POLICY_FLUID);
+    all[0] = &taken;
+    options.in_memory = true;
+    assert_int_equal(firn_open("names", &options, &db), FIRN_INVALID);
+    assert_non_null(strstr(firn_errmsg(), "tiered"));
+}
+
+/* Every policy finds what the others have left, while writers write and a snapshot is held. */
+static void the_policy_of_a_live_database_changes(void **state) {
+    (void)state;
+    static const char *const names[] = {"chaos",        "leveled", "tiered", "fifo",
+                                        "lazy-leveled", "none",    "fluid"};
+    uint64_t seed = test_seed();
+    struct model m = {0};
+    struct chaos chaos = {0};
+    struct rand rand;
+    unsigned number = 0;
+    rand_init(&rand, seed);
+    rand_init(&chaos.rand, seed + 1);
+    const firn_user_policy policy = {"chaos", &chaos, chaos_pick, NULL};
+    const firn_user_policy *const policies[] = {&policy, NULL};
+    firn_options options;
+    firn_options_init(&options);
+    options.in_memory = true;
+    options.user_policies = policies;
+    options.memtable_entries = 60;
+    options.table_entries = 90;
+    options.size_ratio = 3;
+    options.level0_runs = 2;
+    options.background_threads = 4;
+    assert_int_equal(firn_open("live", &options, &m.db), FIRN_OK);
+    for (unsigned step = 0; step < 70; step++) {
+        firn_get_options(m.db, &options);
+        const char *name = names[rand_below(&rand, sizeof names / sizeof names[0])];
+        assert_int_equal(firn_options_set(&options, "compaction_policy", name), FIRN_OK);
+        options.granularity = (firn_granularity)rand_below(&rand, 2);
+        assert_int_equal(firn_set_policy(m.db, &options), FIRN_OK);
+        write_some(&m, &rand, 150, &number);
+        if (step % 9 == 4) {
+            firn_snapshot_release(m.snapshot);
+            assert_int_equal(firn_snapshot_create(m.db, &m.snapshot), FIRN_OK);
+            memcpy(m.then, m.now, sizeof m.then);
+        }
+        if (step % 4 == 0) {
+            check_all(&m);
+        }
+        char *report;
+        assert_int_equal(firn_report(m.db, FIRN_TEXT, &report), FIRN_OK);
+        assert_non_null(strstr(report, name));
+        assert_null(strstr(report, "stopped"));
+        firn_free(report);
+    }
+    options.user_policy = NULL;
+    options.compaction_policy = FIRN_POLICY_LEVELED;
+    options.granularity = FIRN_GRANULARITY_PARTIAL;
+    assert_int_equal(firn_set_policy(m.db, &options), FIRN_OK);
+    assert_int_equal(firn_flush(m.db), FIRN_OK);
+    assert_int_equal(firn_wait_idle(m.db), FIRN_OK);
+    firn_stats stats;
+    firn_get_stats(m.db, &stats);
+    assert_true(stats.runs <= stats.levels + 1); /* one run a level, two flushes */
+    check_all(&m);
+    options.size_ratio = 1;
+    assert_int_equal(firn_set_policy(m.db, &options), FIRN_INVALID);
+    firn_snapshot_release(m.snapshot);
+    assert_int_equal(firn_close(m.db), FIRN_OK);
+}
+
 /* ---- Options ---- */
 
 static void runs_per_level_is_a_list(void **state) {
     (void)state;
-    static const char *const wrong[] = {"", ",", "1,", "65", "-1", "1 2", "x",
-                                        "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"};
+    static const char *const wrong[] = {"",   ",",   "1,", "65",
+                                        "-1", "1 2", "x",  "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"};
     firn_options options;
     char text[64], small[3];
     firn_options_init(&options);
@@ -281,6 +298,8 @@ int main(void) {
         cmocka_unit_test(any_legal_jobs_keep_every_answer),
         cmocka_unit_test(an_illegal_job_is_not_done_and_named),
         cmocka_unit_test(a_policy_without_functions_is_refused),
+        cmocka_unit_test(a_policy_is_chosen_by_its_name),
+        cmocka_unit_test(the_policy_of_a_live_database_changes),
         cmocka_unit_test(runs_per_level_is_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,8 @@ void history_options(const struct workload *w, firn_env *env, firn_options *opti
     options->table_entries = 20;
     options->table_form = (firn_table_form)(w->seed % 3); /* all of them, over a few seeds */
     options->compaction_policy = w->policy;
+    options->user_policy = w->user_policy;
+    options->delete_within_seconds = w->delete_within_seconds;
     options->size_ratio = 2;
     options->level0_runs = 2;
     options->background_threads = 2 + (uint32_t)(w->seed % 3);
@@ -229,6 +231,8 @@ bool history_open(struct history *h) {
 
 void history_close(struct history *h) {
     if (h->db != NULL) {
+        firn_snapshot_release(h->snapshot);
+        h->snapshot = NULL;
         int rc = firn_close(h->db);
         note_error(h, rc, "firn_close");
         h->db = NULL;
@@ -260,6 +264,9 @@ void history_steps(struct history *h, const struct workload *w, unsigned commits
             history_close(h);
         } else if ((draw -= w->reopen) < w->idle) {
             sim_run_jobs(h->env);
+        } else if ((draw -= w->idle) < w->snapshot) {
+            firn_snapshot_release(h->snapshot);
+            note_error(h, firn_snapshot_create(h->db, &h->snapshot), "firn_snapshot_create");
         }
     }
 }

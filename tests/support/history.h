@@ -39,7 +39,8 @@ struct history {
     firn_env *env; /* simulated */
     firn_options options;
     struct rand rand;
-    firn_db *db; /* NULL: closed */
+    firn_db *db;             /* NULL: closed */
+    firn_snapshot *snapshot; /* held open; NULL: none */
     struct commit *commits;
     size_t commit_count, commit_capacity;
     struct history_op *ops;
@@ -63,6 +64,9 @@ struct workload {
     unsigned ingest; /* likewise: a commit is tables that are taken in, which makes it durable */
     uint32_t memtable_entries;
     firn_policy policy;
+    const struct firn_user_policy *user_policy; /* instead */
+    unsigned snapshot; /* in a thousand: one is taken, and the one before released */
+    unsigned delete_within_seconds;
 };
 
 /* env must be simulated and empty. */
