@@ -255,11 +255,14 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
     atomic_fetch_sub_explicit(&db->counters.merged_uninstalled, result.entries_out,
                               memory_order_relaxed);
     if (rc == FIRN_OK) {
+        bool left = job->output == FIRN_OUTPUT_NONE;
         count(&db->counters.compactions, 1);
         count(&db->counters.compaction_entries, result.entries_out);
-        count(&db->counters.compaction_read_entries, in.entries);
+        count(&db->counters.compaction_read_entries, left ? 0 : in.entries);
         count(&db->counters.compaction_bytes, result.bytes_out);
-        count(&db->counters.compaction_read_bytes, in.bytes);
+        count(&db->counters.compaction_read_bytes, left ? 0 : in.bytes);
+        count(&db->counters.dropped_bytes, left ? in.bytes : 0);
+        count(&db->counters.asked_bytes, by_hand ? result.bytes_out : 0);
     }
     job_tell_end(db, &event, rc, &result);
     job_discard(db, &result, rc != FIRN_OK, told);

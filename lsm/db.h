@@ -60,6 +60,7 @@ struct counters { /* relaxed atomics */
     _Atomic uint64_t flush_entries, compaction_entries, compaction_read_entries;
     _Atomic uint64_t merged_uninstalled, table_entries_most; /* count_table_entries() */
     _Atomic uint64_t flushes, compactions, log_syncs, groups, stall_ns;
+    _Atomic uint64_t level_bytes[FIRN_LEVELS_MAX], asked_bytes, ingested_bytes, dropped_bytes;
 };
 
 /* What point reads count, in the epoch. */

@@ -684,6 +684,10 @@ typedef struct firn_stats {
     uint64_t false_reads; /* pages these searched in vain: their filters, if any, did not know */
     double false_reads_expected; /* for one such get, from the filters of all runs; now */
     uint64_t last_sequence, snapshots;
+    /* Of tables, since opening: written into each level by whatever; and of all these, those that
+     * firn_compact() wrote, that firn_ingest() and bulk loads brought, and what fifo dropped. */
+    uint64_t level_bytes_written[16];
+    uint64_t asked_bytes_written, ingested_bytes, dropped_bytes;
 } firn_stats;
 
 FIRN_API void firn_get_stats(firn_db *db, firn_stats *stats);

@@ -68,6 +68,11 @@ FIRN_API void firn_shape_add_level(const firn_shape_level *level, firn_shape_sum
 FIRN_API void firn_shape_add_overlap(const firn_shape_level *level, const firn_shape_table *table,
                                      firn_shape_sum *sum);
 
+/* The picture of an open database as it is now, also of a read-only one; firn_shape_release() gives
+ * it back, before firn_close(). It keeps the files of its tables. */
+FIRN_API int firn_get_shape(firn_db *db, const firn_shape **shape);
+FIRN_API void firn_shape_release(firn_db *db, const firn_shape *shape);
+
 /* ---- Policies ----------------------------------------------------------------------------------
  */
 

@@ -136,6 +136,9 @@ static int install(firn_db *db, void *context) {
         rc = install_edit(db, &in->edit, false);
     }
     mutex_lock(&db->mutex);
+    for (size_t i = 0; rc == FIRN_OK && i < in->count; i++) {
+        count(&db->counters.ingested_bytes, in->tables[i].bytes);
+    }
     if (rc == FIRN_OK) {
         db->flushed_seq = seq; /* before anyone who reads at it writes on a condition */
         atomic_store_explicit(&db->published, seq, memory_order_release);

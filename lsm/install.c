@@ -65,6 +65,12 @@ void count_table_entries(firn_db *db, uint64_t written) {
     mutex_unlock(&db->mutex);
 }
 
+static void count_written(firn_db *db, const struct edit *edit) {
+    for (size_t i = 0; i < edit->add_count; i++) {
+        count(&db->counters.level_bytes[edit->adds[i].level], edit->adds[i].meta.bytes);
+    }
+}
+
 int install_edit(firn_db *db, struct edit *edit, bool flushed) {
     struct version *next = NULL;
     struct view *view;
@@ -106,6 +112,7 @@ int install_edit(firn_db *db, struct edit *edit, bool flushed) {
     }
     mutex_unlock(&db->manifest_mutex);
     if (rc == FIRN_OK) {
+        count_written(db, edit);
         version_unref(base);
         memtable_unref(released);
     } else {

@@ -52,6 +52,9 @@ static void report_stats(struct print *p, firn_db *db) {
     print_number(p, "compaction_entries_written", s.compaction_entries_written);
     print_number(p, "table_entries", s.table_entries);
     print_number(p, "table_entries_most", s.table_entries_most);
+    print_number(p, "asked_bytes_written", s.asked_bytes_written);
+    print_number(p, "ingested_bytes", s.ingested_bytes);
+    print_number(p, "dropped_bytes", s.dropped_bytes);
     print_number(p, "flushes", s.flushes);
     print_number(p, "compactions", s.compactions);
     print_number(p, "log_syncs", s.log_syncs);
@@ -125,7 +128,8 @@ static int report_sizes(struct print *p, firn_db *db) {
     return FIRN_OK;
 }
 
-static void report_level(struct print *p, size_t number, const struct version_level *level) {
+static void report_level(struct print *p, size_t number, const struct version_level *level,
+                         uint64_t written) {
     uint64_t tables = 0, bytes = 0, entries = 0, tombstones = 0;
     double false_reads = 0;
     for (size_t i = 0; i < level->count; i++) {
@@ -145,6 +149,7 @@ static void report_level(struct print *p, size_t number, const struct version_le
     print_number(p, "bytes", bytes);
     print_number(p, "entries", entries);
     print_number(p, "tombstones", tombstones);
+    print_number(p, "written", written);
     print_rate(p, "false_reads", false_reads);
     print_end(p);
 }
@@ -154,7 +159,7 @@ static void report_levels(struct print *p, firn_db *db) {
     print_list(p, "levels");
     for (size_t l = 0; l < hold.version->level_count; l++) {
         if (hold.version->levels[l].count > 0) {
-            report_level(p, l, &hold.version->levels[l]);
+            report_level(p, l, &hold.version->levels[l], counted(&db->counters.level_bytes[l]));
         }
     }
     print_list_end(p);

@@ -85,6 +85,12 @@ void firn_get_stats(firn_db *db, firn_stats *s) {
     s->compaction_entries_written = counted(&c->compaction_entries);
     s->compaction_entries_read = counted(&c->compaction_read_entries);
     s->table_entries_most = counted(&c->table_entries_most);
+    s->asked_bytes_written = counted(&c->asked_bytes);
+    s->ingested_bytes = counted(&c->ingested_bytes);
+    s->dropped_bytes = counted(&c->dropped_bytes);
+    for (size_t l = 0; l < FIRN_LEVELS_MAX; l++) {
+        s->level_bytes_written[l] = counted(&c->level_bytes[l]);
+    }
     s->flushes = counted(&c->flushes);
     s->compactions = counted(&c->compactions);
     s->log_syncs = counted(&c->log_syncs);

@@ -110,7 +110,8 @@ static int run_engine(struct sim_study *study, const struct asked *asked, size_t
     struct sim_series *s = &study->series[which], *engine = s + 1;
     *engine = *s;
     engine->engine = true;
-    (void)snprintf(engine->name, sizeof engine->name, "%.80s (engine)", s->name);
+    size_t end = strlen(engine->name);
+    (void)snprintf(engine->name + end, sizeof engine->name - end, " (engine)");
     if (!sim_engine_run(asked->engine, study, engine)) {
         return EXIT_FAILED;
     }

@@ -1,5 +1,6 @@
 /* tools/cmd_stats.c: `firn stats`: what a database holds, and what it costs. */
 #include "tools/args.h"
+#include "tools/levels.h"
 #include "tools/out.h"
 
 /* Filters, indexes and shared sections are loaded when first needed. Walking over all keys loads
@@ -28,9 +29,21 @@ static int warm_up(firn_db *db) {
     return rc >= 0 ? EXIT_DONE : complain_firn();
 }
 
+static int print_levels(firn_db *db) {
+    const firn_shape *shape;
+    if (firn_get_shape(db, &shape) != FIRN_OK) {
+        return complain_firn();
+    }
+    struct out *out = out_standard();
+    levels_draw(out, shape);
+    firn_shape_release(db, shape);
+    return out_finish(out, EXIT_DONE);
+}
+
 static int stats_run(struct call *call) {
-    bool json = false, warm = false;
-    const struct arg own[] = {ARG_FLAG("json", &json), ARG_FLAG("warm", &warm), ARG_END};
+    bool json = false, warm = false, levels = false;
+    const struct arg own[] = {ARG_FLAG("json", &json), ARG_FLAG("warm", &warm),
+                              ARG_FLAG("levels", &levels), ARG_END};
     if (!args_parse(call, own)) {
         return EXIT_USAGE;
     }
@@ -40,6 +53,9 @@ static int stats_run(struct call *call) {
     }
     if (warm && warm_up(db) != EXIT_DONE) {
         return database_close(db, EXIT_FAILED);
+    }
+    if (levels) {
+        return database_close(db, print_levels(db));
     }
     char *text;
     int code;
@@ -65,6 +81,7 @@ const struct command command_stats = {
         "\n"
         "Options:\n"
         "  --json                 as one JSON object\n"
+        "  --levels               the levels as a picture: each run as a bar over the keys\n"
         "  --warm                 walk over all keys first, so that the memory shown is that\n"
         "                         of a process which has used every table",
     .words_min = 1,

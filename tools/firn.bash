@@ -44,7 +44,7 @@ _firn() {
     rank) options+=" $forms --estimate" ;;
     sample) options+=" $forms $range --seed --null" ;;
     split) options+=" $forms $range --estimate --null" ;;
-    stats) options+=" --json --warm" ;;
+    stats) options+=" --json --levels --warm" ;;
     dump) options+=" --page --keys --json" ;;
     tune) options+=" --reads --empty-reads --writes --scans --entries --entry-bytes --scan-entries \
         --memory --show --simulate --output --format" ;;

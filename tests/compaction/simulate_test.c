@@ -195,6 +195,8 @@ static void a_scan_counts_the_entries_of_its_range_in_every_run(void **state) {
 struct told {
     firn_sim_sample last;
     uint64_t calls, stop_at; /* 0: never */
+    uint64_t keys;
+    double space_most; /* entries for each of so many keys, while merging */
 };
 
 static int tell(void *context, const firn_sim_sample *sample) {
@@ -209,6 +211,10 @@ static int tell(void *context, const firn_sim_sample *sample) {
     }
     assert_int_equal(in_levels, sample->stored);
     assert_int_equal(written, sample->flushed + sample->merged);
+    if (told->keys > 0 && told->last.live >= told->keys) { /* since they were all there */
+        double space = (double)sample->stored_most / (double)sample->live;
+        told->space_most = space > told->space_most ? space : told->space_most;
+    }
     told->last = *sample;
     told->calls++;
     return told->calls == told->stop_at;
@@ -301,6 +307,41 @@ static void one_policy_merges_more_and_leaves_fewer_runs_than_the_next(void **st
     assert_true(writes[0] > 1.2 * writes[1] && writes[1] > 1.1 * writes[2]);
     assert_true(runs[0] < runs[1] && runs[1] < runs[2] * 1.2);
     assert_true(space[0] < 1.3);
+}
+
+/* docs/compaction.md states it: old versions take 1/(T - 1) of the keys; besides, there are the
+ * outputs of one merge: of some tables and what they overlap, or of what lies above the last level.
+ */
+static void space_stays_bounded_also_while_merging(void **state) {
+    (void)state;
+    static const firn_policy bounded[] = {FIRN_POLICY_LEVELED, FIRN_POLICY_LAZY_LEVELED,
+                                          FIRN_POLICY_FLUID};
+    for (size_t i = 0; i < 6; i++) {
+        uint32_t t = i < 3 ? 4 : 10;
+        struct setting g;
+        setting_init(&g, bounded[i % 3], t);
+        g.workload.entries = 150000;
+        g.workload.updates = 300000;
+        g.machine.samples = 400;
+        g.setup.merges_max = 1;
+        g.setup.memtable_entries = 500;
+        g.setup.table_entries = 1000;
+        g.setup.policy.table_bytes = g.setup.policy.job_bytes = 1000 * 16;
+        g.setup.policy.batch_bytes = 2 * 500 * 16;
+        g.setup.policy.level1_bytes = t * g.setup.policy.batch_bytes;
+        g.setup.policy.runs_upper = 3;
+        g.setup.policy.runs_last = 1;
+        g.told.keys = g.workload.entries;
+        run(&g);
+        double keys = 150000, table = 1000, flushed = 4 * 500;
+        double job = bounded[i % 3] == FIRN_POLICY_LEVELED ? (t + 2) * table / keys
+                                                           : 1.0 / t + 2 * table / keys;
+        double most = 1 + 1.0 / (t - 1) + job + flushed / keys;
+        printf("  %-12s T %2u: %.3f entries a key at the end, %.3f at most, of %.3f\n",
+               policy_name(bounded[i % 3]), t,
+               (double)g.told.last.stored / (double)g.told.last.live, g.told.space_most, most);
+        assert_true(g.told.space_most > 1 && g.told.space_most <= most);
+    }
 }
 
 static void the_same_seed_gives_the_same_run(void **state) {
@@ -413,6 +454,7 @@ int main(void) {
         cmocka_unit_test(a_scan_counts_the_entries_of_its_range_in_every_run),
         cmocka_unit_test(everything_written_is_counted),
         cmocka_unit_test(one_policy_merges_more_and_leaves_fewer_runs_than_the_next),
+        cmocka_unit_test(space_stays_bounded_also_while_merging),
         cmocka_unit_test(the_same_seed_gives_the_same_run),
         cmocka_unit_test(a_sample_of_the_keys_counts_like_all_of_them),
         cmocka_unit_test(a_slow_disk_makes_writers_stand_still),

@@ -264,6 +264,64 @@ static void the_policy_of_a_live_database_changes(void **state) {
     assert_int_equal(firn_close(m.db), FIRN_OK);
 }
 
+/* ---- What is told ---- */
+
+/* A picture stays as it is whatever is merged meanwhile, and its sums are those of the statistics.
+ */
+static void the_picture_and_the_bytes_by_level_add_up(void **state) {
+    (void)state;
+    struct model m = {0};
+    struct rand rand;
+    unsigned number = 0;
+    rand_init(&rand, test_seed());
+    firn_options options;
+    firn_options_init(&options);
+    options.in_memory = true;
+    options.memtable_entries = 100;
+    options.table_entries = 90;
+    options.level0_runs = 2;
+    options.size_ratio = 2;
+    assert_int_equal(firn_open("picture", &options, &m.db), FIRN_OK);
+    write_some(&m, &rand, 3000, &number);
+    assert_int_equal(firn_flush(m.db), FIRN_OK);
+    assert_int_equal(firn_wait_idle(m.db), FIRN_OK);
+    const firn_shape *shape;
+    assert_int_equal(firn_get_shape(m.db, &shape), FIRN_OK);
+    firn_stats stats;
+    firn_get_stats(m.db, &stats);
+    assert_int_equal(shape->jobs, 0);
+    assert_int_equal(shape->read_seq, stats.last_sequence);
+    write_some(&m, &rand, 3000, &number);
+    assert_int_equal(firn_compact(m.db, NULL, NULL, NULL), FIRN_OK);
+    firn_shape_sum sum = {0}, overlap = {0};
+    for (size_t l = 0; l < shape->level_count; l++) {
+        firn_shape_add_level(&shape->levels[l], &sum);
+    }
+    assert_int_equal(sum.tables, stats.tables);
+    assert_int_equal(sum.entries, stats.entries);
+    assert_int_equal(sum.tombstones, stats.tombstones);
+    assert_int_equal(sum.busy_bytes, 0);
+    assert_true((sum.oldest_delete_ns != 0) == (sum.tombstones > 0));
+    const firn_shape_level *last = &shape->levels[shape->level_count - 1];
+    firn_shape_table all = last->runs[0].tables[0];
+    all.largest = last->runs[0].tables[last->runs[0].count - 1].largest;
+    firn_shape_add_overlap(last, &all, &overlap);
+    assert_int_equal(overlap.tables, last->runs[0].count);
+    firn_shape_release(m.db, shape);
+    firn_shape_release(m.db, NULL);
+
+    uint64_t written = 0;
+    firn_get_stats(m.db, &stats);
+    for (size_t l = 0; l < 16; l++) {
+        written += stats.level_bytes_written[l];
+    }
+    assert_int_equal(written, stats.flush_bytes_written + stats.compaction_bytes_written);
+    assert_true(stats.asked_bytes_written > 0);
+    assert_true(stats.asked_bytes_written < stats.compaction_bytes_written);
+    assert_int_equal(stats.dropped_bytes + stats.ingested_bytes, 0);
+    assert_int_equal(firn_close(m.db), FIRN_OK);
+}
+
 /* ---- Options ---- */
 
 static void runs_per_level_is_a_list(void **state) {
@@ -300,6 +358,7 @@ int main(void) {
         cmocka_unit_test(a_policy_without_functions_is_refused),
         cmocka_unit_test(a_policy_is_chosen_by_its_name),
         cmocka_unit_test(the_policy_of_a_live_database_changes),
+        cmocka_unit_test(the_picture_and_the_bytes_by_level_add_up),
         cmocka_unit_test(runs_per_level_is_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,9 @@ exits 0 "$firn" verify db
 grep -q 'is intact' out || fail "verify says $(cat out)"
 exits 0 "$firn" stats db
 [ -s out ] || fail "stats prints nothing"
+exits 0 "$firn" stats db --levels
+grep -q '^level [0-9]*: 1 run, ' out || fail "stats --levels says $(head -c 300 out)"
+grep -q '^  |=\{64\}| ' out || fail "the only run is not as wide as the picture"
 exits 0 "$firn" stats db --json
 [ "$(head -c 1 out)" = "{" ] || fail "stats --json does not begin with {"
 if command -v jq >/dev/null; then
