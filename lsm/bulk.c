@@ -238,7 +238,7 @@ static int divide(const struct firn_bulk *b, struct anchors *anchors, struct buf
         bytes += run_at(b, i)->meta.bytes;
         entries += run_at(b, i)->meta.entries;
     }
-    size_t parts = parts_wanted(b->db, bytes, entries), most = b->runs_max / (runs + 1);
+    size_t parts = parts_wanted(b->db, bytes, entries, true), most = b->runs_max / (runs + 1);
     parts = parts < most ? parts : most;
     int rc = FIRN_OK;
     for (size_t i = 0; parts > 1 && rc == FIRN_OK && i < runs; i++) {
@@ -256,7 +256,7 @@ static int merge_parts(firn_bulk *b, size_t first, bool run, const struct buf *c
                        struct merge_result *result) {
     firn_db *db = b->db;
     static const uint64_t snapshots[] = {SEQ_MAX}; /* nobody can tell versions apart */
-    struct job_context context = {.db = db, .unlimited = true};
+    struct job_context context = {.db = db, .unlimited = true, .by_hand = true};
     struct opener opener = {b, first};
     struct merge_request request;
     struct parts_request parts = {.context = &context,

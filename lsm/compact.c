@@ -100,8 +100,8 @@ static int inputs_open(firn_db *db, const firn_job *job, struct inputs *in) {
 }
 
 /* Where to divide the merge, if it is worth it. */
-static int inputs_divide(struct inputs *in) {
-    size_t parts = parts_wanted(in->db, in->bytes, in->entries);
+static int inputs_divide(struct inputs *in, bool by_hand) {
+    size_t parts = parts_wanted(in->db, in->bytes, in->entries, by_hand);
     int rc = FIRN_OK;
     for (size_t i = 0; parts > 1 && rc == FIRN_OK && i < in->version->table_count; i++) {
         const struct table_meta *meta = &in->version->tables[i]->meta;
@@ -192,12 +192,12 @@ static bool is_ice_level(const firn_db *db, const struct version *v, size_t leve
 }
 
 /* Merges the inputs into tables of the folder. */
-static int merge_inputs(firn_db *db, struct inputs *in, enum sst_effort effort, bool by_hand,
+static int merge_inputs(firn_db *db, struct inputs *in, enum sst_effort effort,
                         struct job_context *context, struct merge_result *result) {
     if (in->job->output == FIRN_OUTPUT_NONE) {
         return FIRN_OK;
     }
-    int rc = inputs_divide(in);
+    int rc = inputs_divide(in, context->by_hand);
     if (rc != FIRN_OK) {
         return rc;
     }
@@ -216,7 +216,8 @@ static int merge_inputs(firn_db *db, struct inputs *in, enum sst_effort effort, 
     job_setup(context, effort,
               parts_builder_bytes(job_builder_bytes(&db->options), parts.cut_count + 1), &merge);
     merge.builder.ice = is_ice_level(db, in->version, in->job->output_level);
-    merge.builder.filter_bits_per_key = filter_bits_for_job(&in->shape, in->job, by_hand, &budget);
+    merge.builder.filter_bits_per_key =
+        filter_bits_for_job(&in->shape, in->job, context->by_hand, &budget);
     merge.snapshots = (const uint64_t *)(const void *)in->snapshots.data;
     merge.snapshot_count = in->snapshots.size / sizeof(uint64_t);
     merge.bottom = in->job->bottom;
@@ -232,10 +233,10 @@ static int merge_inputs(firn_db *db, struct inputs *in, enum sst_effort effort, 
     return rc == FIRN_OK && result->count > 0 ? env_sync_dir(db->env, db->path) : rc;
 }
 
-/* Carries the job out on the calling thread. by_hand: a person asked for it, who wants the data as
- * it will stay. REQUIRES: its tables are marked busy; on failure the caller unmarks them. */
+/* Carries the job out on the calling thread. Whoever asked for it by hand wants the data as it will
+ * stay. REQUIRES: its tables are marked busy; on failure the caller unmarks them. */
 static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
-                       struct job_context *context, bool by_hand) {
+                       struct job_context *context) {
     struct inputs in;
     struct merge_result result = {0};
     bool told = false;
@@ -243,13 +244,13 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
     firn_event event = {.kind = FIRN_EVENT_COMPACTION_BEGIN,
                         .reason = job->reason,
                         .level = job->output_level,
-                        .by_hand = by_hand,
+                        .by_hand = context->by_hand,
                         .inputs = job->tables,
                         .input_count = job->table_count,
                         .bytes_in = in.bytes,
                         .entries_in = in.entries};
     listen_begin(db, &event);
-    rc = rc != FIRN_OK ? rc : merge_inputs(db, &in, effort, by_hand, context, &result);
+    rc = rc != FIRN_OK ? rc : merge_inputs(db, &in, effort, context, &result);
     count_table_entries(db, result.entries_out);
     rc = rc != FIRN_OK ? rc : install(db, job, event.job, in.version, &result, &told);
     atomic_fetch_sub_explicit(&db->counters.merged_uninstalled, result.entries_out,
@@ -262,7 +263,7 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
         count(&db->counters.compaction_bytes, result.bytes_out);
         count(&db->counters.compaction_read_bytes, left ? 0 : in.bytes);
         count(&db->counters.dropped_bytes, left ? in.bytes : 0);
-        count(&db->counters.asked_bytes, by_hand ? result.bytes_out : 0);
+        count(&db->counters.asked_bytes, context->by_hand ? result.bytes_out : 0);
     }
     job_tell_end(db, &event, rc, &result);
     job_discard(db, &result, rc != FIRN_OK, told);
@@ -373,7 +374,7 @@ void compact_job(void *context) {
     enum sst_effort effort = job != NULL ? effort_of_locked(db, job) : SST_EFFORT_FAST;
     mutex_unlock(&db->mutex);
     if (job != NULL) {
-        rc = compact_run(db, job, effort, &job_context, false);
+        rc = compact_run(db, job, effort, &job_context);
         mutex_lock(&db->mutex);
         running_end_locked(db, job, &running, rc != FIRN_OK);
         mutex_unlock(&db->mutex);
@@ -481,7 +482,7 @@ static int compact_part(firn_db *db, struct manual *m, bool *more) {
     if (!any) {
         return rc;
     }
-    rc = stepped != FIRN_OK ? stepped : compact_run(db, m->job, SST_EFFORT_FULL, &m->context, true);
+    rc = stepped != FIRN_OK ? stepped : compact_run(db, m->job, SST_EFFORT_FULL, &m->context);
     mutex_lock(&db->mutex);
     running_end_locked(db, m->job, &m->running, rc != FIRN_OK);
     db->callers_merging--;
@@ -498,6 +499,7 @@ int firn_compact(firn_db *db, const firn_range *range, firn_progress_fn progress
     }
     struct manual m = {
         .context = {.db = db,
+                    .by_hand = true,
                     .priority = RATE_MERGE,
                     .cancel = &db->cancels_by_hand,
                     .cancel_seen = atomic_load_explicit(&db->cancels_by_hand, memory_order_relaxed),

@@ -14,6 +14,7 @@ struct job_context {
     firn_db *db;
     enum rate_priority priority;
     bool unlimited;                 /* no background write: a bulk load's */
+    bool by_hand;                   /* on the thread of someone who asked for it */
     const _Atomic uint32_t *cancel; /* NULL, or: ends when it is not `cancel_seen` any more */
     uint32_t cancel_seen;
     firn_progress_fn report; /* NULL: nobody asked */

@@ -86,20 +86,22 @@ int anchors_cut(struct anchors *a, size_t parts, struct buf *cuts) {
 
 /* ---- How many ---- */
 
-/* Background threads that neither merge nor are kept for flushes. */
-static unsigned idle_threads_locked(const firn_db *db) {
-    unsigned busy = 1 + db->compactions_running - db->callers_merging + db->helpers_running;
+/* Background threads that neither merge nor are kept: one for flushes, and beside what someone
+ * asked for, where there are more than two, one for what the policy wants meanwhile. */
+static unsigned idle_threads_locked(const firn_db *db, bool by_hand) {
+    unsigned kept = by_hand && db->options.background_threads > 2 ? 2 : 1;
+    unsigned busy = kept + db->compactions_running - db->callers_merging + db->helpers_running;
     return db->options.background_threads > busy ? db->options.background_threads - busy : 0;
 }
 
-size_t parts_wanted(firn_db *db, uint64_t bytes, uint64_t entries) {
+size_t parts_wanted(firn_db *db, uint64_t bytes, uint64_t entries, bool by_hand) {
     const firn_options *o = &db->options;
     double by_bytes = (double)bytes / (double)o->table_bytes;
     double by_entries = (double)entries / (double)o->table_entries;
     /* As many as there will be tables: those of parts are about even, so no more come of it. */
     double tables = (by_bytes > by_entries ? by_bytes : by_entries) + 0.95;
     mutex_lock(&db->mutex);
-    size_t parts = 1 + idle_threads_locked(db);
+    size_t parts = 1 + idle_threads_locked(db, by_hand);
     mutex_unlock(&db->mutex);
     parts = parts < o->subcompactions ? parts : o->subcompactions;
     parts = tables < (double)parts ? (size_t)tables : parts;
@@ -237,7 +239,8 @@ static void help_job(void *context) NO_LOCK_ANALYSIS {
 
 static void ask_for_help_locked(struct parts *p) REQUIRES(&p->db->mutex) {
     firn_db *db = p->db;
-    for (size_t i = 1; i < p->count && idle_threads_locked(db) > 0 && !db->closing; i++) {
+    bool by_hand = p->request->context->by_hand;
+    for (size_t i = 1; i < p->count && idle_threads_locked(db, by_hand) > 0 && !db->closing; i++) {
         p->refs++;
         db->helpers_running++;
         db->jobs_running++;

@@ -8,7 +8,8 @@
  * failure stops the other parts, and then the result names every file that was begun. The caller
  * installs the result, with one edit.
  *
- * Threads that help are borrowed: one background thread is kept for flushes, others may be busy.
+ * Threads that help are borrowed: one background thread is kept for flushes, another for merges of
+ * the policy beside one that someone asked for, and others may be busy.
  * What nobody takes the caller does himself, so that no merge waits for a thread.
  */
 #ifndef FIRN_LSM_PARTS_H
@@ -39,7 +40,7 @@ int anchors_cut(struct anchors *a, size_t parts, struct buf *cuts);
 
 /* How many parts are worth while now, for so much input: 1 when it is no more than a table, or
  * nobody could help. */
-size_t parts_wanted(firn_db *db, uint64_t bytes, uint64_t entries);
+size_t parts_wanted(firn_db *db, uint64_t bytes, uint64_t entries, bool by_hand);
 
 /* What builders may hold when there are so many at once; `whole` when there is one. */
 size_t parts_builder_bytes(size_t whole, size_t parts);

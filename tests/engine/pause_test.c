@@ -212,7 +212,6 @@ static void a_merge_by_hand_does_not_keep_others_from_merging(void **state) {
     pthread_t thread;
     void *result;
     scene_begin(&s, 4);
-    s.options.subcompactions = 1; /* or else the one by hand has borrowed all threads */
     scene_open(&s, FIRN_POLICY_LEVELED);
     assert_int_equal(firn_compact(s.db, NULL, NULL, NULL), FIRN_OK);
     assert_int_equal(firn_pause(s.db, 0), FIRN_OK);
