@@ -9,7 +9,7 @@ set boxwidth 0.9
 set grid ytics
 set yrange [0:*]
 set xtics noenhanced rotate by 30 right
-set key top left
+set key bmargin center horizontal
 set title "entries written for each update"
 plot data using 3:xtic(1) every ::1 title "measured" linecolor "#0072b2", \
      data using 4 every ::1 title "simulated" linecolor "#e69f00"
