@@ -4,7 +4,8 @@
  * The model of what a power cut leaves. A file has bytes that were synced and bytes appended since; a
  * folder has changes that were synced and an ordered list of changes (create, rename, link, unlink)
  * that are pending. Syncing a file says nothing about its name. After a cut, any subset of each
- * folder's pending changes may have happened (applied in order), and of each file's unsynced bytes
+ * folder's pending changes may have happened (applied in order, by name: a rename moves what then has
+ * the name, be it an older file), and of each file's unsynced bytes
  * any prefix, torn at any 512-byte edge (further damage is the caller's choice of enum sim_tail).
  *
  * The workload runs once with recording on. Every call that changes what is on disk gets a number,
@@ -85,6 +86,9 @@ void sim_cut_choices(const firn_env *env, uint64_t change, unsigned *pending_dir
                      unsigned *torn_edges);
 /* A new machine, not recording, that holds what the cut left. The original must outlive it. */
 int sim_disk_at(const firn_env *env, const struct sim_cut *cut, firn_env **out);
+/* A new machine, recording, on which only the process was killed, directly before that change: all it
+ * did is there to be read, and what was not durable is not durable yet. The original must outlive it. */
+int sim_kill_at(const firn_env *env, uint64_t change, firn_env **out);
 /* A hash of names and contents: equal disks need checking once. */
 uint64_t sim_disk_hash(const firn_env *env);
 

@@ -217,8 +217,23 @@ void sim_disk_deinit(struct sim_disk *d) {
     memset(d, 0, sizeof *d);
 }
 
-int sim_disk_copy(const struct sim_disk *d, struct sim_disk *to) {
-    struct alloc *alloc = d->alloc;
+static int reserve_pending(struct sim_disk *d) {
+    if (d->pending_count < d->pending_capacity) {
+        return FIRN_OK;
+    }
+    size_t capacity = d->pending_capacity == 0 ? 8 : d->pending_capacity * 2;
+    struct sim_change *grown =
+        alloc_resize(d->alloc, MEM_OTHER, d->pending, d->pending_capacity * sizeof *grown,
+                     capacity * sizeof *grown);
+    if (grown == NULL) {
+        return no_memory();
+    }
+    d->pending = grown;
+    d->pending_capacity = capacity;
+    return FIRN_OK;
+}
+
+int sim_disk_copy(const struct sim_disk *d, struct alloc *alloc, struct sim_disk *to) {
     memset(to, 0, sizeof *to);
     to->alloc = alloc;
     to->durable = true;
@@ -226,12 +241,20 @@ int sim_disk_copy(const struct sim_disk *d, struct sim_disk *to) {
     for (uint32_t i = 0; rc == FIRN_OK && i < d->node_count; i++) {
         const struct sim_node *from = &d->nodes[i];
         struct sim_node *node = &to->nodes[i];
-        *node = (struct sim_node){
-            .kind = from->kind, .names = from->names, .size = from->size, .synced = from->size};
+        *node = (struct sim_node){.kind = from->kind,
+                                  .names = from->names,
+                                  .size = from->size,
+                                  .synced = d->durable ? from->synced : from->size};
         rc = reserve_entries(to, node, from->entry_count);
         if (rc == FIRN_OK && from->entry_count > 0) {
             memcpy(node->entries, from->entries, from->entry_count * sizeof *node->entries);
             node->entry_count = from->entry_count;
+        }
+    }
+    for (size_t i = 0; rc == FIRN_OK && i < d->pending_count; i++) {
+        rc = reserve_pending(to);
+        if (rc == FIRN_OK) {
+            to->pending[to->pending_count++] = d->pending[i];
         }
     }
     if (rc != FIRN_OK) {
@@ -251,11 +274,13 @@ static bool changes_entries(enum sim_call call) {
 }
 
 /* A name may be missing or taken here: of the changes before this one, some may not have happened.
- * REQUIRES: room for one more entry. */
+ * A rename then moves whatever has that name. REQUIRES: room for one more entry. */
 static void change_entries(struct sim_node *folder, const struct sim_change *c) {
+    uint32_t node = c->node;
     if (c->call == SIM_RENAME || !gives_name(c->call)) {
         struct sim_entry *e = find_entry(folder, c->name, strlen(c->name));
         if (e != NULL) {
+            node = e->node;
             *e = folder->entries[--folder->entry_count];
         }
     }
@@ -266,7 +291,7 @@ static void change_entries(struct sim_node *folder, const struct sim_change *c) 
             e = &folder->entries[folder->entry_count++];
         }
         e->name = name;
-        e->node = c->node;
+        e->node = node;
     }
 }
 
@@ -282,22 +307,6 @@ static void count_names(struct sim_disk *d, const struct sim_change *c) {
     } else {
         d->nodes[c->node].names--;
     }
-}
-
-static int reserve_pending(struct sim_disk *d) {
-    if (d->pending_count < d->pending_capacity) {
-        return FIRN_OK;
-    }
-    size_t capacity = d->pending_capacity == 0 ? 8 : d->pending_capacity * 2;
-    struct sim_change *grown =
-        alloc_resize(d->alloc, MEM_OTHER, d->pending, d->pending_capacity * sizeof *grown,
-                     capacity * sizeof *grown);
-    if (grown == NULL) {
-        return no_memory();
-    }
-    d->pending = grown;
-    d->pending_capacity = capacity;
-    return FIRN_OK;
 }
 
 /* All that is pending in the folder happens, in order; the rest stays pending. */
@@ -349,6 +358,37 @@ int sim_disk_apply(struct sim_disk *d, const struct sim_change *c) {
         return settle_folder(d, c->folder);
     }
     return FIRN_OK;
+}
+
+int sim_disk_seen(const struct sim_disk *safe, const struct sim_disk *live, struct alloc *alloc,
+                  struct sim_disk *to) {
+    int rc = sim_disk_copy(safe, alloc, to);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    for (uint32_t i = 0; rc == FIRN_OK && i < to->node_count; i++) {
+        if (to->nodes[i].kind == SIM_FOLDER) {
+            rc = settle_folder(to, i);
+        }
+    }
+    for (uint32_t i = 0; i < to->node_count; i++) {
+        struct sim_node *n = &to->nodes[i];
+        n->names = 0;
+        n->bytes = n->kind == SIM_FILE && n->size > 0 ? live->nodes[i].bytes : NULL;
+        if (n->bytes != NULL) {
+            n->bytes->refs++;
+        }
+    }
+    for (uint32_t i = 0; i < to->node_count; i++) {
+        for (size_t k = 0; k < to->nodes[i].entry_count; k++) {
+            to->nodes[to->nodes[i].entries[k].node].names++;
+        }
+    }
+    to->durable = false;
+    if (rc != FIRN_OK) {
+        sim_disk_deinit(to);
+    }
+    return rc;
 }
 
 /* ---- Cuts. ---- */

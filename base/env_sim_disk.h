@@ -63,8 +63,14 @@ struct sim_disk {
 int sim_disk_init(struct sim_disk *d, struct alloc *alloc, bool durable);
 void sim_disk_deinit(struct sim_disk *d);
 
-/* Makes `to` a durable disk with the names and sizes of d, all of it safe. */
-int sim_disk_copy(const struct sim_disk *d, struct sim_disk *to);
+/* Makes `to` a durable disk with the names and sizes of d: of a live disk all of it is safe, of a durable
+ * one what was. */
+int sim_disk_copy(const struct sim_disk *d, struct alloc *alloc, struct sim_disk *to);
+
+/* Makes `to` what a program sees on a disk of which `safe` is sure to survive, under the same node
+ * numbers; the bytes are in `live`. */
+int sim_disk_seen(const struct sim_disk *safe, const struct sim_disk *live, struct alloc *alloc,
+                  struct sim_disk *to);
 
 /* FIRN_NOMEM: nothing happened. */
 int sim_disk_apply(struct sim_disk *d, const struct sim_change *change);

@@ -86,6 +86,7 @@ int sim_files_lock(firn_env *env, const char *path, struct env_lock **out);
 void sim_files_unlock(firn_env *env, struct env_lock *lock);
 
 int sim_record_begin(struct sim_machine *m);
+int sim_record_begin_from(struct sim_machine *m, const struct sim_disk *first);
 void sim_record_end(struct sim_machine *m);
 int sim_record_add(struct sim_machine *m, const struct sim_change *change);
 

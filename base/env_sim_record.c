@@ -5,10 +5,14 @@
 #include "base/env_sim_machine.h"
 
 int sim_record_begin(struct sim_machine *m) {
+    return sim_record_begin_from(m, &m->disk);
+}
+
+int sim_record_begin_from(struct sim_machine *m, const struct sim_disk *first) {
     struct sim_record *record = &m->record;
-    int rc = sim_disk_copy(&m->disk, &record->first);
+    int rc = sim_disk_copy(first, &m->alloc, &record->first);
     if (rc == FIRN_OK) {
-        rc = sim_disk_copy(&record->first, &record->safe);
+        rc = sim_disk_copy(&record->first, &m->alloc, &record->safe);
         if (rc != FIRN_OK) {
             sim_disk_deinit(&record->first);
         }
@@ -66,7 +70,7 @@ static int seek_to(struct sim_machine *m, uint64_t n) {
     int rc = FIRN_OK;
     if (record->at > n) {
         struct sim_disk start;
-        rc = sim_disk_copy(&record->first, &start);
+        rc = sim_disk_copy(&record->first, &m->alloc, &start);
         if (rc == FIRN_OK) {
             sim_disk_deinit(&record->safe);
             record->safe = start;
@@ -123,6 +127,32 @@ int sim_disk_at(const firn_env *env, const struct sim_cut *cut, firn_env **out) 
     image->clock_ns = m->clock_ns;
     for (uint32_t i = 0; i < image->disk.node_count; i++) {
         image->used += image->disk.nodes[i].size;
+    }
+    *out = &image->env;
+    return FIRN_OK;
+}
+
+int sim_kill_at(const firn_env *env, uint64_t change, firn_env **out) {
+    *out = NULL;
+    struct sim_machine *m = sim_machine_of(env), *image = NULL;
+    if (!in_record(m, change)) {
+        return FAIL(FIRN_INVALID, "there is no recorded change %llu to kill before",
+                    (unsigned long long)change);
+    }
+    int rc = seek_to(m, change);
+    rc = rc != FIRN_OK ? rc : sim_machine_create(change, &image);
+    if (rc == FIRN_OK) {
+        sim_disk_deinit(&image->disk);
+        rc = sim_disk_seen(&m->record.safe, &m->disk, &image->alloc, &image->disk);
+    }
+    rc = rc != FIRN_OK ? rc : sim_record_begin_from(image, &m->record.safe);
+    if (rc != FIRN_OK) {
+        env_destroy(image == NULL ? NULL : &image->env);
+        return rc;
+    }
+    image->clock_ns = m->clock_ns;
+    for (uint32_t i = 0; i < image->disk.node_count; i++) {
+        image->used += image->disk.nodes[i].names > 0 ? image->disk.nodes[i].size : 0;
     }
     *out = &image->env;
     return FIRN_OK;

@@ -340,6 +340,45 @@ static void an_image_can_be_recorded_and_cut_again(void **state) {
     env_destroy(env);
 }
 
+static void what_a_killed_process_did_is_seen_but_not_safe(void **state) {
+    (void)state;
+    firn_env *env = machine(1), *killed, *image;
+    struct env_file *f;
+    put_synced(env, "a", "old");
+    assert_int_equal(env_sync_dir(env, "."), FIRN_OK);
+    assert_int_equal(env_create(env, "b", &f), FIRN_OK);
+    assert_int_equal(env_append(f, "snow", 4), FIRN_OK);
+    assert_int_equal(env_sync(f), FIRN_OK);
+    assert_int_equal(env_append(f, "ice", 3), FIRN_OK);
+    assert_int_equal(env_rename(env, "b", "c"), FIRN_OK);
+    assert_int_equal(sim_kill_at(env, sim_change_count(env) + 1, &killed), FIRN_OK);
+    assert_content(killed, "a", "old");
+    assert_content(killed, "c", "snowice");
+    assert_missing(killed, "b");
+    struct sim_cut cut = {.change = 1};
+    assert_int_equal(sim_disk_at(killed, &cut, &image), FIRN_OK);
+    assert_content(image, "a", "old");
+    assert_missing(image, "c");
+    env_destroy(image);
+    cut.dir_mask = UINT64_MAX;
+    assert_int_equal(sim_disk_at(killed, &cut, &image), FIRN_OK);
+    assert_content(image, "c", "snow");
+    env_destroy(image);
+    /* The next process can make it safe. */
+    struct env_file *again;
+    assert_int_equal(env_open(killed, "c", ENV_RANDOM, &again), FIRN_OK);
+    assert_int_equal(env_sync(again), FIRN_OK);
+    assert_int_equal(env_close(again), FIRN_OK);
+    assert_int_equal(env_sync_dir(killed, "."), FIRN_OK);
+    cut = (struct sim_cut){.change = sim_change_count(killed) + 1};
+    assert_int_equal(sim_disk_at(killed, &cut, &image), FIRN_OK);
+    assert_content(image, "c", "snowice");
+    env_destroy(image);
+    env_destroy(killed);
+    assert_int_equal(env_close(f), FIRN_OK);
+    env_destroy(env);
+}
+
 static void changes_have_texts(void **state) {
     (void)state;
     firn_env *env = machine(1);
@@ -364,11 +403,13 @@ struct naive {
 };
 
 static void naive_change_name(int name[FILES], const struct naive *n, int i) {
+    int file = n->file[i];
     if (n->kind[i] != 'c') {
+        file = name[n->from[i]] >= 0 ? name[n->from[i]] : file;
         name[n->from[i]] = -1;
     }
     if (n->kind[i] != 'u') {
-        name[n->to[i]] = n->file[i];
+        name[n->to[i]] = file;
     }
 }
 
@@ -729,6 +770,7 @@ int main(void) {
         cmocka_unit_test(tails_tear_at_sector_edges),
         cmocka_unit_test(an_image_can_be_written_without_touching_the_original),
         cmocka_unit_test(an_image_can_be_recorded_and_cut_again),
+        cmocka_unit_test(what_a_killed_process_did_is_seen_but_not_safe),
         cmocka_unit_test(changes_have_texts),
         cmocka_unit_test(cuts_agree_with_a_direct_replay),
         cmocka_unit_test(a_fault_hits_the_call_it_is_addressed_to),
