@@ -304,12 +304,12 @@ static void a_key_over_the_limit_is_refused(void **state) {
 static void values_of_several_megabytes_come_back_whole(void **state) {
     (void)state;
     struct fixture f = setup();
-    enum { MEGABYTES = 5 };
+    enum { MEGABYTES = 5, LAST_BYTES = (16 << 20) + 1 }; /* one needs a fourth byte for its size */
     struct oracle_value values[MEGABYTES];
-    uint8_t *bytes = malloc((size_t)MEGABYTES << 20);
+    uint8_t *bytes = malloc(LAST_BYTES);
     assert_non_null(bytes);
     for (size_t i = 0; i < MEGABYTES; i++) {
-        values[i] = (struct oracle_value){i, ((i + 1) << 20) - i};
+        values[i] = (struct oracle_value){i, i + 1 < MEGABYTES ? ((i + 1) << 20) - i : LAST_BYTES};
         oracle_fill(values[i], bytes);
         char key[2] = {(char)('a' + i), 0};
         assert_int_equal(firn_put(f.db, text(key), firn_slice_make(bytes, values[i].size), 0),

@@ -310,6 +310,40 @@ static void tables_taken_in_are_there_whole_or_not_at_all(void **state) {
     }
 }
 
+/* Whoever wrote a table may not have synced it; taking it in by a link must. */
+static void a_table_that_was_never_synced_is_durable_once_taken_in(void **state) {
+    (void)state;
+    static const char *const paths[] = {"b.table"};
+    struct workload w = reference;
+    firn_env *env, *image;
+    struct env_file *copy;
+    const uint8_t *data;
+    uint64_t size;
+    firn_options options;
+    firn_table_builder *builder;
+    firn_db *db;
+    assert_int_equal(env_sim_create(1, &env), FIRN_OK);
+    history_options(&w, env, &options);
+    assert_int_equal(firn_table_builder_create("a.table", &options, &builder), FIRN_OK);
+    assert_int_equal(firn_table_builder_add(builder, new_key(), FIRN_STR("new")), FIRN_OK);
+    assert_int_equal(firn_table_builder_finish(builder), FIRN_OK);
+    assert_int_equal(sim_file_get(env, "a.table", &data, &size), FIRN_OK);
+    assert_int_equal(env_create(env, paths[0], &copy), FIRN_OK);
+    assert_int_equal(env_append(copy, data, (size_t)size), FIRN_OK);
+    assert_int_equal(env_close(copy), FIRN_OK);
+    assert_int_equal(firn_open(HISTORY_FOLDER, &options, &db), FIRN_OK);
+    assert_int_equal(firn_ingest(db, paths, 1, 0), FIRN_OK);
+    struct sim_cut cut = {.change = sim_change_count(env) + 1};
+    assert_int_equal(sim_disk_at(env, &cut, &image), FIRN_OK);
+    assert_int_equal(firn_close(db), FIRN_OK);
+    options.env = image;
+    assert_int_equal(firn_open(HISTORY_FOLDER, &options, &db), FIRN_OK);
+    assert_int_equal(firn_contains(db, NULL, new_key()), FIRN_OK);
+    close_image(image, db);
+    env_destroy(image);
+    env_destroy(env);
+}
+
 /* ---- Cuts during recovery. ---- */
 
 /* The state of an image is cut again while it is opened, written to and closed. */
@@ -390,6 +424,95 @@ static void recovery_can_be_cut_short_itself(void **state) {
     assert_int_equal(t.wrong + t.refused, 0);
 }
 
+/* ---- A killed process, then a cut. ---- */
+
+/* The process is killed before a change, so that nothing is lost; the next one is told that a write
+ * of its own is durable, which must hold for all it found, too. */
+static void check_kill(struct history *h, struct totals *t, uint64_t change, struct rand *r) {
+    firn_env *killed;
+    firn_db *db;
+    uint64_t hash, count, again;
+    assert_int_equal(sim_kill_at(h->env, change, &killed), FIRN_OK);
+    history_watch(killed, "after a kill");
+    struct sim_cut cut = {.change = change};
+    if (open_image(h, killed, &db) != FIRN_OK) {
+        t->refused++;
+        complain(t, h, &cut, firn_errmsg());
+        env_destroy(killed);
+        return;
+    }
+    assert_int_equal(history_scan(db, &hash, &count), FIRN_OK);
+    bool close_only = rand_below(r, 3) == 0;
+    if (!close_only) {
+        assert_int_equal(firn_put(db, new_key(), FIRN_STR("new"), FIRN_SYNC), FIRN_OK);
+        hash += oracle_pair_hash(new_key(), FIRN_STR("new"));
+    }
+    uint64_t promised = sim_change_count(killed);
+    close_image(killed, db);
+    promised = close_only ? sim_change_count(killed) : promised;
+    for (uint64_t at = promised + 1; at <= sim_change_count(killed) + 1; at++) {
+        for (int i = 0; i < 3; i++) {
+            cut = (struct sim_cut){.change = at,
+                                   .dir_mask = i == 0 ? 0 : rand_next(r),
+                                   .tail = i == 1 ? SIM_TAIL_MIXED : SIM_TAIL_SYNCED,
+                                   .seed = rand_next(r)};
+            firn_env *image;
+            assert_int_equal(sim_disk_at(killed, &cut, &image), FIRN_OK);
+            t->cuts++;
+            if (!add_seen(t, sim_disk_hash(image) ^ hash)) {
+                env_destroy(image);
+                continue;
+            }
+            t->states++;
+            history_watch(image, "after a kill and a cut");
+            int rc = open_image(h, image, &db);
+            if (rc == FIRN_OK) {
+                rc = history_scan(db, &again, &count);
+                close_image(image, db);
+            }
+            t->refused += rc != FIRN_OK;
+            t->lost += rc == FIRN_OK && again != hash;
+            if ((rc != FIRN_OK || again != hash) && t->lost + t->refused <= COMPLAINTS_MAX) {
+                print_error("killed before change %llu (%s), cut before %llu (%s), %llx: %s\n",
+                            (unsigned long long)change, sim_change_text(h->env, change),
+                            (unsigned long long)at, sim_change_text(killed, at),
+                            (unsigned long long)cut.dir_mask,
+                            rc != FIRN_OK ? firn_errmsg() : "not what was there");
+            }
+            env_destroy(image);
+        }
+    }
+    env_destroy(killed);
+}
+
+static void what_the_next_process_found_is_durable_once_it_syncs(void **state) {
+    (void)state;
+    struct workload w = reference;
+    w.seed = test_seed() + 60;
+    w.sync = 150;
+    w.reopen = 30;
+    firn_env *env;
+    struct history h;
+    struct rand r;
+    struct totals t = {.seen_capacity = 1 << 20};
+    t.seen = calloc(t.seen_capacity, sizeof *t.seen);
+    assert_non_null(t.seen);
+    rand_init(&r, w.seed);
+    run_workload(&h, &w, &env);
+    uint64_t kills = test_scaled(3000, 300), changes = sim_change_count(env) + 1;
+    double step = kills < changes ? (double)changes / (double)kills : 1;
+    for (double change = 1; change <= (double)changes; change += step) {
+        check_kill(&h, &t, (uint64_t)change, &r);
+    }
+    print_message("a kill, then a cut: %llu distinct states checked: %llu lost, %llu refused\n",
+                  (unsigned long long)t.states, (unsigned long long)t.lost,
+                  (unsigned long long)t.refused);
+    history_deinit(&h);
+    env_destroy(env);
+    free(t.seen);
+    assert_int_equal(t.lost + t.refused, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_acknowledged_is_lost_at_any_cut),
@@ -397,7 +520,9 @@ int main(void) {
         cmocka_unit_test(nothing_is_lost_under_a_policy_of_chance),
         cmocka_unit_test(buffered_writes_are_lost_from_the_end),
         cmocka_unit_test(tables_taken_in_are_there_whole_or_not_at_all),
+        cmocka_unit_test(a_table_that_was_never_synced_is_durable_once_taken_in),
         cmocka_unit_test(recovery_can_be_cut_short_itself),
+        cmocka_unit_test(what_the_next_process_found_is_durable_once_it_syncs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,6 +237,82 @@ static struct listing list(firn_env *env) {
     return l;
 }
 
+/* ---- Sequences. ---- */
+
+#define SEQS_MAX 64
+
+/* Notes the sequence of every batch in every log, also where it does not count. */
+static void collect_seqs(firn_env *env, uint64_t *seqs, size_t *count) {
+    struct alloc alloc;
+    alloc_init(&alloc, NULL);
+    struct listing l = list(env);
+    for (uint64_t number = l.lowest_log; number < l.lowest_log + 20; number++) {
+        struct wal_reader *reader;
+        struct record record;
+        if (wal_reader_open(&alloc, env, FOLDER, number, &reader) != FIRN_OK) {
+            continue;
+        }
+        while (wal_reader_next(reader, &record) == FIRN_OK) {
+            if (record.kind == RECORD_BATCH) {
+                assert_true(*count < SEQS_MAX);
+                seqs[(*count)++] = record.seq;
+            }
+        }
+        wal_reader_close(reader);
+    }
+}
+
+/* A write that was told to have failed may be in the log all the same. Were its sequence given to
+ * the next write, two versions of a key could be equally new. */
+static void a_sequence_that_may_be_in_a_log_is_not_given_out_again(void **state) {
+    (void)state;
+    unsigned hit = 0;
+    for (uint64_t call = 1; call <= 4; call++) {
+        uint64_t seqs[SEQS_MAX];
+        size_t count = 0;
+        firn_env *env = machine_create("a write that failed after it was done");
+        firn_db *db = open_in(env);
+        ok(put(db, "a", 0));
+        sim_set_fault(env, sim_call_count(env) + call, SIM_FAULT_DONE_ERROR, false);
+        int rc = put(db, "b", 0);
+        sim_set_fault(env, 0, SIM_FAULT_EIO, false);
+        hit += rc != FIRN_OK;
+        ok(put(db, "c", 0));
+        ok(put(db, "b", 0));
+        collect_seqs(env, seqs, &count);
+        assert_int_equal(count, 4);
+        for (size_t i = 0; i < count; i++) {
+            for (size_t k = 0; k < i; k++) {
+                assert_int_not_equal(seqs[i], seqs[k]);
+            }
+        }
+        finish(db, env);
+    }
+    assert_true(hit > 0);
+}
+
+/* After a failed sync nobody knows what is durable: writing ends until somebody has looked. */
+static void a_failed_sync_ends_writing(void **state) {
+    (void)state;
+    firn_env *env = machine_create("a failed sync");
+    firn_db *db = open_in(env);
+    ok(put(db, "a", 0));
+    machine.fail_syncs = 1;
+    assert_int_equal(put(db, "b", FIRN_SYNC), FIRN_IO);
+    assert_int_equal(put(db, "c", 0), FIRN_REFUSED);
+    assert_int_equal(put(db, "c", FIRN_SYNC), FIRN_REFUSED);
+    ok(contains(db, "a"));
+    assert_int_equal(contains(db, "c"), FIRN_NOT_FOUND);
+    ok(firn_resume(db));
+    ok(put(db, "c", FIRN_SYNC));
+    firn_env *image = cut_now(env, 0, SIM_TAIL_SYNCED);
+    firn_db *after = open_in(image);
+    ok(contains(after, "a"));
+    ok(contains(after, "c"));
+    finish(after, image);
+    finish(db, env);
+}
+
 /* ---- Insert and remove. ---- */
 
 static void exchange_both_ways(firn_db *db) {
@@ -765,6 +841,8 @@ static void a_database_in_memory_keeps_what_was_written_over_closing(void **stat
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sequence_that_may_be_in_a_log_is_not_given_out_again),
+        cmocka_unit_test(a_failed_sync_ends_writing),
         cmocka_unit_test(inserting_after_a_failed_write_and_a_flush_ends),
         cmocka_unit_test(inserting_after_a_failed_sync_and_resuming_ends),
         cmocka_unit_test(inserting_is_one_step_also_where_every_write_seals_a_memtable),

@@ -1,0 +1,223 @@
+/* What the environment of this machine asks of the system, and what it makes of the answers: the
+ * program has its own write(), pread(), fdatasync(), fsync() and close(), which count, and on
+ * request do less, are interrupted, or fail. That a sync was asked for at all, no other test can
+ * see. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/env.h"
+
+enum call { WRITE, READ, SYNC, SYNC_FOLDER, CLOSE, CALLS };
+
+static struct {
+    unsigned count[CALLS];
+    enum call fails;
+    unsigned left; /* so many of the next such calls give: */
+    int error;
+    size_t size_max; /* bytes that one write() or pread() moves; 0: all */
+} fake;
+
+static firn_env *env;
+
+/* True when the call is to fail; errno is set. */
+static bool refuses(enum call call) {
+    fake.count[call]++;
+    if (fake.fails != call || fake.left == 0) {
+        return false;
+    }
+    fake.left--;
+    errno = fake.error;
+    return true;
+}
+
+static void next_calls_fail(enum call call, unsigned times, int error) {
+    fake.fails = call;
+    fake.left = times;
+    fake.error = error;
+}
+
+static size_t part_of(size_t size) {
+    return fake.size_max > 0 && size > fake.size_max ? fake.size_max : size;
+}
+
+ssize_t write(int fd, const void *from, size_t size) {
+    return refuses(WRITE) ? -1 : syscall(SYS_write, fd, from, part_of(size));
+}
+
+ssize_t pread(int fd, void *to, size_t size, off_t offset) {
+    return refuses(READ) ? -1 : syscall(SYS_pread64, fd, to, part_of(size), offset);
+}
+
+/* Builds with _FORTIFY_SOURCE call this one. */
+ssize_t __pread_chk(int fd, void *to, size_t size, off_t offset, size_t room);
+ssize_t __pread_chk(int fd, void *to, size_t size, off_t offset, size_t room) {
+    (void)room;
+    return pread(fd, to, size, offset);
+}
+
+int fdatasync(int fd) {
+    return refuses(SYNC) ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd) {
+    struct stat st;
+    bool folder = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+    return refuses(folder ? SYNC_FOLDER : SYNC) ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int close(int fd) {
+    int rc = (int)syscall(SYS_close, fd); /* Linux closes it whatever it says */
+    return refuses(CLOSE) ? -1 : rc;
+}
+
+static int begin(void **state) {
+    static char folder[32];
+    memset(&fake, 0, sizeof fake);
+    (void)snprintf(folder, sizeof folder, "env_calls_XXXXXX");
+    *state = folder;
+    return mkdtemp(folder) == NULL || chdir(folder) != 0 ? -1 : env_posix_create(&env);
+}
+
+static int remove_one(void *context, const char *name, uint64_t bytes) {
+    (void)context;
+    (void)bytes;
+    return unlink(name);
+}
+
+static int end(void **state) {
+    memset(&fake, 0, sizeof fake);
+    int rc = env_list(env, ".", remove_one, NULL);
+    env_destroy(env);
+    return rc != 0 || chdir("..") != 0 ? -1 : rmdir(*state);
+}
+
+static struct env_file *create(const char *name) {
+    struct env_file *f;
+    assert_int_equal(env_create(env, name, &f), FIRN_OK);
+    return f;
+}
+
+static void syncing_asks_the_system_once(void **state) {
+    (void)state;
+    struct env_file *f = create("a");
+    assert_int_equal(env_append(f, "snow", 4), FIRN_OK);
+    assert_int_equal(fake.count[SYNC], 0);
+    assert_int_equal(env_sync(f), FIRN_OK);
+    assert_int_equal(fake.count[SYNC], 1);
+    assert_int_equal(env_append(f, "ice", 3), FIRN_OK);
+    assert_int_equal(env_sync(f), FIRN_OK);
+    assert_int_equal(fake.count[SYNC], 2);
+    assert_int_equal(fake.count[SYNC_FOLDER], 0);
+    assert_int_equal(env_sync_dir(env, "."), FIRN_OK);
+    assert_int_equal(fake.count[SYNC_FOLDER], 1);
+    assert_int_equal(env_close(f), FIRN_OK);
+}
+
+/* The system may have dropped what it could not write: to ask again is to be told a lie. */
+static void a_failed_sync_is_not_asked_for_again(void **state) {
+    (void)state;
+    static const int errors[] = {EIO, ENOSPC, EDQUOT};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        char name[2] = {(char)('a' + i), '\0'};
+        struct env_file *f = create(name);
+        assert_int_equal(env_append(f, "snow", 4), FIRN_OK);
+        unsigned before = fake.count[SYNC], writes = fake.count[WRITE];
+        next_calls_fail(SYNC, 1, errors[i]);
+        assert_true(env_sync(f) < 0);
+        assert_int_equal(fake.count[SYNC], before + 1);
+        assert_int_equal(env_sync(f), FIRN_IO);
+        assert_int_equal(env_append(f, "ice", 3), FIRN_IO);
+        assert_int_equal(fake.count[SYNC], before + 1);
+        assert_int_equal(fake.count[WRITE], writes);
+        assert_int_equal(env_close(f), FIRN_OK);
+    }
+}
+
+static void a_failed_sync_of_a_folder_is_told(void **state) {
+    (void)state;
+    next_calls_fail(SYNC_FOLDER, 1, EIO);
+    assert_int_equal(env_sync_dir(env, "."), FIRN_IO);
+    assert_int_equal(fake.count[SYNC_FOLDER], 1);
+    assert_int_equal(fake.count[CLOSE], 1); /* its handle is given back */
+}
+
+static void interrupted_calls_are_made_again(void **state) {
+    (void)state;
+    struct env_file *f = create("a");
+    char bytes[8];
+    size_t got;
+    next_calls_fail(WRITE, 3, EINTR);
+    assert_int_equal(env_append(f, "snow", 4), FIRN_OK);
+    assert_int_equal(fake.count[WRITE], 4);
+    next_calls_fail(SYNC, 3, EINTR);
+    assert_int_equal(env_sync(f), FIRN_OK);
+    assert_int_equal(fake.count[SYNC], 4);
+    next_calls_fail(SYNC_FOLDER, 3, EINTR);
+    assert_int_equal(env_sync_dir(env, "."), FIRN_OK);
+    assert_int_equal(fake.count[SYNC_FOLDER], 4);
+    next_calls_fail(READ, 3, EINTR);
+    assert_int_equal(env_read_at(f, 0, bytes, 4, &got), FIRN_OK);
+    assert_int_equal(fake.count[READ], 4);
+    assert_int_equal(got, 4);
+    assert_memory_equal(bytes, "snow", 4);
+    next_calls_fail(CLOSE, 1, EINTR);
+    assert_int_equal(env_close(f), FIRN_OK);
+}
+
+static void short_writes_and_reads_are_gone_on_with(void **state) {
+    (void)state;
+    char bytes[1000], read[1001];
+    size_t got;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (char)(i * 7);
+    }
+    struct env_file *f = create("a");
+    fake.size_max = 7;
+    assert_int_equal(env_append(f, bytes, sizeof bytes), FIRN_OK);
+    assert_true(fake.count[WRITE] > sizeof bytes / 7);
+    assert_int_equal(env_read_at(f, 0, read, sizeof read, &got), FIRN_OK);
+    assert_true(fake.count[READ] > sizeof bytes / 7);
+    assert_int_equal(got, sizeof bytes);
+    assert_memory_equal(bytes, read, sizeof bytes);
+    assert_int_equal(env_close(f), FIRN_OK);
+}
+
+static void errors_of_writing_reading_and_closing_are_told(void **state) {
+    (void)state;
+    struct env_file *f = create("a");
+    char byte;
+    size_t got;
+    next_calls_fail(WRITE, 1, ENOSPC);
+    assert_int_equal(env_append(f, "snow", 4), FIRN_NO_SPACE);
+    assert_int_equal(env_close(f), FIRN_OK);
+    f = create("b");
+    assert_int_equal(env_append(f, "snow", 4), FIRN_OK);
+    next_calls_fail(READ, 1, EIO);
+    assert_int_equal(env_read_at(f, 0, &byte, 1, &got), FIRN_IO);
+    assert_int_equal(got, 0);
+    next_calls_fail(CLOSE, 1, EIO);
+    assert_int_equal(env_close(f), FIRN_IO);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(syncing_asks_the_system_once),
+        TEST(a_failed_sync_is_not_asked_for_again),
+        TEST(a_failed_sync_of_a_folder_is_told),
+        TEST(interrupted_calls_are_made_again),
+        TEST(short_writes_and_reads_are_gone_on_with),
+        TEST(errors_of_writing_reading_and_closing_are_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
