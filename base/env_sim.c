@@ -28,12 +28,15 @@ static bool takes_space(enum sim_call call) {
 enum sim_fate sim_machine_begin_call(struct sim_machine *m, enum sim_call call) {
     struct sim_fault *fault = &m->fault;
     m->calls++;
+    m->syncs += call == SIM_SYNC;
     m->clock_ns += 200 + rand_below(&m->rand, 800);
     sim_fibers_moved(&m->fibers);
     bool space_only = fault->kind == SIM_FAULT_ENOSPC || fault->kind == SIM_FAULT_SHORT;
     bool later = fault->persistent && m->calls > fault->call && changes_disk(call) &&
                  (!space_only || takes_space(call));
-    if (fault->call == 0 || (m->calls != fault->call && !later)) {
+    bool now = fault->kind == SIM_FAULT_SYNC ? call == SIM_SYNC && m->syncs == fault->call
+                                             : m->calls == fault->call || later;
+    if (fault->call == 0 || !now) {
         return FATE_DONE;
     }
     fault->hit = true;
@@ -267,6 +270,14 @@ void sim_set_fault(firn_env *env, uint64_t call, enum sim_fault_kind kind, bool 
 
 bool sim_fault_hit(const firn_env *env) {
     return sim_machine_of(env)->fault.hit;
+}
+
+uint64_t sim_sync_count(const firn_env *env) {
+    return sim_machine_of(env)->syncs;
+}
+
+void sim_set_failed_sync(firn_env *env, enum sim_failed_sync loss) {
+    sim_machine_of(env)->failed_sync = loss;
 }
 
 void sim_set_quota(firn_env *env, uint64_t bytes) {

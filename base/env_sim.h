@@ -97,13 +97,25 @@ uint64_t sim_disk_hash(const firn_env *env);
 enum sim_fault_kind {
     SIM_FAULT_EIO, SIM_FAULT_ENOSPC, SIM_FAULT_EMFILE,
     SIM_FAULT_SHORT,      /* half of the bytes are written, then ENOSPC */
-    SIM_FAULT_DONE_ERROR  /* the call took effect, yet reports EIO */
+    SIM_FAULT_DONE_ERROR, /* the call took effect, yet reports EIO */
+    SIM_FAULT_SYNC        /* EIO of a sync of a file; these alone are counted */
 };
 
 /* Call number `call` fails and, when persistent, so does every later call that changes the disk (for
  * ENOSPC: that needs space). Reads are never short: SHORT, where nothing is written, is EIO. 0: none. */
 void sim_set_fault(firn_env *env, uint64_t call, enum sim_fault_kind kind, bool persistent);
 bool sim_fault_hit(const firn_env *env);
+/* Syncs of files so far. */
+uint64_t sim_sync_count(const firn_env *env);
+
+/* What a failed sync leaves of the bytes that it was to make durable. File systems differ. */
+enum sim_failed_sync {
+    SIM_SYNC_KEEPS,  /* they wait to be written as before; the default */
+    SIM_SYNC_CLEANS, /* they can be read, but nothing will write them: a later sync succeeds for nothing */
+    SIM_SYNC_DROPS,  /* likewise, and they read as zeros */
+    SIM_SYNC_REVERTS /* the file is as long again as when it was last synced */
+};
+void sim_set_failed_sync(firn_env *env, enum sim_failed_sync loss);
 
 /* Bytes that all files together may hold; beyond: ENOSPC. 0: no limit. */
 void sim_set_quota(firn_env *env, uint64_t bytes);

@@ -124,6 +124,23 @@ int sim_disk_replace(struct sim_disk *d, uint32_t node, const void *data, uint64
     return FIRN_OK;
 }
 
+int sim_disk_zero(struct sim_disk *d, uint32_t node, uint64_t from, uint64_t to) {
+    struct sim_node *file = &d->nodes[node];
+    if (from >= to) {
+        return FIRN_OK;
+    }
+    struct sim_bytes *copy = bytes_create(d->alloc, file->size);
+    if (copy == NULL) {
+        return no_memory();
+    }
+    memcpy(copy->data, file->bytes->data, (size_t)file->size);
+    memset(copy->data + from, 0, (size_t)(to - from));
+    copy->size = file->size;
+    bytes_unref(file->bytes);
+    file->bytes = copy;
+    return FIRN_OK;
+}
+
 const uint8_t *sim_disk_data(const struct sim_disk *d, uint32_t node) {
     const struct sim_bytes *b = d->nodes[node].bytes;
     return b == NULL ? (const uint8_t *)"" : b->data;
@@ -244,7 +261,9 @@ int sim_disk_copy(const struct sim_disk *d, struct alloc *alloc, struct sim_disk
         *node = (struct sim_node){.kind = from->kind,
                                   .names = from->names,
                                   .size = from->size,
-                                  .synced = d->durable ? from->synced : from->size};
+                                  .synced = d->durable ? from->synced : from->size,
+                                  .lost_from = from->lost_from,
+                                  .lost_to = from->lost_to};
         rc = reserve_entries(to, node, from->entry_count);
         if (rc == FIRN_OK && from->entry_count > 0) {
             memcpy(node->entries, from->entries, from->entry_count * sizeof *node->entries);
@@ -327,8 +346,23 @@ static int settle_folder(struct sim_disk *d, uint32_t folder) {
     return FIRN_OK;
 }
 
+static void fail_to_sync(struct sim_node *file, enum sim_failed_sync loss) {
+    if (file->size == file->synced || loss == SIM_SYNC_KEEPS) {
+        return;
+    }
+    if (loss == SIM_SYNC_REVERTS) {
+        file->size = file->synced;
+        return;
+    }
+    file->lost_from = file->lost_to == 0 ? file->synced : file->lost_from;
+    file->lost_to = file->size;
+}
+
 int sim_disk_apply(struct sim_disk *d, const struct sim_change *c) {
     if (c->failed) {
+        if (c->call == SIM_SYNC) {
+            fail_to_sync(&d->nodes[c->node], c->loss);
+        }
         return FIRN_OK;
     }
     if (changes_entries(c->call)) {
@@ -443,7 +477,9 @@ static int cut_file(struct sim_disk *out, struct sim_node *to, const struct sim_
     if (size == 0) {
         return FIRN_OK;
     }
-    if (size == synced || tail == SIM_TAIL_ALL || tail == SIM_TAIL_TORN) {
+    bool lost = safe->lost_from < safe->lost_to && safe->lost_from < size;
+    bool whole = size == synced || tail == SIM_TAIL_ALL || tail == SIM_TAIL_TORN;
+    if (whole && !lost) {
         to->bytes = bytes;
         bytes->refs++;
         return FIRN_OK;
@@ -454,7 +490,14 @@ static int cut_file(struct sim_disk *out, struct sim_node *to, const struct sim_
     }
     memcpy(copy->data, bytes->data, (size_t)size);
     copy->size = size;
-    damage_tail(copy->data, synced, size, tail, r);
+    if (lost) {
+        uint64_t end = safe->lost_to < size ? safe->lost_to : size;
+        damage_tail(copy->data, safe->lost_from, end,
+                    tail == SIM_TAIL_SYNCED ? SIM_TAIL_ZEROS : tail, r);
+    }
+    if (!whole) {
+        damage_tail(copy->data, synced, size, tail, r);
+    }
     to->bytes = copy;
     return FIRN_OK;
 }

@@ -35,6 +35,7 @@ struct sim_node {
     /* Files. */
     struct sim_bytes *bytes; /* NULL: empty, or a durable disk's */
     uint64_t size, synced, reserved;
+    uint64_t lost_from, lost_to; /* bytes that no sync has made durable, nor will */
     /* Folders. */
     struct sim_entry *entries; /* in no order */
     size_t entry_count, entry_capacity;
@@ -48,6 +49,7 @@ struct sim_change {
     const char *name;      /* NULL for changes of no name */
     const char *new_name;  /* of a rename */
     uint64_t offset, size; /* bytes appended */
+    enum sim_failed_sync loss; /* of a failed sync */
     char *text;            /* made when asked for */
 };
 
@@ -87,6 +89,9 @@ int sim_disk_append(struct sim_disk *d, uint32_t node, const void *data, uint64_
 /* Gives a live file other bytes, as damage does. */
 int sim_disk_replace(struct sim_disk *d, uint32_t node, const void *data, uint64_t size);
 const uint8_t *sim_disk_data(const struct sim_disk *d, uint32_t node);
+
+/* Makes bytes of a live file read as zeros. */
+int sim_disk_zero(struct sim_disk *d, uint32_t node, uint64_t from, uint64_t to);
 
 /* Frees the bytes of a file that nobody can reach any more. */
 void sim_disk_drop(struct sim_disk *d, uint32_t node);

@@ -277,9 +277,17 @@ int sim_files_sync(struct env_file *file) {
     struct sim_file *f = (struct sim_file *)file;
     int rc = check_usable(m, f, false);
     if (rc == FIRN_OK) {
-        struct sim_change change = {.call = SIM_SYNC, .node = f->node, .name = f->name};
+        struct sim_node *node = &m->disk.nodes[f->node];
+        struct sim_change change = {
+            .call = SIM_SYNC, .node = f->node, .name = f->name, .loss = m->failed_sync};
+        uint64_t space = space_of(node), from = node->synced;
         rc = change_with_fate(m, &change, "sync");
         f->poisoned = rc != FIRN_OK;
+        m->used -= space - space_of(node);
+        if (change.failed && change.loss == SIM_SYNC_DROPS &&
+            sim_disk_zero(&m->disk, f->node, from, node->size) != FIRN_OK) {
+            rc = FAIL(FIRN_NOMEM, "no memory for what a failed sync leaves");
+        }
     }
     return rc;
 }

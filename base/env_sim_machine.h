@@ -36,8 +36,9 @@ struct sim_machine {
     struct sim_disk disk;
     struct sim_record record;
     bool recording;
-    uint64_t changes, calls;
+    uint64_t changes, calls, syncs;
     struct sim_fault fault;
+    enum sim_failed_sync failed_sync;
     uint64_t quota, used;       /* bytes */
     uint64_t handles;           /* open files */
     struct sim_string *strings; /* every name ever used */

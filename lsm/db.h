@@ -99,7 +99,7 @@ struct firn_db {
     /* Serializes version changes; held over the manifest's I/O. */
     struct mutex manifest_mutex;
     struct manifest *manifest; /* guarded by manifest_mutex */
-    bool manifest_durable;     /* likewise: what was recovered of it is synced */
+    bool manifest_durable;     /* likewise: what was recovered of it is durable */
 
     struct mutex mutex;
     /* Guarded by mutex. */
@@ -251,6 +251,9 @@ int install_edit(firn_db *db, struct edit *edit, bool flushed);
 
 /* Counts entries that a job has written, and that no version has yet, as being there now. */
 void count_table_entries(firn_db *db, uint64_t written);
+
+/* An edit that changes nothing; where no manifest of this session is in use, it begins a new one. */
+int install_nothing(firn_db *db);
 
 /* ---- obsolete.c ---- */
 void obsolete_add(firn_db *db, enum file_kind kind, uint64_t number);

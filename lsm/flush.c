@@ -148,14 +148,7 @@ static int renew_manifest(firn_db *db) {
     mutex_lock(&db->manifest_mutex);
     bool failed = manifest_failed(db->manifest);
     mutex_unlock(&db->manifest_mutex);
-    if (!failed) {
-        return FIRN_OK;
-    }
-    struct edit edit;
-    edit_init(&edit, &db->alloc);
-    int rc = install_edit(db, &edit, false);
-    edit_deinit(&edit);
-    return rc;
+    return failed ? install_nothing(db) : FIRN_OK;
 }
 
 /* Everything in memory goes to a table, so that no log is needed; then writes may begin anew. */

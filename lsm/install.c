@@ -120,3 +120,11 @@ int install_edit(firn_db *db, struct edit *edit, bool flushed) {
     }
     return rc;
 }
+
+int install_nothing(firn_db *db) {
+    struct edit edit;
+    edit_init(&edit, &db->alloc);
+    int rc = install_edit(db, &edit, false);
+    edit_deinit(&edit);
+    return rc;
+}

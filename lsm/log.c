@@ -3,8 +3,9 @@
  * A log begins with the first write after opening, sealing or a failure. Older logs stay on
  * old_logs until the memtables that need them are in tables. The rule that is easy to break: a sync
  * write makes all earlier writes durable, also those in older logs; so these are synced first. One
- * that cannot be synced any more, because an append to it failed, is replaced by flushing its
- * memtable.
+ * that cannot be synced any more is replaced by flushing its memtable: because an append to it
+ * failed, or because it is of an earlier session, which may have failed to sync it; a system may
+ * count such bytes as written and tell the next who asks that all is well.
  */
 #include "lsm/db.h"
 
@@ -69,21 +70,19 @@ static int log_begin_locked(firn_db *db, struct wal_header *header) REQUIRES(&db
 }
 
 /* The manifest that was recovered, and CURRENT's name for it, may be known to the system's cache
- * only when an earlier session ended badly. The header of a log says how many edits there were, so
- * they must not vanish while it stays. A manifest of this session is durable already. */
-static int sync_recovered_manifest(firn_db *db) {
-    char path[PATH_BYTES_MAX];
-    struct env_file *file = NULL;
-    int rc = FIRN_OK;
+ * only when an earlier session ended badly; and syncing it now would prove nothing, since a sync
+ * that failed then may have marked as written what was not. The header of a log says how many edits
+ * there were, so they must not vanish while it stays: unless the last mark proves them durable, a
+ * new manifest comes first. One of this session is durable already. */
+static int renew_recovered_manifest(firn_db *db) {
     mutex_lock(&db->manifest_mutex);
-    if (!db->manifest_durable && manifest_bytes(db->manifest) == 0) {
-        file_path(db->path, FILE_MANIFEST, manifest_get_state(db->manifest)->manifest_number, path);
-        rc = env_open(db->env, path, ENV_SEQUENTIAL, &file);
-        rc = rc != FIRN_OK ? rc : env_sync(file);
-        rc = rc != FIRN_OK ? rc : env_sync_dir(db->env, db->path);
-        int closed = env_close(file);
-        rc = rc != FIRN_OK ? rc : closed;
+    bool durable = db->manifest_durable || manifest_bytes(db->manifest) > 0;
+    mutex_unlock(&db->manifest_mutex);
+    if (durable) {
+        return FIRN_OK;
     }
+    int rc = install_nothing(db);
+    mutex_lock(&db->manifest_mutex);
     db->manifest_durable = rc == FIRN_OK;
     mutex_unlock(&db->manifest_mutex);
     return rc;
@@ -93,7 +92,7 @@ int log_begin(firn_db *db) {
     if (db->wal != NULL && !wal_writer_poisoned(db->wal)) {
         return FIRN_OK;
     }
-    int rc = sync_recovered_manifest(db);
+    int rc = renew_recovered_manifest(db);
     if (rc != FIRN_OK) {
         return rc;
     }
@@ -119,22 +118,6 @@ int log_begin(firn_db *db) {
         obsolete_add(db, FILE_LOG, header.number);
     }
     return rc;
-}
-
-/* A log from before this session: its bytes, and its name, may still be in the system's cache only.
- */
-static int sync_recovered(firn_db *db, const struct old_log *log) {
-    char path[PATH_BYTES_MAX];
-    file_path(db->path, FILE_LOG, log->number, path);
-    struct env_file *file;
-    int rc = env_open(db->env, path, ENV_SEQUENTIAL, &file);
-    if (rc != FIRN_OK) {
-        return rc;
-    }
-    rc = env_sync(file);
-    rc = rc != FIRN_OK ? rc : env_sync_dir(db->env, db->path);
-    int closed = env_close(file);
-    return rc != FIRN_OK ? rc : closed;
 }
 
 static bool is_needed_locked(const firn_db *db, uint64_t number) REQUIRES(&db->mutex) {
@@ -178,7 +161,10 @@ static void drop_old_locked(firn_db *db, size_t i) REQUIRES(&db->mutex) {
 }
 
 int log_prepare_sync(firn_db *db) {
-    int rc = FIRN_OK;
+    int rc = renew_recovered_manifest(db);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
     mutex_lock(&db->mutex);
     if (db->wal != NULL && wal_writer_poisoned(db->wal)) {
         log_retire_locked(db);
@@ -214,7 +200,10 @@ static int sync_old(firn_db *db) {
         if (log->durable) {
             continue;
         }
-        int rc = log->writer != NULL ? wal_writer_sync(log->writer) : sync_recovered(db, log);
+        int rc = log->writer != NULL
+                     ? wal_writer_sync(log->writer)
+                     : FAIL(FIRN_IO, "%s: log %llu of an earlier session was not flushed", db->path,
+                            (unsigned long long)log->number);
         if (rc != FIRN_OK && !is_flushed(db, log->number)) {
             log->poisoned = true;
             return rc;

@@ -35,6 +35,7 @@ int manifest_create(struct alloc *alloc, firn_env *env, const char *folder,
     m->env = env;
     (void)snprintf(m->folder, sizeof m->folder, "%s", folder);
     m->state = *state;
+    m->state.durable = false; /* said of what was recovered */
     m->next_edit = state->edit_number + 1;
     *out = m;
     return FIRN_OK;

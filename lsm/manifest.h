@@ -30,6 +30,7 @@ struct manifest_state {
     uint64_t edit_number;     /* edits so far, over all manifests */
     uint64_t next_file, log_number, last_seq;
     uint64_t unknown_read_only; /* feature bits that forbid this library to write; as recovered */
+    bool durable; /* as recovered: its last record is a mark that proves all before it durable */
 };
 
 /* Every edit is synced before it is acted upon, and its record carries that the one before was. So

@@ -91,6 +91,7 @@ static int read_edits(struct record_reader *r, struct alloc *alloc, struct manif
     struct record record;
     int rc;
     while ((rc = record_reader_next(r, &record)) == FIRN_OK) {
+        state->durable = record.kind == RECORD_MARK && record.durable == record.offset;
         if (record.kind == RECORD_EDIT) {
             rc = apply_record(r, &record, alloc, state, version);
         } else if (record.kind != RECORD_MARK) {

@@ -143,8 +143,8 @@ static int open_listed(struct recovery *r) {
         }
         rc = open_log(r, header->older[i].number, header->older[i].bytes);
         if ((rc == FIRN_NOT_FOUND || rc == FIRN_MISSING) && r->db->look_again) {
-            rc = FAIL(FIRN_MISSING, "%s: log %llu went away while it was being opened",
-                      r->db->path, (unsigned long long)header->older[i].number);
+            rc = FAIL(FIRN_MISSING, "%s: log %llu went away while it was being opened", r->db->path,
+                      (unsigned long long)header->older[i].number);
         } else if (rc == FIRN_NOT_FOUND || rc == FIRN_MISSING) { /* ends early, at 0 */
             r->logs[r->log_count++] = (struct live_log){.number = header->older[i].number,
                                                         .listed = header->older[i].bytes};
@@ -299,7 +299,8 @@ static int replay_logs(struct recovery *r) {
             db->old_logs[db->old_log_count++] =
                 (struct old_log){.number = log->number,
                                  .bytes = log->durable > 0 ? log->durable : offset,
-                                 .durable = log->durable > 0};
+                                 .durable = log->durable > 0,
+                                 .poisoned = true}; /* matters only where it is not durable */
             for (size_t j = 0; log->proves_sync && j + 1 < db->old_log_count; j++) {
                 db->old_logs[j].durable = true;
             }
@@ -321,6 +322,7 @@ static int open_files(struct recovery *r) {
         return rc;
     }
     memcpy(db->id, r->state.database_id, sizeof db->id);
+    db->manifest_durable = r->state.durable;
     rc = check_writable(db, &preamble_manifest, r->state.unknown_read_only, FILE_MANIFEST,
                         r->state.manifest_number);
     rc = rc != FIRN_OK ? rc : check_tables(r);
@@ -371,12 +373,5 @@ int recover_create(firn_db *db, uint64_t highest_file) {
         set_state(db, &state, 0, highest_file);
         rc = manifest_create(&db->alloc, db->env, db->path, &state, &db->manifest);
     }
-    if (rc != FIRN_OK) {
-        return rc;
-    }
-    struct edit edit;
-    edit_init(&edit, &db->alloc);
-    rc = install_edit(db, &edit, false);
-    edit_deinit(&edit);
-    return rc;
+    return rc != FIRN_OK ? rc : install_nothing(db);
 }

@@ -573,6 +573,39 @@ static void a_failed_sync_makes_nothing_safe(void **state) {
     env_destroy(env);
 }
 
+static void a_failed_sync_may_lose_what_a_later_one_seems_to_save(void **state) {
+    (void)state;
+    static const char *const seen[] = {"snowice", "snowice", "snow\0\0\0", "snow"};
+    for (unsigned loss = SIM_SYNC_KEEPS; loss <= SIM_SYNC_REVERTS; loss++) {
+        firn_env *env = machine(1), *image;
+        struct env_file *f, *again;
+        const uint8_t *data;
+        uint64_t size;
+        put_synced(env, "other", "");
+        assert_int_equal(env_create(env, "a", &f), FIRN_OK);
+        assert_int_equal(env_append(f, "snow", 4), FIRN_OK);
+        assert_int_equal(env_sync(f), FIRN_OK);
+        assert_int_equal(env_sync_dir(env, "."), FIRN_OK);
+        assert_int_equal(env_append(f, "ice", 3), FIRN_OK);
+        sim_set_failed_sync(env, (enum sim_failed_sync)loss);
+        sim_set_fault(env, sim_sync_count(env) + 1, SIM_FAULT_SYNC, false);
+        assert_int_equal(env_sync(f), FIRN_IO);
+        assert_int_equal(env_close(f), FIRN_OK);
+        assert_int_equal(sim_file_get(env, "a", &data, &size), FIRN_OK);
+        assert_int_equal(size, loss == SIM_SYNC_REVERTS ? 4 : 7);
+        assert_memory_equal(data, seen[loss], size);
+        assert_int_equal(env_open(env, "a", ENV_RANDOM, &again), FIRN_OK);
+        assert_int_equal(env_sync(again), FIRN_OK);
+        assert_int_equal(env_close(again), FIRN_OK);
+        image = cut_now(env, 0, SIM_TAIL_SYNCED);
+        assert_int_equal(sim_file_get(image, "a", &data, &size), FIRN_OK);
+        assert_int_equal(size, loss == SIM_SYNC_REVERTS ? 4 : 7);
+        assert_memory_equal(data, loss == SIM_SYNC_KEEPS ? "snowice" : "snow\0\0\0", size);
+        env_destroy(image);
+        env_destroy(env);
+    }
+}
+
 static void the_quota_is_kept_and_unlinking_gives_room(void **state) {
     (void)state;
     firn_env *env = machine(1);
@@ -776,6 +809,7 @@ int main(void) {
         cmocka_unit_test(a_fault_hits_the_call_it_is_addressed_to),
         cmocka_unit_test(a_persistent_lack_of_space_still_lets_files_go),
         cmocka_unit_test(a_failed_sync_makes_nothing_safe),
+        cmocka_unit_test(a_failed_sync_may_lose_what_a_later_one_seems_to_save),
         cmocka_unit_test(the_quota_is_kept_and_unlinking_gives_room),
         cmocka_unit_test(jobs_run_while_their_caller_waits),
         cmocka_unit_test(waiting_for_nobody_is_a_deadlock),

@@ -21,7 +21,8 @@
 #define CUTS 6           /* at the end, and as many from the fault on */
 #define COMPLAINTS_MAX 2 /* of one trial */
 
-static const char *const kind_names[] = {"EIO", "ENOSPC", "EMFILE", "short", "done, but EIO"};
+static const char *const kind_names[] = {"EIO",   "ENOSPC",        "EMFILE",
+                                         "short", "done, but EIO", "sync"};
 
 static const struct workload reference = {.seed = 1,
                                           .commits = 90,
@@ -243,12 +244,15 @@ static uint64_t first_call(void) {
 
 /* ---- Failing calls. ---- */
 
+static enum sim_failed_sync loss; /* what a failed sync leaves */
+
 /* Runs the workload with a fault at that call; false when the workload ended before it. */
 static bool run_fault(const struct workload *w, uint64_t call, enum sim_fault_kind kind,
                       bool persistent, uint64_t *bad) {
     struct trial t;
     struct history *h = &t.history;
     begin(&t, w);
+    sim_set_failed_sync(t.env, loss);
     (void)snprintf(t.name, sizeof t.name, "call %llu fails: %s%s", (unsigned long long)call,
                    kind_names[kind], persistent ? " from then on" : "");
     sim_set_fault(t.env, call, kind, persistent);
@@ -261,6 +265,9 @@ static bool run_fault(const struct workload *w, uint64_t call, enum sim_fault_ki
             if (under_fault % 4 == 0) {
                 check_reading(&t);
             }
+            if (kind == SIM_FAULT_SYNC && under_fault == 0 && call % 2 == 0) {
+                history_close(h); /* the next process reads what may never have been written */
+            }
             if (++under_fault == STEPS_UNDER_FAULT) {
                 sim_set_fault(t.env, 0, kind, false);
                 check_recovers(&t);
@@ -268,7 +275,8 @@ static bool run_fault(const struct workload *w, uint64_t call, enum sim_fault_ki
             }
         }
     }
-    bool hit = sim_fault_hit(t.env) || h->errors > 0 || call <= sim_call_count(t.env);
+    uint64_t calls = kind == SIM_FAULT_SYNC ? sim_sync_count(t.env) : sim_call_count(t.env);
+    bool hit = sim_fault_hit(t.env) || h->errors > 0 || call <= calls;
     sim_set_fault(t.env, 0, kind, false);
     check_end(&t);
     *bad += t.complaints > 0;
@@ -280,6 +288,9 @@ static void fail_every_call(enum sim_fault_kind kind, bool persistent, unsigned 
     struct workload w = reference;
     uint64_t bad = 0, runs = 0, call = first_call();
     w.seed = test_seed() + kind;
+    if (loss >= SIM_SYNC_DROPS) { /* what nobody asked to sync is gone with a close that fails */
+        w.sync = 1000;
+    }
     double scale = test_scale();
     uint64_t stride = scale >= 1 ? stride_full : (uint64_t)(stride_full / scale);
     while (bad < 10 && run_fault(&w, call, kind, persistent, &bad)) {
@@ -330,6 +341,19 @@ static void a_disk_that_is_full_for_a_while_loses_nothing(void **state) {
 static void a_broken_disk_that_does_what_it_denies_loses_nothing(void **state) {
     (void)state;
     fail_every_call(SIM_FAULT_DONE_ERROR, true, 3);
+}
+
+/* ---- File systems after a failed sync. ---- */
+
+static void a_failed_sync_loses_nothing_on_any_file_system(void **state) {
+    (void)state;
+    static const char *const names[] = {"kept", "counted as written", "dropped", "reverted"};
+    for (unsigned i = SIM_SYNC_KEEPS; i <= SIM_SYNC_REVERTS; i++) {
+        print_message("What could not be synced is %s: ", names[i]);
+        loss = (enum sim_failed_sync)i;
+        fail_every_call(SIM_FAULT_SYNC, false, 1);
+    }
+    loss = SIM_SYNC_KEEPS;
 }
 
 /* ---- Little space. ---- */
@@ -464,6 +488,7 @@ int main(void) {
         cmocka_unit_test(a_disk_that_breaks_for_a_while_loses_nothing),
         cmocka_unit_test(a_disk_that_is_full_for_a_while_loses_nothing),
         cmocka_unit_test(a_broken_disk_that_does_what_it_denies_loses_nothing),
+        cmocka_unit_test(a_failed_sync_loses_nothing_on_any_file_system),
         cmocka_unit_test(a_quota_stops_writes_and_lifting_it_brings_them_back),
         cmocka_unit_test(one_failed_allocation_loses_nothing),
         cmocka_unit_test(a_while_without_memory_loses_nothing),
