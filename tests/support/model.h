@@ -21,7 +21,7 @@ enum model_keys {
     MODEL_KEYS
 };
 
-#define MODEL_OPTIONS 12 /* option sets, each after a set comes back to it when reopened */
+#define MODEL_OPTIONS 32 /* option sets, each after a set comes back to it when reopened */
 
 struct model_setup {
     uint64_t seed;

@@ -1,6 +1,43 @@
 #include <stdio.h>
 
+#include "base/rand.h"
 #include "tests/support/model.h"
+
+#define SETS_BY_HAND 12
+
+static uint32_t one_of(struct rand *r, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+    const uint32_t choices[] = {a, b, c, d};
+    return choices[rand_below(r, 4)];
+}
+
+/* Any set that is allowed, by its number. */
+static void random_options(unsigned i, firn_options *options) {
+    struct rand r;
+    rand_init(&r, i);
+    firn_options_init(options);
+    options->memory_budget = (uint64_t)(16 + 16 * (i % 2)) << 20;
+    options->compaction_policy = (firn_policy)rand_below(&r, FIRN_POLICY_FLUID + 1);
+    options->size_ratio = one_of(&r, 2, 3, 7, 64);
+    options->level0_runs = one_of(&r, 1, 2, 5, 64);
+    options->runs_upper = one_of(&r, 1, 2, 5, 64);
+    options->runs_last = one_of(&r, 1, 1, 2, 5);
+    options->granularity = (firn_granularity)rand_below(&r, 2);
+    options->background_threads = one_of(&r, 1, 2, 3, 8);
+    options->manifest_bytes = one_of(&r, 4096, 5000, 65536, 1 << 20);
+    options->memtable_entries = one_of(&r, 3, 40, 100, 700);
+    options->table_entries = one_of(&r, 1, 10, 100, 1 << 20);
+    options->page_bytes = one_of(&r, 4096, 8192, 16384, 65536);
+    options->ice_levels = one_of(&r, 0, 0, 1, 64);
+    options->table_form = (firn_table_form)rand_below(&r, 3);
+    options->array_search = (firn_array_search)rand_below(&r, 2);
+    options->page_cache = rand_below(&r, 4) > 0;
+    options->page_cache_bytes = one_of(&r, 0, 65536, 1 << 20, 1 << 22);
+    options->filter = rand_below(&r, 4) > 0;
+    options->filter_bits_per_key = one_of(&r, 1, 4, 8, 32);
+    options->filter_kind = (firn_filter_kind)rand_below(&r, 2);
+    options->filter_allocation = (firn_filter_allocation)rand_below(&r, 2);
+    options->value_compression = rand_below(&r, 2) == 0;
+}
 
 /* Small everything, so that a few thousand operations pass through flushes and merges of many
  * levels; each set moves something to an end of its range. */
@@ -12,7 +49,7 @@ void model_options(unsigned i, firn_options *options) {
         uint32_t page_bytes, ice_levels;
         bool page_cache, filter;
         double filter_bits;
-    } sets[MODEL_OPTIONS] = {
+    } sets[SETS_BY_HAND] = {
         {FIRN_POLICY_LEVELED, 2, 2, 2, 50, 0, 20, 0, 4096, 0, true, true, 10},
         {FIRN_POLICY_LEVELED, 4, 1, 1, 200, 0, 100, 0, 4096, 1, true, false, 10},
         {FIRN_POLICY_TIERED, 2, 2, 2, 50, 0, 20, 0, 4096, 0, true, true, 1},
@@ -26,10 +63,14 @@ void model_options(unsigned i, firn_options *options) {
         {FIRN_POLICY_LEVELED, 10, 4, 2, 0, 0, 0, 0, 4096, 0, true, true, 10},
         {FIRN_POLICY_FLUID, 10, 64, 64, 1000, 0, 300, 0, 32768, 3, true, true, 10},
     };
+    i %= MODEL_OPTIONS;
+    if (i >= SETS_BY_HAND) {
+        random_options(i, options);
+        return;
+    }
     firn_options defaults;
     firn_options_init(&defaults);
     firn_options_init(options);
-    i %= MODEL_OPTIONS;
     options->memory_budget = UINT64_C(32) << 20;
     options->compaction_policy = sets[i].policy;
     options->size_ratio = sets[i].size_ratio;
