@@ -91,6 +91,22 @@ size_t page_decoded_bytes(const struct page *p) {
     return p->values_offset + p->values.decoded_bytes + FORMAT_CHECKSUM_BYTES;
 }
 
+/* Decodes the values of all groups. */
+static int decode_groups(const struct value_area *values, struct alloc *alloc,
+                         struct value_decoder_slot *slot, const struct value_dictionary *dictionary,
+                         uint8_t *to) {
+    int rc = FIRN_OK;
+    for (size_t i = 0; rc == FIRN_OK && i < values->groups; i++) {
+        struct value_group group;
+        rc = value_area_group(values, i, &group);
+        if (rc == FIRN_OK) {
+            rc = value_zstd_decode(alloc, slot, dictionary, group.encoded, to + group.offset,
+                                   group.size);
+        }
+    }
+    return rc;
+}
+
 int page_decode(const struct page *p, const uint8_t *bytes, struct alloc *alloc,
                 struct value_decoder_slot *slot, const struct value_dictionary *dictionary,
                 uint8_t *to) {
@@ -99,8 +115,14 @@ int page_decode(const struct page *p, const uint8_t *bytes, struct alloc *alloc,
     uint8_t *area = to + p->values_offset;
     memcpy(to, bytes, p->values_offset);
     memset(area + values->decoded_bytes, 0, FORMAT_CHECKSUM_BYTES);
-    int rc =
-        value_zstd_decode(alloc, slot, dictionary, values->encoded, area, values->decoded_bytes);
+    int rc;
+    if (page_is_ice(p)) {
+        rc = value_zstd_decode(alloc, slot, dictionary, values->encoded, area,
+                               values->decoded_bytes);
+    } else {
+        memcpy(area, bytes + p->values_offset + 1, values->head_bytes); /* but the form */
+        rc = decode_groups(values, alloc, slot, dictionary, area + values->head_bytes);
+    }
     rc = rc == FIRN_OK ? page_parse(to, page_decoded_bytes(p), &decoded) : rc;
     if (rc == FIRN_OK && (page_is_encoded(&decoded) || decoded.padding_bytes > 0)) {
         rc = FAIL(FIRN_CORRUPT, "what is compressed to %zu bytes does not end where it should",

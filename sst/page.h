@@ -5,7 +5,8 @@
  *              in whole units of 4096 bytes; the checksum ends the page
  *            | ice:u8 (128)  decoded size:v  encoded size:v  all of that before the zeros, under
  *              zstd (value_zstd.h)  zeros  xxh3:u64
- *              (in the cache, a page that is ice, or has its values under zstd, is decoded)
+ *              (in the cache, a page that is ice, or has its values under zstd in one group, is
+ *              decoded; one with several groups when it is read often)
  *     header = form of the key area:u8 (1 automaton, 2 numbers, 3 array)  flags:u8  keys:v
  *              key area size:v
  *              [entries:v]  [tombstones:v]  [seq_base:v  seq_width:u8]
@@ -56,6 +57,11 @@ int page_parse(const uint8_t *bytes, size_t size, struct page *p);
  * decoded. */
 static inline bool page_is_encoded(const struct page *p) {
     return p->values.encoded.size > 0;
+}
+
+/* Whether it is so, and its values can yet be read group by group. */
+static inline bool page_is_grouped(const struct page *p) {
+    return p->values.groups > 1;
 }
 
 /* Whether all of it is: then the page has no keys before it is decoded. */

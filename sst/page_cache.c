@@ -43,6 +43,8 @@
 #define SHARD_BYTES_MIN ((size_t)256 * 1024) /* smaller caches have fewer shards */
 #define PAGE_BYTES_TYPICAL 4096
 #define LIMBO_BYTES_MAX ((size_t)128 * 1024)
+#define ROOM_SHARE 16 /* of the budget, that is to stay free for what only makes uses faster */
+#define WORTH_USES 4  /* of a frame, while fewer than half of all frames are displaced */
 
 struct page_frame {
     struct limbo_item limbo; /* first: its address is the frame's */
@@ -60,8 +62,10 @@ struct page_frame {
 
     /* Atomic. */
     _Atomic bool proven;
+    _Atomic uint8_t uses; /* those that page_cache_is_worth() counts, since `counted` */
     _Atomic uint64_t stamp;
-    _Atomic size_t refs; /* pins, and one of the cache when it is in there */
+    _Atomic uint64_t counted; /* a stamp */
+    _Atomic size_t refs;      /* pins, and one of the cache when it is in there */
 };
 
 struct bucket {
@@ -567,6 +571,54 @@ struct page_frame *page_cache_insert(struct page_cache *c, uint64_t table, uint6
     }
     keep_budget(c);
     return result;
+}
+
+void page_cache_replace(struct page_cache *c, struct page_frame *old, struct page_frame *frame) {
+    struct shard *s = shard_of(c, old->hash);
+    bool replaced = false;
+    mutex_lock(&s->mu);
+    struct bucket *b = bucket_of(s, old->hash);
+    for (unsigned i = 0; i < b->count && !replaced; i++) {
+        if (frame_at(b, i) == old) {
+            frame->table = old->table;
+            frame->page = old->page;
+            frame->hash = old->hash;
+            frame->cold = old->cold;
+            uint64_t stamp = atomic_load_explicit(&old->stamp, memory_order_relaxed);
+            atomic_store_explicit(&frame->stamp, stamp, memory_order_relaxed);
+            bool proven = atomic_exchange_explicit(&old->proven, true, memory_order_relaxed);
+            atomic_store_explicit(&frame->proven, proven, memory_order_relaxed);
+            page_frame_ref(frame);
+            set_slot(b, i, tag_of(frame->hash), frame);
+            replaced = true;
+        }
+    }
+    mutex_unlock(&s->mu);
+    if (replaced) {
+        let_go(c, old);
+        keep_budget(c);
+    }
+}
+
+/* Uses are counted without care for those of other threads at the same time. */
+bool page_cache_is_worth(struct page_cache *c, struct page_frame *f, size_t more) {
+    size_t bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed) + more;
+    if (bytes < c->capacity - c->capacity / ROOM_SHARE) {
+        return true;
+    }
+    struct shard *s = shard_of(c, f->hash);
+    uint64_t now = atomic_load_explicit(&s->clock, memory_order_relaxed);
+    uint8_t uses = atomic_load_explicit(&f->uses, memory_order_relaxed);
+    if (uses == 0) {
+        atomic_store_explicit(&f->counted, now, memory_order_relaxed);
+    }
+    if (++uses < WORTH_USES) {
+        atomic_store_explicit(&f->uses, uses, memory_order_relaxed);
+        return false;
+    }
+    atomic_store_explicit(&f->uses, 0, memory_order_relaxed);
+    uint64_t since = now - atomic_load_explicit(&f->counted, memory_order_relaxed);
+    return since <= atomic_load_explicit(&s->frames, memory_order_relaxed) / 2;
 }
 
 void page_cache_drop_table(struct page_cache *c, uint64_t table) {

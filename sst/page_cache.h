@@ -53,6 +53,15 @@ size_t page_frame_size(const struct page_frame *f);
 void page_frame_ref(struct page_frame *f);     /* another pin */
 void page_frame_release(struct page_frame *f); /* NULL is allowed */
 
+/* Puts a filled frame in the place of one that was found, if that is still there: another form of
+ * the same page. Both stay pinned.
+ */
+void page_cache_replace(struct page_cache *c, struct page_frame *old, struct page_frame *frame);
+
+/* Counts a use of a frame that would be faster with `more` bytes, and says whether to spend them:
+ * while there is much room, or when it is used so often that few others are. */
+bool page_cache_is_worth(struct page_cache *c, struct page_frame *f, size_t more);
+
 /* Forgets all pages of a table that was deleted. */
 void page_cache_drop_table(struct page_cache *c, uint64_t table);
 

@@ -34,7 +34,8 @@ void page_dump_encoding(struct print *out, const struct page *p) {
                    (unsigned long long)p->seq_base);
     }
     if (values->encoded.size > 0) {
-        print_text(out, "values", "%zu bytes under zstd", values->decoded_bytes);
+        print_text(out, "values", "%zu bytes under zstd, in groups of %zu values",
+                   values->decoded_bytes, values->group_puts);
     } else if (values->size == 0) {
         print_text(out, "values", "all empty");
     } else if (values->is_integers) {

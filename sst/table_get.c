@@ -80,7 +80,7 @@ int table_page_decode(struct sst_table *t, const struct table_segment *s, const 
         return FIRN_OK;
     }
     int rc = page_parse(bytes, size, &p);
-    if (rc != FIRN_OK || !page_is_encoded(&p)) {
+    if (rc != FIRN_OK || !page_is_encoded(&p) || page_is_grouped(&p)) {
         return rc;
     }
     rc = page_frame_create(cached ? t->cache : NULL, t->alloc, page_decoded_bytes(&p), frame);
@@ -104,10 +104,36 @@ static void set_tail(struct page_frame *frame) {
     }
 }
 
+int table_page_settle(struct sst_table *t, struct table_page *page, struct page *p) {
+    size_t size = page_decoded_bytes(p);
+    struct page_frame *frame;
+    if (!page->found || size <= page->size ||
+        !page_cache_is_worth(t->cache, page->frame, size - page->size) ||
+        page_frame_create(t->cache, t->alloc, size, &frame) != FIRN_OK) {
+        return FIRN_OK;
+    }
+    int rc = page_decode(p, page->bytes, t->alloc, page_cache_decoder(t->cache),
+                         page->segment->value_dictionary, page_frame_data(frame));
+    if (rc != FIRN_OK) {
+        page_frame_release(frame);
+        return rc;
+    }
+    set_tail(frame);
+    page_cache_replace(t->cache, page->frame, frame);
+    table_page_release(page);
+    page->frame = frame;
+    page->peeked = page->found = false;
+    page->bytes = page_frame_data(frame);
+    page->size = size;
+    return page_parse(page->bytes, page->size, p);
+}
+
 static int page_in_frame(struct sst_table *t, const struct table_segment *s, size_t page,
-                         uint64_t offset, size_t size, bool cold, struct page_frame **frame) {
+                         uint64_t offset, size_t size, bool cold, struct page_frame **frame,
+                         bool *found) {
     *frame = find_frame(t, page, size);
-    if (*frame != NULL) {
+    *found = *frame != NULL;
+    if (*found) {
         return FIRN_OK;
     }
     int rc = page_frame_create(t->cache, t->alloc, size, frame);
@@ -143,11 +169,12 @@ bool table_page_cached(struct sst_table *t, size_t page, struct table_page *out)
     }
     out->peeked = false;
     out->frame = find_frame(t, page, out->size);
-    if (out->frame != NULL) {
+    out->found = out->frame != NULL;
+    if (out->found) {
         out->bytes = page_frame_data(out->frame);
         out->size = page_frame_size(out->frame);
     }
-    return out->frame != NULL;
+    return out->found;
 }
 
 void table_page_keep(struct sst_table *t, size_t page, const uint8_t *bytes, size_t size) {
@@ -162,7 +189,7 @@ void table_page_keep(struct sst_table *t, size_t page, const uint8_t *bytes, siz
 int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_page *out) {
     uint64_t offset;
     out->frame = NULL;
-    out->peeked = false;
+    out->peeked = out->found = false;
     int rc = table_segment_of(t, page, &out->segment);
     rc = rc == FIRN_OK ? table_page_place(t, out->segment, page, &offset, &out->size) : rc;
     if (rc != FIRN_OK) {
@@ -172,7 +199,7 @@ int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_pag
         out->bytes = t->memory + offset;
         return page_in_memory(t, page, offset, out->size);
     }
-    rc = page_in_frame(t, out->segment, page, offset, out->size, cold, &out->frame);
+    rc = page_in_frame(t, out->segment, page, offset, out->size, cold, &out->frame, &out->found);
     if (rc == FIRN_OK) {
         out->bytes = page_frame_data(out->frame);
         out->size = page_frame_size(out->frame);
@@ -195,8 +222,8 @@ int table_node_get(struct sst_table *t, size_t node, struct table_page *out) {
         out->bytes = t->memory + begin;
         return page_in_memory(t, t->index.pages + node, begin, out->size);
     }
-    int rc =
-        page_in_frame(t, out->segment, t->index.pages + node, begin, out->size, false, &out->frame);
+    int rc = page_in_frame(t, out->segment, t->index.pages + node, begin, out->size, false,
+                           &out->frame, &out->found);
     if (rc == FIRN_OK) {
         out->bytes = page_frame_data(out->frame);
         out->size = page_frame_size(out->frame);
@@ -224,11 +251,12 @@ static int page_in_section(struct sst_table *t, struct sst_section *section, siz
         return rc;
     }
     out->frame = page_cache_peek(t->cache, t->cache_number, page);
-    out->peeked = out->frame != NULL && is_of_size(t, out->frame, out->size);
+    out->found = out->peeked = out->frame != NULL && is_of_size(t, out->frame, out->size);
     if (out->peeked) {
         section->page_cache_hits++;
     } else {
-        rc = page_in_frame(t, out->segment, page, offset, out->size, false, &out->frame);
+        rc = page_in_frame(t, out->segment, page, offset, out->size, false, &out->frame,
+                           &out->found);
     }
     if (rc == FIRN_OK) {
         out->bytes = page_frame_data(out->frame);
@@ -347,7 +375,12 @@ static int get_value_apart(struct sst_table *t, const struct table_segment *s, f
         rc = table_read(t, ref.offset, to, stored);
     }
     value->bytes = firn_slice_make(to, (size_t)ref.size);
-    return rc == FIRN_OK ? check_record(t, &ref, record, to) : rc;
+    rc = rc == FIRN_OK ? check_record(t, &ref, record, to) : rc;
+    if (rc != FIRN_OK) {
+        page_frame_release(value->frame);
+        memset(value, 0, sizeof *value);
+    }
+    return rc;
 }
 
 /* ---- Looking up ---- */
@@ -457,11 +490,50 @@ static void hold_table(struct sst_table *t, struct sst_section *section, struct 
     }
 }
 
-static int get_value(struct sst_table *t, struct sst_section *section, const struct page *p,
-                     size_t entry, struct table_page *page, struct sst_value *value) {
+/* Decodes the group of the value into a frame, in which the value stays. */
+static int get_grouped(struct sst_table *t, struct sst_section *section, const struct page *p,
+                       size_t put, const struct table_segment *s, struct sst_value *value) {
+    const struct value_area *values = &p->values;
+    struct value_group group;
+    struct page_frame *frame;
+    int rc = value_area_group(values, put / values->group_puts, &group);
+    rc = rc == FIRN_OK ? page_frame_create(NULL, t->alloc, group.size, &frame) : rc;
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    uint8_t *bytes = page_frame_data(frame);
+    size_t offset = value_area_offset(values, put) - group.offset;
+    size_t size = value_area_size(values, put);
+    rc = table_group_decode(t, s, &group, bytes);
+    if (rc == FIRN_OK && (offset > group.size || size > group.size - offset)) {
+        rc = value_area_damaged(values, put, offset + group.offset);
+    }
+    if (rc == FIRN_OK && (values->apart == NULL || !packed_bit(values->apart, put))) {
+        value->bytes = firn_slice_make(bytes + offset, size);
+        value->frame = frame;
+        return FIRN_OK;
+    }
+    if (rc == FIRN_OK) {
+        rc = get_value_apart(t, s, firn_slice_make(bytes + offset, size), value);
+    }
+    page_frame_release(frame);
+    if (rc == FIRN_OK && value->frame == NULL) {
+        hold_table(t, section, value);
+    }
+    return rc;
+}
+
+static int get_value(struct sst_table *t, struct sst_section *section, struct page *p, size_t entry,
+                     struct table_page *page, struct sst_value *value) {
     size_t put = page_puts_before(p, entry);
     if (put >= p->puts) {
         return FAIL(FIRN_CORRUPT, "put %zu of %zu in a page", put, p->puts);
+    }
+    if (page_is_grouped(p)) {
+        int rc = table_page_settle(t, page, p);
+        if (rc != FIRN_OK || page_is_grouped(p)) {
+            return rc == FIRN_OK ? get_grouped(t, section, p, put, page->segment, value) : rc;
+        }
     }
     firn_slice bytes;
     uint8_t integer[VALUE_INTEGER_BYTES_MAX];
@@ -473,8 +545,6 @@ static int get_value(struct sst_table *t, struct sst_section *section, const str
     if (apart) {
         rc = get_value_apart(t, page->segment, bytes, value);
         if (rc != FIRN_OK) {
-            page_frame_release(value->frame);
-            memset(value, 0, sizeof *value);
             return rc;
         }
     } else {

@@ -150,14 +150,15 @@ void table_count_resident_in(struct sst_table *t, _Atomic size_t *total);
 int table_page_place(struct sst_table *t, const struct table_segment *s, size_t page,
                      uint64_t *offset, size_t *size);
 
-/* A page in memory, its values decoded; pinned by its frame, or by the table where the file lies in
- * memory. */
+/* A page in memory, decoded unless its values can be read by groups (page_is_grouped()); pinned by
+ * its frame, or by the table where the file lies in memory. */
 struct table_page {
     const uint8_t *bytes;
     size_t size;
     struct page_frame *frame;
     struct table_segment *segment;
     bool peeked; /* the frame is not pinned: a section of the epoch keeps it */
+    bool found;  /* it was in the cache */
 };
 int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_page *out);
 void table_page_release(struct table_page *p);
@@ -168,12 +169,23 @@ int table_node_get(struct sst_table *t, size_t node, struct table_page *out);
 /* For iterators that read ahead: the page if it is in the cache, and a copy of a checked one into
  * it (unless there is no memory). */
 bool table_page_cached(struct sst_table *t, size_t page, struct table_page *out);
-/* A page that was read and checked, in a frame of its own with its values decoded, where they must
- * be; *frame NULL: they need not. cached: the frame is to be put into the cache. */
+/* A page that was read and checked, decoded in a frame of its own where it must be; *frame NULL: it
+ * need not. cached: the frame is to be put into the cache. */
 int table_page_decode(struct sst_table *t, const struct table_segment *s, const uint8_t *bytes,
                       size_t size, bool cached, struct page_frame **frame);
 void table_page_keep(struct sst_table *t, size_t page, const uint8_t *bytes, size_t size);
 void table_count_page_read(struct sst_table *t);
+
+/* Before values of a grouped page are read: decodes all of it if it was found in the cache so often
+ * that this is worth it, there too, and parses it anew. FIRN_CORRUPT. */
+int table_page_settle(struct sst_table *t, struct table_page *page, struct page *p);
+
+/* Decodes one group of values. */
+static inline int table_group_decode(struct sst_table *t, const struct table_segment *s,
+                                     const struct value_group *group, uint8_t *to) {
+    return value_zstd_decode(t->alloc, page_cache_decoder(t->cache), s->value_dictionary,
+                             group->encoded, to, group->size);
+}
 
 /* Whether the record lies in its segment's values section. FIRN_CORRUPT. */
 int table_value_check(const struct table_segment *s, const struct value_ref *ref);

@@ -31,6 +31,13 @@ struct table_iter {
     struct page view;
     struct area_cursor cursor;
 
+    /* Where values are decoded group by group, they lie here, and view.values tells of these. */
+    struct buf values;
+    struct value_area grouped;
+    struct value_range { /* of bytes that are decoded */
+        size_t begin, end;
+    } decoded;
+
     struct value_chunk chunk;
 
     /* Pages read ahead: bytes [window_offset, + window.size) of the file. */
@@ -131,6 +138,7 @@ static int page_in_window(struct table_iter *t, size_t number) {
     if (rc != FIRN_OK) {
         return rc;
     }
+    t->page.found = false;
     t->page.bytes = t->window.data + (offset - t->window_offset);
     rc = page_check(table->meta.id, offset, t->page.bytes, t->page.size);
     return rc == FIRN_OK ? decode_or_keep(t, number) : rc;
@@ -149,6 +157,41 @@ static int find_page(struct table_iter *t, size_t number) {
     return table_page_get(table, number, t->options.cold, &t->page);
 }
 
+/* Prepares for values to be decoded when they are read. */
+static int open_groups(struct table_iter *t) {
+    struct value_area *values = &t->view.values;
+    size_t bytes = values->decoded_bytes - values->head_bytes;
+    buf_reset(&t->values);
+    int rc = buf_reserve(&t->values, bytes);
+    if (rc == FIRN_OK) {
+        t->grouped = *values;
+        values->encoded = firn_slice_make(NULL, 0);
+        values->bytes = t->values.data;
+        values->size = bytes;
+        t->decoded = (struct value_range){0, 0};
+    }
+    return rc;
+}
+
+/* Decodes the group of value `put`, whose bytes are not all decoded. */
+static int need_value(struct table_iter *t, size_t put, struct value_range at) {
+    struct value_range *decoded = &t->decoded;
+    struct value_group group;
+    int rc = value_area_group(&t->grouped, put / t->grouped.group_puts, &group);
+    if (rc == FIRN_OK && (at.begin < group.offset || at.end > group.offset + group.size)) {
+        rc = value_area_damaged(&t->view.values, put, at.begin);
+    }
+    if (rc == FIRN_OK) {
+        uint8_t *to = t->values.data + group.offset;
+        rc = table_group_decode(t->table, t->page.segment, &group, to);
+    }
+    if (rc == FIRN_OK) {
+        decoded->begin = group.offset == decoded->end ? decoded->begin : group.offset;
+        decoded->end = group.offset + group.size;
+    }
+    return rc;
+}
+
 static int load_page(struct table_iter *t, size_t number) {
     if (t->has_page && t->number == number) {
         return FIRN_OK;
@@ -157,6 +200,11 @@ static int load_page(struct table_iter *t, size_t number) {
     t->has_page = false;
     int rc = find_page(t, number);
     rc = rc == FIRN_OK ? page_parse(t->page.bytes, t->page.size, &t->view) : rc;
+    t->decoded = (struct value_range){0, SIZE_MAX};
+    if (rc == FIRN_OK && page_is_grouped(&t->view) && !t->options.keys_only) {
+        rc = table_page_settle(t->table, &t->page, &t->view);
+        rc = rc == FIRN_OK && page_is_grouped(&t->view) ? open_groups(t) : rc;
+    }
     if (rc != FIRN_OK) {
         return rc;
     }
@@ -207,8 +255,12 @@ static inline int take_value(struct table_iter *t, struct run_source *from, stru
         return put_missing(t, put);
     }
     uint8_t *integer = t->integers[entry - t->entries];
-    int rc = value_area_at(values, put, from->value_at, integer, &entry->value);
-    from->value_at += entry->value.size;
+    struct value_range at = {from->value_at, from->value_at};
+    int rc = value_area_at(values, put, at.begin, integer, &entry->value);
+    at.end = from->value_at += entry->value.size;
+    if (rc == FIRN_OK && (at.begin < t->decoded.begin || at.end > t->decoded.end)) {
+        rc = need_value(t, put, at);
+    }
     if (rc == FIRN_OK && values->apart != NULL && packed_bit(values->apart, put)) {
         return take_value_apart(t, entry);
     }
@@ -499,6 +551,7 @@ static void iter_do_destroy(struct iter *it) {
     table_page_release(&t->page);
     area_cursor_deinit(&t->cursor);
     key_run_deinit(&t->keys);
+    buf_deinit(&t->values);
     buf_deinit(&t->window);
     buf_deinit(&t->chunk.bytes);
     alloc_release(table->alloc, MEM_ITERATOR, t, sizeof *t);
@@ -539,6 +592,7 @@ int sst_table_iter_create(struct sst_table *t, const struct sst_iter_options *op
     automaton_cursor_lend(&it->cursor.at, &it->room);
     key_run_init(&it->keys, t->alloc);
     buf_lend(&it->keys.bytes, it->run_room, sizeof it->run_room);
+    buf_init(&it->values, t->alloc, MEM_ITERATOR);
     buf_init(&it->window, t->alloc, MEM_ITERATOR);
     buf_init(&it->chunk.bytes, t->alloc, MEM_ITERATOR);
     sst_table_ref(t);

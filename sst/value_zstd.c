@@ -8,11 +8,18 @@
 #define ZDICT_STATIC_LINKING_ONLY
 #include "sst/value_zstd.h"
 
+#include "sst/packed.h"
+
 #include <zdict.h>
 #include <zstd.h>
 
 #define SAMPLES 32
 #define PAGE_FACTOR_MAX 4
+/* Sizes of groups that are tried, and the part of all encoded values that they may cost. */
+#define GROUP_BYTES_MIN 1024
+#define GROUP_BYTES_MAX 16384
+#define GROUP_COST (1.0 / 16)
+#define GROUP_END_BYTES 1.5
 #define TRAINING_BYTES_MAX ((size_t)1 << 21)
 #define TRAINING_CHUNK_BYTES 2048
 #define DICTIONARY_BYTES_MIN 1024
@@ -63,7 +70,8 @@ struct value_zstd {
     ZSTD_CDict *prepared; /* of the dictionary; NULL: there is none */
     struct buf dictionary;
     struct buf scratch;
-    size_t page_factor;
+    struct buf groups, ends; /* of the area at hand: encoded, and uint32_t where each ends */
+    size_t page_factor, group_bytes;
     int level;
     bool is_worth_it;
     bool knows_page_level;
@@ -83,7 +91,10 @@ int value_zstd_create(struct alloc *alloc, int level, struct value_zstd **out) {
     z->memory.part = MEM_BUILDER;
     buf_init(&z->dictionary, alloc, MEM_BUILDER);
     buf_init(&z->scratch, alloc, MEM_BUILDER);
+    buf_init(&z->groups, alloc, MEM_BUILDER);
+    buf_init(&z->ends, alloc, MEM_BUILDER);
     z->page_factor = 1;
+    z->group_bytes = VALUE_DECODED_BYTES_MAX;
     z->level = level;
     z->context = ZSTD_createCCtx_advanced(hooks(&z->memory));
     if (z->context == NULL) {
@@ -93,6 +104,7 @@ int value_zstd_create(struct alloc *alloc, int level, struct value_zstd **out) {
     ZSTD_CCtx_setParameter(z->context, ZSTD_c_compressionLevel, level);
     ZSTD_CCtx_setParameter(z->context, ZSTD_c_format, ZSTD_f_zstd1_magicless);
     ZSTD_CCtx_setParameter(z->context, ZSTD_c_dictIDFlag, 0);
+    ZSTD_CCtx_setParameter(z->context, ZSTD_c_contentSizeFlag, 0); /* readers know it */
     *out = z;
     return FIRN_OK;
 }
@@ -114,6 +126,8 @@ void value_zstd_destroy(struct value_zstd *z) {
     ZSTD_freeCCtx(z->context);
     buf_deinit(&z->dictionary);
     buf_deinit(&z->scratch);
+    buf_deinit(&z->groups);
+    buf_deinit(&z->ends);
     alloc_release(z->memory.alloc, MEM_BUILDER, z, sizeof *z);
 }
 
@@ -134,23 +148,41 @@ static int compress(struct value_zstd *z, firn_slice bytes, size_t *size) {
     return FIRN_OK;
 }
 
-static int append(struct value_zstd *z, firn_slice area, size_t bytes_max, struct buf *out) {
-    size_t size;
-    if (area.size > VALUE_DECODED_BYTES_MAX) {
-        return FIRN_OK;
-    }
-    int rc = compress(z, area, &size);
-    size_t bytes = size + varint_size(size) + varint_size(area.size);
-    if (rc != FIRN_OK || size == 0 || bytes >= bytes_max - bytes_max / 16) {
-        return rc;
-    }
-    rc = buf_append_varint(out, area.size);
-    rc = rc == FIRN_OK ? buf_append_varint(out, size) : rc;
-    return rc == FIRN_OK ? buf_append(out, z->scratch.data, size) : rc;
+void value_zstd_begin_groups(struct value_zstd *z) {
+    buf_reset(&z->groups);
+    buf_reset(&z->ends);
 }
 
-int value_zstd_append(struct value_zstd *z, firn_slice area, size_t bytes_max, struct buf *out) {
-    return z->is_worth_it ? append(z, area, bytes_max, out) : FIRN_OK;
+int value_zstd_add_group(struct value_zstd *z, firn_slice values) {
+    size_t size;
+    int rc = compress(z, values, &size);
+    if (rc == FIRN_OK && size > 0) {
+        rc = buf_append(&z->groups, z->scratch.data, size);
+    } else if (rc == FIRN_OK) {
+        rc = buf_append_slice(&z->groups, values);
+    }
+    uint32_t end = (uint32_t)z->groups.size;
+    return rc == FIRN_OK ? buf_append(&z->ends, &end, sizeof end) : rc;
+}
+
+int value_zstd_append_groups(struct value_zstd *z, struct buf *out) {
+    size_t count = z->ends.size / sizeof(uint32_t) - 1;
+    unsigned width = packed_width(z->groups.size);
+    size_t bytes = (size_t)packed_bytes(count, width);
+    int rc = buf_append_varint(out, z->groups.size);
+    rc = rc == FIRN_OK ? buf_reserve(out, bytes) : rc;
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    uint8_t *ends = out->data + out->size;
+    memset(ends, 0, bytes);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t end;
+        memcpy(&end, z->ends.data + i * sizeof end, sizeof end);
+        packed_put(ends, i, width, end);
+    }
+    out->size += bytes;
+    return buf_append_slice(out, buf_slice(&z->groups));
 }
 
 static int choose_page_level(struct value_zstd *z, firn_slice page) {
@@ -170,7 +202,17 @@ static int choose_page_level(struct value_zstd *z, firn_slice page) {
 int value_zstd_append_page(struct value_zstd *z, firn_slice page, bool mostly_keys,
                            struct buf *out) {
     int rc = mostly_keys && !z->knows_page_level ? choose_page_level(z, page) : FIRN_OK;
-    return rc == FIRN_OK ? append(z, page, page.size, out) : rc;
+    size_t size = 0;
+    if (rc == FIRN_OK && page.size <= VALUE_DECODED_BYTES_MAX) {
+        rc = compress(z, page, &size);
+    }
+    size_t bytes = size + varint_size(size) + varint_size(page.size);
+    if (rc != FIRN_OK || size == 0 || bytes >= page.size - page.size / 16) {
+        return rc;
+    }
+    rc = buf_append_varint(out, page.size);
+    rc = rc == FIRN_OK ? buf_append_varint(out, size) : rc;
+    return rc == FIRN_OK ? buf_append(out, z->scratch.data, size) : rc;
 }
 
 /* ---- Looking at a segment ---- */
@@ -217,6 +259,47 @@ static int choose_page_factor(struct value_zstd *z, firn_slice values, size_t pa
         *ratio = longer;
     }
     return FIRN_OK;
+}
+
+/* What samples of the size of a page's values take when they stand in groups. */
+static int measure_groups(struct value_zstd *z, firn_slice values, size_t size, size_t group_bytes,
+                          double *encoded) {
+    size_t count = values.size / size < SAMPLES ? values.size / size : SAMPLES;
+    *encoded = 0;
+    for (size_t i = 0; i < count; i++) {
+        firn_slice page = sample(values, size, i, count);
+        for (size_t at = 0; at < page.size; at += group_bytes) {
+            size_t left = page.size - at, got;
+            left = left < group_bytes ? left : group_bytes;
+            int rc = compress(z, firn_slice_make(slice_bytes(page) + at, left), &got);
+            if (rc != FIRN_OK) {
+                return rc;
+            }
+            *encoded += (double)(got > 0 ? got : left) + (at > 0 ? GROUP_END_BYTES : 0);
+        }
+    }
+    return FIRN_OK;
+}
+
+/* The smallest groups that cost little; a page of one group otherwise. */
+static int choose_group_bytes(struct value_zstd *z, firn_slice values, size_t page_bytes,
+                              double ratio) {
+    double whole, encoded;
+    size_t size = (size_t)((double)(page_bytes * z->page_factor) / (ratio > 0.04 ? ratio : 0.04));
+    size = size < values.size ? size : values.size;
+    int rc = measure_groups(z, values, size, size, &whole);
+    for (size_t bytes = GROUP_BYTES_MIN; rc == FIRN_OK && bytes <= GROUP_BYTES_MAX; bytes *= 2) {
+        size_t groups = (size + bytes / 2) / bytes;
+        if (groups < 2) {
+            break;
+        }
+        rc = measure_groups(z, values, size, size / groups + 1, &encoded);
+        if (rc == FIRN_OK && encoded <= whole * (1 + GROUP_COST)) {
+            z->group_bytes = bytes;
+            break;
+        }
+    }
+    return rc;
 }
 
 /* Trains on every other stretch of the values into z->dictionary; leaves it empty on failure. */
@@ -292,6 +375,7 @@ int value_zstd_begin(struct value_zstd *z, firn_slice values, size_t page_bytes,
     drop_dictionary(z);
     z->is_worth_it = false;
     z->page_factor = 1;
+    z->group_bytes = VALUE_DECODED_BYTES_MAX;
     if (values.size == 0) {
         return FIRN_OK;
     }
@@ -302,6 +386,7 @@ int value_zstd_begin(struct value_zstd *z, firn_slice values, size_t page_bytes,
     if (rc == FIRN_OK && ratio < 15.0 / 16) {
         z->is_worth_it = true;
         rc = choose_page_factor(z, values, page_bytes, &ratio);
+        rc = rc == FIRN_OK ? choose_group_bytes(z, values, page_bytes, ratio) : rc;
     } else {
         drop_dictionary(z);
     }
@@ -314,6 +399,10 @@ bool value_zstd_is_worth_it(const struct value_zstd *z) {
 
 size_t value_zstd_page_factor(const struct value_zstd *z) {
     return z->page_factor;
+}
+
+size_t value_zstd_group_bytes(const struct value_zstd *z) {
+    return z->group_bytes;
 }
 
 firn_slice value_zstd_dictionary(const struct value_zstd *z) {
@@ -388,38 +477,44 @@ static struct value_decoder *decoder_create(struct alloc *alloc) {
 }
 
 void value_decoder_slot_clear(struct value_decoder_slot *slot) {
-    decoder_destroy(atomic_exchange_explicit(&slot->idle, NULL, memory_order_acquire));
+    for (size_t i = 0; i < VALUE_DECODERS_MAX; i++) {
+        decoder_destroy(atomic_exchange_explicit(&slot->idle[i], NULL, memory_order_acquire));
+    }
 }
 
 static struct value_decoder *decoder_take(struct alloc *alloc, struct value_decoder_slot *slot) {
-    struct value_decoder *d = NULL;
-    if (slot != NULL) {
-        d = atomic_exchange_explicit(&slot->idle, NULL, memory_order_acquire);
+    for (size_t i = 0; slot != NULL && i < VALUE_DECODERS_MAX; i++) {
+        if (atomic_load_explicit(&slot->idle[i], memory_order_relaxed) != NULL) {
+            struct value_decoder *d =
+                atomic_exchange_explicit(&slot->idle[i], NULL, memory_order_acquire);
+            if (d != NULL) {
+                return d;
+            }
+        }
     }
-    return d != NULL ? d : decoder_create(alloc);
+    return decoder_create(alloc);
 }
 
 static void decoder_give_back(struct value_decoder *d, struct value_decoder_slot *slot) {
-    if (slot != NULL) {
-        d = atomic_exchange_explicit(&slot->idle, d, memory_order_acq_rel);
+    for (size_t i = 0; slot != NULL && i < VALUE_DECODERS_MAX; i++) {
+        struct value_decoder *none = NULL;
+        if (atomic_load_explicit(&slot->idle[i], memory_order_relaxed) == NULL &&
+            atomic_compare_exchange_strong_explicit(&slot->idle[i], &none, d, memory_order_release,
+                                                    memory_order_relaxed)) {
+            return;
+        }
     }
-    decoder_destroy(d); /* another thread's, that came first */
+    decoder_destroy(d);
 }
 
-int value_zstd_decode(struct alloc *alloc, struct value_decoder_slot *slot,
-                      const struct value_dictionary *dictionary, firn_slice encoded, void *to,
-                      size_t size) {
-    struct value_decoder *d = decoder_take(alloc, slot);
-    if (d == NULL) {
-        return FAIL(FIRN_NOMEM, "no memory to decompress values");
-    }
+/* Leaves nothing of the dictionary in the context, since tables may be closed before it is used
+ * again. */
+static int decode(struct value_decoder *d, const struct value_dictionary *dictionary,
+                  firn_slice encoded, void *to, size_t size) {
     d->memory.failed = false;
-    (void)ZSTD_DCtx_refDDict(d->context, dictionary == NULL ? NULL : dictionary->prepared);
-    size_t got = ZSTD_decompressDCtx(d->context, to, size, encoded.data, encoded.size);
-    bool failed = d->memory.failed;
-    (void)ZSTD_DCtx_refDDict(d->context, NULL);
-    decoder_give_back(d, slot);
-    if (failed) {
+    size_t got = ZSTD_decompress_usingDDict(d->context, to, size, encoded.data, encoded.size,
+                                            dictionary == NULL ? NULL : dictionary->prepared);
+    if (d->memory.failed) {
         return FAIL(FIRN_NOMEM, "no memory to decompress values");
     }
     if (ZSTD_isError(got) || got != size) {
@@ -427,4 +522,22 @@ int value_zstd_decode(struct alloc *alloc, struct value_decoder_slot *slot,
                     size, ZSTD_isError(got) ? ZSTD_getErrorName(got) : "fewer");
     }
     return FIRN_OK;
+}
+
+int value_zstd_decode(struct alloc *alloc, struct value_decoder_slot *slot,
+                      const struct value_dictionary *dictionary, firn_slice encoded, void *to,
+                      size_t size) {
+    if (encoded.size == size) {
+        if (size > 0) {
+            memcpy(to, encoded.data, size);
+        }
+        return FIRN_OK;
+    }
+    struct value_decoder *d = decoder_take(alloc, slot);
+    if (d == NULL) {
+        return FAIL(FIRN_NOMEM, "no memory to decompress values");
+    }
+    int rc = decode(d, dictionary, encoded, to, size);
+    decoder_give_back(d, slot);
+    return rc;
 }

@@ -37,10 +37,19 @@ bool value_zstd_is_worth_it(const struct value_zstd *z);
 size_t value_zstd_page_factor(const struct value_zstd *z);
 firn_slice value_zstd_dictionary(const struct value_zstd *z); /* empty: there is none */
 
-/* Appends the area in compressed form if that takes fewer than 15 / 16 of bytes_max. */
-int value_zstd_append(struct value_zstd *z, firn_slice area, size_t bytes_max, struct buf *out);
-/* The same of a whole page (page.h), of its own bytes; it need not have begun a segment.
- * mostly_keys: few of them are values, so that the first such page may choose the level for all. */
+/* What a group of values should take decoded: few, since a lookup decodes one group; more than a
+ * page has where groups would cost too much. */
+size_t value_zstd_group_bytes(const struct value_zstd *z);
+
+/* The groups of an area (values.h), one after the other; then what stands behind the number of puts
+ * in a group: their encoded size, ends and bytes. */
+void value_zstd_begin_groups(struct value_zstd *z);
+int value_zstd_add_group(struct value_zstd *z, firn_slice values);
+int value_zstd_append_groups(struct value_zstd *z, struct buf *out);
+
+/* Appends a whole page (page.h) in compressed form if that takes fewer than 15 / 16 of its bytes;
+ * it need not have begun a segment. mostly_keys: few of them are values, so that the first such
+ * page may choose the level for all. */
 int value_zstd_append_page(struct value_zstd *z, firn_slice page, bool mostly_keys,
                            struct buf *out);
 
@@ -53,15 +62,16 @@ int value_dictionary_open(struct alloc *alloc, firn_slice bytes, struct value_di
 void value_dictionary_close(struct value_dictionary *d);          /* NULL is allowed */
 size_t value_dictionary_memory(const struct value_dictionary *d); /* held besides the bytes */
 
-/* A context between two uses, since making one takes longer than decoding a page. Zeroed: none.
- * Thread-safe. */
+/* Contexts between two uses, since making one takes longer than decoding a page: as many as threads
+ * are likely to decode at once. Zeroed: none. Thread-safe. */
+#define VALUE_DECODERS_MAX 8
 struct value_decoder_slot {
-    _Atomic(struct value_decoder *) idle;
+    _Atomic(struct value_decoder *) idle[VALUE_DECODERS_MAX];
 };
 void value_decoder_slot_clear(struct value_decoder_slot *slot);
 
-/* Fills exactly `size` bytes. dictionary NULL: there is none. slot NULL: a context for this use.
- * FIRN_CORRUPT, FIRN_NOMEM. */
+/* Fills exactly `size` bytes, which stand as they are if encoded has as many. dictionary NULL:
+ * there is none. slot NULL: a context for this use. FIRN_CORRUPT, FIRN_NOMEM. */
 int value_zstd_decode(struct alloc *alloc, struct value_decoder_slot *slot,
                       const struct value_dictionary *dictionary, firn_slice encoded, void *to,
                       size_t size);

@@ -107,12 +107,45 @@ static int append_integers(const struct value_plan *plan, const struct buf *area
     return rc;
 }
 
-static int append_zstd(struct value_zstd *zstd, const struct buf *area, size_t bytes_max,
-                       struct buf *to) {
+/* How many puts a group has: all of them alike, and where offsets are sampled, in whole samples. */
+static size_t choose_group_puts(const struct value_area *plain, size_t group_bytes) {
+    size_t groups = plain->size / group_bytes + (plain->size % group_bytes >= group_bytes / 2);
+    size_t puts = groups > 1 ? (plain->puts - 1) / groups + 1 : plain->puts;
+    if (plain->varied && puts > VALUE_SAMPLE / 2 && puts < plain->puts) {
+        puts = (puts + VALUE_SAMPLE / 2) / VALUE_SAMPLE * VALUE_SAMPLE;
+    }
+    return puts;
+}
+
+static int append_groups(struct value_zstd *zstd, const struct value_area *plain, struct buf *to) {
+    size_t group_puts = choose_group_puts(plain, value_zstd_group_bytes(zstd)), begin = 0;
+    int rc = buf_append_varint(to, group_puts);
+    value_zstd_begin_groups(zstd);
+    for (size_t put = 0; rc == FIRN_OK && put < plain->puts; put += group_puts) {
+        size_t next = put + group_puts;
+        size_t end = next < plain->puts ? value_area_offset(plain, next) : plain->size;
+        rc = value_zstd_add_group(zstd, firn_slice_make(plain->bytes + begin, end - begin));
+        begin = end;
+    }
+    return rc == FIRN_OK ? value_zstd_append_groups(zstd, to) : rc;
+}
+
+/* Appends the area under zstd to `to`, if that takes fewer than 15 / 16 of bytes_max. */
+static int append_zstd(const struct value_plan *plan, struct value_zstd *zstd,
+                       const struct buf *area, size_t bytes_max, struct buf *to) {
+    if (!value_zstd_is_worth_it(zstd) || area->size > VALUE_DECODED_BYTES_MAX) {
+        return FIRN_OK;
+    }
+    struct value_area plain;
+    struct reader r = reader_of(buf_slice(area));
     size_t start = to->size;
-    int rc = buf_append_u8(to, AREA_ZSTD);
-    rc = rc == FIRN_OK ? value_zstd_append(zstd, buf_slice(area), bytes_max - 1, to) : rc;
-    to->size = rc == FIRN_OK && to->size == start + 1 ? start : to->size;
+    int rc = value_area_parse(&r, (size_t)plan->puts, &plain);
+    rc = rc == FIRN_OK ? buf_append_u8(to, AREA_ZSTD) : rc;
+    rc = rc == FIRN_OK ? buf_append(to, area->data, area->size - plain.size) : rc;
+    rc = rc == FIRN_OK ? append_groups(zstd, &plain, to) : rc;
+    if (rc == FIRN_OK && to->size - start >= bytes_max - bytes_max / 16) {
+        to->size = start;
+    }
     return rc;
 }
 
@@ -125,7 +158,7 @@ int value_area_compact(const struct value_plan *plan, struct value_zstd *zstd, s
     int rc = append_integers(plan, area, area->size, scratch);
     size_t integers = scratch->size, best = integers > 0 ? integers : area->size;
     if (rc == FIRN_OK && zstd != NULL) {
-        rc = append_zstd(zstd, area, best, scratch);
+        rc = append_zstd(plan, zstd, area, best, scratch);
     }
     if (rc != FIRN_OK || scratch->size == 0) {
         return rc;
@@ -170,6 +203,65 @@ int value_area_parse_encoded(struct reader *r, struct value_area *area) {
     return FIRN_OK;
 }
 
+/* All of an area of form 1 or 2 but its values, which are at most room_max bytes. */
+static int parse_head(struct reader *r, uint8_t form, size_t room_max, struct value_area *area) {
+    area->varied = (form & ~AREA_APART) == AREA_VARIED;
+    if (!area->varied && (form & ~AREA_APART) != AREA_FIXED) {
+        return FAIL(FIRN_UNSUPPORTED, "a value area of unknown form %u", form);
+    }
+    size_t puts = area->puts;
+    uint64_t size_min = reader_varint(r), size;
+    if (area->varied) {
+        area->length_width = reader_u8(r);
+        area->sample_width = reader_u8(r);
+        size = reader_varint(r);
+        area->lengths = packed_take(r, puts, area->length_width);
+        area->samples = packed_take(r, sample_count(puts), area->sample_width);
+    } else if (size_min == 0 || puts == 0 || size_min > room_max / puts) {
+        return FAIL(FIRN_CORRUPT, "%zu values of %llu bytes in a page", puts,
+                    (unsigned long long)size_min);
+    } else {
+        size = size_min * puts;
+    }
+    area->apart = form & AREA_APART ? packed_take(r, puts, 1) : NULL;
+    if (r->failed || size == 0 || size > room_max || size_min > size) {
+        return FAIL(FIRN_CORRUPT, "%zu values of %llu bytes in all in %zu bytes of a page", puts,
+                    (unsigned long long)size, reader_left(r));
+    }
+    area->size_min = (size_t)size_min;
+    area->size = (size_t)size;
+    return FIRN_OK;
+}
+
+/* What stands behind form 4. A group has a byte at least, for all that are written, so that there
+ * are no more of them than bytes. */
+static int parse_groups(struct reader *r, struct value_area *area) {
+    const uint8_t *head = r->at;
+    int rc = parse_head(r, reader_u8(r), VALUE_DECODED_BYTES_MAX, area);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    area->head_bytes = (size_t)(r->at - head);
+    area->decoded_bytes = area->head_bytes + area->size;
+    uint64_t group_puts = reader_varint(r), encoded = reader_varint(r);
+    if (r->failed || area->puts == 0 || group_puts == 0 || group_puts > area->puts ||
+        (area->puts - 1) / group_puts >= area->size) {
+        return FAIL(FIRN_CORRUPT, "%zu values of %zu bytes in all in groups of %llu", area->puts,
+                    area->size, (unsigned long long)group_puts);
+    }
+    area->group_puts = (size_t)group_puts;
+    area->groups = (area->puts - 1) / area->group_puts + 1;
+    area->ends = packed_take(r, area->groups - 1, packed_width(encoded));
+    area->bytes = r->at;
+    area->encoded = reader_take(r, encoded);
+    if (r->failed || encoded == 0) {
+        return FAIL(FIRN_CORRUPT, "%zu bytes of values compressed to %llu in %zu bytes of a page",
+                    area->size, (unsigned long long)encoded, reader_left(r));
+    }
+    area->size = 0;
+    return FIRN_OK;
+}
+
 int value_area_parse(struct reader *r, size_t puts, struct value_area *area) {
     uint8_t form = reader_u8(r);
     memset(area, 0, sizeof *area);
@@ -178,34 +270,41 @@ int value_area_parse(struct reader *r, size_t puts, struct value_area *area) {
         return parse_integers(r, area);
     }
     if (form == AREA_ZSTD) {
-        return value_area_parse_encoded(r, area);
+        return parse_groups(r, area);
     }
-    area->varied = (form & ~AREA_APART) == AREA_VARIED;
-    if (!area->varied && (form & ~AREA_APART) != AREA_FIXED) {
-        return FAIL(FIRN_UNSUPPORTED, "a value area of unknown form %u", form);
+    int rc = parse_head(r, form, reader_left(r), area);
+    if (rc != FIRN_OK) {
+        return rc;
     }
-    uint64_t size_min = reader_varint(r), size;
-    if (area->varied) {
-        area->length_width = reader_u8(r);
-        area->sample_width = reader_u8(r);
-        size = reader_varint(r);
-        area->lengths = packed_take(r, puts, area->length_width);
-        area->samples = packed_take(r, sample_count(puts), area->sample_width);
-    } else if (size_min == 0 || puts == 0 || size_min > reader_left(r) / puts) {
-        return FAIL(FIRN_CORRUPT, "%zu values of %llu bytes in a page", puts,
-                    (unsigned long long)size_min);
-    } else {
-        size = size_min * puts;
+    if (area->size > reader_left(r)) {
+        return FAIL(FIRN_CORRUPT, "%zu values of %zu bytes in all in %zu bytes of a page", puts,
+                    area->size, reader_left(r));
     }
-    area->apart = form & AREA_APART ? packed_take(r, puts, 1) : NULL;
     area->bytes = r->at;
-    if (r->failed || size == 0 || size > reader_left(r) || size_min > size) {
-        return FAIL(FIRN_CORRUPT, "%zu values of %llu bytes in all in %zu bytes of a page", puts,
-                    (unsigned long long)size, reader_left(r));
+    (void)reader_take(r, area->size);
+    return FIRN_OK;
+}
+
+/* Where group `number` ends in the encoded bytes. */
+static size_t group_end(const struct value_area *a, size_t number) {
+    return number + 1 < a->groups
+               ? (size_t)packed_get(a->ends, number, packed_width(a->encoded.size))
+               : a->encoded.size;
+}
+
+int value_area_group(const struct value_area *a, size_t number, struct value_group *group) {
+    size_t values = a->decoded_bytes - a->head_bytes, next = (number + 1) * a->group_puts;
+    size_t begin = number > 0 ? group_end(a, number - 1) : 0, end = group_end(a, number);
+    size_t last = number + 1 < a->groups ? value_area_offset(a, next) : values;
+    group->offset = value_area_offset(a, number * a->group_puts);
+    if (begin > end || end > a->encoded.size || group->offset > last || last > values ||
+        end - begin > last - group->offset) {
+        return FAIL(FIRN_CORRUPT,
+                    "group %zu of %zu is bytes %zu to %zu of %zu, values at %zu to %zu", number,
+                    a->groups, begin, end, a->encoded.size, group->offset, last);
     }
-    area->size_min = (size_t)size_min;
-    area->size = (size_t)size;
-    (void)reader_take(r, size);
+    group->size = last - group->offset;
+    group->encoded = firn_slice_make(a->bytes + begin, end - begin);
     return FIRN_OK;
 }
 

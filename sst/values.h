@@ -2,8 +2,11 @@
  *
  *     value area = form:u8 (1 fixed, 2 varied, 3 integers, 4 zstd; +128: some values are apart)
  *                  integers: those of value_integers.h, and nothing else
- *                  zstd:   decoded size:v  encoded size:v  an area of form 1 or 2, compressed
- *                          (value_zstd.h), and nothing else
+ *                  zstd:   an area of form 1 or 2 up to the puts' bytes, which stand in groups:
+ *                          puts in a group:v  encoded size:v
+ *                          packed ends of all groups but the last,
+ *                          the groups, each under zstd by itself (value_zstd.h), or as it is where
+ *                          it has the same size
  *                  fixed:  size:v
  *                  varied: size_min:v length_width:u8 sample_width:u8 size:v
  *                          packed lengths above size_min,
@@ -16,9 +19,10 @@
  *     reference    = tag:u8 (1: a record of this file; others are reserved)  offset:v  size:v
  *     value record = {up to 65536 bytes of the value, xxh3:u64 of them}*     (in a values section)
  *
- * An area takes the form that makes it smallest; forms 3 and 4 need a feature bit (format.h). Areas
- * under zstd are decoded when their page enters the cache (page_decode()), all others are read
- * where they lie.
+ * An area takes the form that makes it smallest; forms 3 and 4 need a feature bit (format.h). All
+ * but those under zstd are read where they lie. One under zstd is decoded to form 1 or 2: with its
+ * page (page_decode()), or, where it stands in several groups, by the reader of a value, who
+ * decodes the group that has it.
  *
  * Arrays are those of packed.h. All counts are bounded when an area is parsed; where a value lies
  * is bounded at each access.
@@ -71,16 +75,28 @@ struct value_area {
     unsigned length_width, sample_width;
     bool varied, is_integers;
     struct value_integers integers;
-    firn_slice encoded; /* not empty: under zstd; then there are no values here */
+    firn_slice encoded; /* not empty: under zstd; then size is 0, and no values are here */
     size_t decoded_bytes;
+    size_t head_bytes;         /* of the decoded bytes: those before the values */
+    size_t group_puts, groups; /* groups 0: this is no area but a page that is ice */
+    const uint8_t *ends;
     const uint8_t *lengths, *samples, *apart, *bytes; /* apart: NULL when none is */
 };
 
 /* FIRN_CORRUPT, FIRN_UNSUPPORTED. */
 int value_area_parse(struct reader *r, size_t puts, struct value_area *area);
 
-/* What stands behind form 4, or behind the first byte of a page that is ice (page.h). */
+/* What stands behind the first byte of a page that is ice (page.h). */
 int value_area_parse_encoded(struct reader *r, struct value_area *area);
+
+/* A group of an area under zstd. */
+struct value_group {
+    firn_slice encoded;
+    size_t offset, size; /* where it begins among the values, and how long it is there */
+};
+
+/* REQUIRES: number < groups. FIRN_CORRUPT. */
+int value_area_group(const struct value_area *a, size_t number, struct value_group *group);
 
 static inline size_t value_area_size(const struct value_area *a, size_t put) {
     return a->size_min + (a->varied ? (size_t)packed_get(a->lengths, put, a->length_width) : 0);

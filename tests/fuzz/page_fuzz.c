@@ -5,6 +5,7 @@
 
 #define UNITS_MAX 4
 #define ENTRIES_MAX 3000
+#define GROUPS_MAX 16
 
 static unsigned touch(firn_slice bytes) {
     unsigned sum = 0;
@@ -61,6 +62,27 @@ static void read_decoded(const struct page *p, const uint8_t *page) {
     free(decoded);
 }
 
+/* A group by itself, as readers of a value decode it. */
+static void read_group(const struct value_area *values, size_t number) {
+    struct alloc alloc = {.total = 0};
+    struct value_group group;
+    int rc = value_area_group(values, number, &group);
+    FUZZ_CHECK(rc == FIRN_OK || rc == FIRN_CORRUPT);
+    if (rc != FIRN_OK) {
+        return;
+    }
+    FUZZ_CHECK(group.size <= VALUE_DECODED_BYTES_MAX && group.encoded.size <= group.size);
+    uint8_t *decoded = malloc(group.size + 1);
+    FUZZ_CHECK(decoded != NULL);
+    rc = value_zstd_decode(&alloc, NULL, NULL, group.encoded, decoded, group.size);
+    FUZZ_CHECK(rc == FIRN_OK || rc == FIRN_CORRUPT);
+    if (rc == FIRN_OK) {
+        (void)touch(firn_slice_make(decoded, group.size));
+    }
+    FUZZ_CHECK(alloc.total == 0);
+    free(decoded);
+}
+
 static void read_page(const uint8_t *page, size_t page_bytes, bool decoded) {
     struct page p;
     int rc = page_parse(page, page_bytes, &p);
@@ -76,6 +98,9 @@ static void read_page(const uint8_t *page, size_t page_bytes, bool decoded) {
     if (page_is_encoded(&p)) {
         FUZZ_CHECK(!decoded);
         read_decoded(&p, page);
+        for (size_t i = 0; i < p.values.groups && i < GROUPS_MAX; i++) {
+            read_group(&p.values, i);
+        }
     }
 }
 

@@ -178,6 +178,86 @@ static void a_pinned_page_outlives_its_table(void **state) {
     assert_int_equal(alloc.total, 0);
 }
 
+static struct page_frame *make_page(struct page_cache *c, struct alloc *alloc, uint64_t page,
+                                    size_t size) {
+    struct page_frame *f;
+    assert_int_equal(page_frame_create(c, alloc, size, &f), FIRN_OK);
+    fill(f, 1, page);
+    return f;
+}
+
+static void a_page_in_another_form_takes_the_place_of_the_first(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_cache *c;
+    alloc_init(&alloc, NULL);
+    assert_int_equal(page_cache_create(&alloc, NULL, (size_t)1 << 20, 0, &c), FIRN_OK);
+    size_t before = usage_of(c).bytes;
+    for (uint64_t page = 0; page < 20; page++) {
+        struct page_frame *f = make_page(c, &alloc, page, 1000);
+        page_frame_release(page_cache_insert(c, 1, page, f, false));
+    }
+    struct page_frame *old = page_cache_find(c, 1, 7);
+    struct page_frame *longer = make_page(c, &alloc, 7, 5000);
+    page_cache_replace(c, old, longer);
+    struct page_frame *found = page_cache_find(c, 1, 7);
+    assert_ptr_equal(found, longer);
+    assert_is(old, 1, 7);
+    page_frame_release(found);
+    page_frame_release(old);
+    assert_int_equal(usage_of(c).frames, 20);
+
+    /* A second one is too late: what it was to replace has gone. */
+    struct page_frame *late = make_page(c, &alloc, 7, 6000);
+    page_cache_drop_table(c, 1);
+    page_cache_replace(c, longer, late);
+    assert_null(page_cache_find(c, 1, 7));
+    assert_is(late, 1, 7);
+    page_frame_release(late);
+    page_frame_release(longer);
+    assert_int_equal(usage_of(c).frames, 0);
+    assert_true(usage_of(c).bytes < before + 4096);
+    page_cache_destroy(c);
+    assert_int_equal(alloc.total, 0);
+}
+
+static void bytes_for_speed_are_worth_it_where_there_is_room_or_much_use(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct page_cache *c;
+    alloc_init(&alloc, NULL);
+    assert_int_equal(page_cache_create(&alloc, NULL, 200000, 0, &c), FIRN_OK);
+    struct page_frame *f = page_cache_insert(c, 1, 0, make_page(c, &alloc, 0, 4096), false);
+    assert_true(page_cache_is_worth(c, f, 4096));
+    assert_false(page_cache_is_worth(c, f, 200000));
+    page_frame_release(f);
+    uint64_t page = 1;
+    while (usage_of(c).evictions < 10) {
+        page_frame_release(page_cache_insert(c, 1, page, make_page(c, &alloc, page, 4096), false));
+        page++;
+    }
+    unsigned uses = 1;
+    f = page_cache_insert(c, 1, page, make_page(c, &alloc, page, 4096), false);
+    for (; !page_cache_is_worth(c, f, 4096); uses++) {
+        assert_true(uses < 100);
+    }
+    assert_true(uses > 1);
+
+    /* As many uses, among many of others. */
+    size_t others = usage_of(c).frames;
+    for (unsigned i = 0; i < uses; i++) {
+        assert_false(page_cache_is_worth(c, f, 4096));
+        for (size_t k = 0; k < others; k++) {
+            page++;
+            page_frame_release(
+                page_cache_insert(c, 1, page, make_page(c, &alloc, page, 4096), false));
+        }
+    }
+    page_frame_release(f);
+    page_cache_destroy(c);
+    assert_int_equal(alloc.total, 0);
+}
+
 static void frames_outside_any_cache_are_counted_as_pinned(void **state) {
     (void)state;
     struct alloc alloc;
@@ -421,6 +501,8 @@ int main(void) {
         cmocka_unit_test(a_long_scan_does_not_displace_what_is_read_often),
         cmocka_unit_test(the_second_to_insert_a_page_gets_the_first_ones),
         cmocka_unit_test(a_pinned_page_outlives_its_table),
+        cmocka_unit_test(a_page_in_another_form_takes_the_place_of_the_first),
+        cmocka_unit_test(bytes_for_speed_are_worth_it_where_there_is_room_or_much_use),
         cmocka_unit_test(frames_outside_any_cache_are_counted_as_pinned),
         cmocka_unit_test(without_memory_pages_stay_outside_but_are_right),
         cmocka_unit_test(threads_share_a_cache),

@@ -10,6 +10,7 @@
 
 #include "base/checksum.h"
 #include "sst/format.h"
+#include "sst/table_internal.h"
 #include "sst/value_integers.h"
 #include "tests/support/array_iter.h"
 #include "tests/support/seed.h"
@@ -324,6 +325,106 @@ static void a_dictionary_is_kept_where_it_pays(void **state) {
     assert_int_equal(f.alloc.total, 0);
 }
 
+/* ---- Groups ---- */
+
+/* How many pages of the table have their values in groups, and how many of these are so in the
+ * cache. */
+static void count_grouped(struct fixture *f, size_t *on_disk, size_t *cached) {
+    *on_disk = *cached = 0;
+    for (size_t i = 0; i < f->table->index.pages; i++) {
+        struct table_page page;
+        struct page p;
+        uint64_t offset;
+        uint8_t *bytes;
+        assert_int_equal(table_page_get(f->table, i, false, &page), FIRN_OK);
+        assert_int_equal(page_parse(page.bytes, page.size, &p), FIRN_OK);
+        *cached += page_is_grouped(&p);
+        assert_int_equal(table_page_place(f->table, page.segment, i, &offset, &page.size), FIRN_OK);
+        bytes = malloc(page.size);
+        assert_non_null(bytes);
+        assert_int_equal(table_read(f->table, offset, bytes, page.size), FIRN_OK);
+        assert_int_equal(page_parse(bytes, page.size, &p), FIRN_OK);
+        *on_disk += page_is_grouped(&p);
+        free(bytes);
+        table_page_release(&page);
+    }
+}
+
+static void check_seeks(struct fixture *f, struct rand *r) {
+    struct iter *it;
+    assert_int_equal(sst_table_iter_create(f->table, NULL, &it), FIRN_OK);
+    for (int i = 0; i < 300; i++) {
+        size_t at = rand_below(r, f->scene.count), steps = rand_below(r, 60);
+        bool forward = rand_below(r, 2) == 0;
+        iter_seek(it, f->scene.entries[at].key, f->scene.entries[at].seq);
+        for (; steps > 0 && at < f->scene.count; steps--, at += forward ? 1 : (size_t)-1) {
+            const struct entry *e = &f->scene.entries[at];
+            assert_true(it->valid);
+            assert_int_equal(it->entry.value.size, e->value.size);
+            assert_true(e->value.size == 0 ||
+                        memcmp(it->entry.value.data, e->value.data, e->value.size) == 0);
+            if (forward) {
+                iter_next(it);
+            } else {
+                iter_prev(it);
+            }
+        }
+        assert_int_equal(it->status, FIRN_OK);
+    }
+    iter_destroy(it);
+}
+
+static void check_groups(struct fixture *f, struct rand *r, size_t cache_bytes) {
+    size_t on_disk, cached;
+    f->cache = NULL;
+    if (cache_bytes > 0) {
+        assert_int_equal(page_cache_create(&f->alloc, NULL, cache_bytes, 0, &f->cache), FIRN_OK);
+    }
+    assert_int_equal(sst_table_open(&f->alloc, f->env, PATH, &f->meta, f->cache, NULL, &f->table),
+                     FIRN_OK);
+    check_seeks(f, r);
+    check_gets(f);
+    check_seeks(f, r);
+    check_gets(f);
+    count_grouped(f, &on_disk, &cached);
+    assert_true(on_disk > f->table->index.pages / 2);
+    if (cache_bytes > (size_t)1 << 20) { /* room for all, decoded */
+        assert_true(cached < on_disk / 8);
+    } else {
+        assert_true(cached > on_disk / 2);
+    }
+    close_table(f);
+}
+
+static void groups_of_values_come_back_whatever_fits_into_the_cache(void **state) {
+    (void)state;
+    static const struct kind some[] = {
+        {"fixed", fill_half, 100, 100, FORMAT_FEATURE_ZSTD, 0.8},
+        {"varied", fill_half, 0, 300, FORMAT_FEATURE_ZSTD, 0.8},
+    };
+    static const size_t caches[] = {0, 50000, (size_t)16 << 20};
+    struct rand r;
+    rand_init(&r, test_seed());
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        struct fixture f = {0};
+        struct sst_builder_options options;
+        alloc_init(&f.alloc, NULL);
+        assert_int_equal(env_mem_create(&f.env), FIRN_OK);
+        make_scene(&f.scene, &some[i], 3000, &r);
+        scene_options(&options);
+        options.value_compression = true;
+        options.memory_max = (size_t)64 << 20;
+        assert_int_equal(scene_build(&f.scene, &f.alloc, f.env, PATH, &options, &f.meta), FIRN_OK);
+        for (size_t k = 0; k < sizeof caches / sizeof *caches; k++) {
+            check_groups(&f, &r, caches[k]);
+        }
+        table_meta_deinit(&f.alloc, &f.meta);
+        scene_deinit(&f.scene);
+        env_destroy(f.env);
+        assert_int_equal(f.alloc.total, 0);
+    }
+}
+
 /* ---- Out of memory ---- */
 
 static void out_of_memory_is_an_answer_at_every_allocation(void **state) {
@@ -425,6 +526,7 @@ int main(void) {
         cmocka_unit_test(values_of_every_kind_come_back_from_memory),
         cmocka_unit_test(tables_searched_in_memory_are_not_under_zstd),
         cmocka_unit_test(a_dictionary_is_kept_where_it_pays),
+        cmocka_unit_test(groups_of_values_come_back_whatever_fits_into_the_cache),
         cmocka_unit_test(out_of_memory_is_an_answer_at_every_allocation),
         cmocka_unit_test(integers_of_every_size_come_back),
     };
