@@ -104,34 +104,40 @@ static void count_record(struct art *art, const struct entry *entry, size_t size
     count_add(&c->tombstones, entry->kind == ENTRY_DELETE);
 }
 
+struct made_leaf {
+    size_t size, tail; /* bytes: all, and of the tail as it is stored */
+};
+
 /* A leaf for the rest of the key from `start`, or 0. Counted once it is published. */
-static arena_ref make_leaf(struct art *art, const struct entry *entry, size_t start, size_t *size) {
+static arena_ref make_leaf(struct art *art, const struct entry *entry, size_t start,
+                           struct made_leaf *made) {
     struct leaf_tail tail;
     tail.start = start;
     tail.size = entry->key.size - start;
     tail.bytes = tail.size == 0 ? NULL : slice_bytes(entry->key) + start;
-    *size = record_size(&tail, entry, art->seq_base);
-    arena_ref ref = take(art, *size);
+    leaf_choose_digits(&tail, entry, art->seq_base);
+    made->size = record_size(&tail, entry, art->seq_base);
+    made->tail = leaf_tail_stored(&tail);
+    arena_ref ref = take(art, made->size);
     if (ref != 0) {
         leaf_write(arena_at(&art->arena, ref), &tail, entry, art->seq_base);
     }
     return ref;
 }
 
-static void publish_leaf(struct art *art, const struct entry *entry, size_t start, size_t size,
-                         _Atomic arena_ref *slot, arena_ref ref) {
-    count_record(art, entry, size, entry->key.size - start);
+static void count_leaf(struct art *art, const struct entry *entry, const struct made_leaf *made) {
+    count_record(art, entry, made->size, made->tail);
     count_add(&art->counts.keys, 1);
-    publish(slot, ref);
 }
 
 static int put_first(struct art *art, struct position at, const struct entry *entry) {
-    size_t size;
-    arena_ref leaf = make_leaf(art, entry, at.depth, &size);
+    struct made_leaf made;
+    arena_ref leaf = make_leaf(art, entry, at.depth, &made);
     if (leaf == 0) {
         return abandon(art, 0);
     }
-    publish_leaf(art, entry, at.depth, size, at.slot, leaf);
+    count_leaf(art, entry, &made);
+    publish(at.slot, leaf);
     return FIRN_OK;
 }
 
@@ -156,7 +162,7 @@ static int put_fork(struct art *art, struct position at, struct node_label *labe
     size_t fork = at.depth + label->size;
     int new_place = fork == entry->key.size ? NODE_AT_END : slice_bytes(entry->key)[fork];
     size_t start = new_place == NODE_AT_END ? fork : fork + 1;
-    size_t size;
+    struct made_leaf made;
     arena_ref old = ref_load(at.slot);
 
     bool skip = label->size > NODE_LABEL_MAX;
@@ -165,7 +171,7 @@ static int put_fork(struct art *art, struct position at, struct node_label *labe
     if (ref == 0) {
         return abandon(art, 0);
     }
-    arena_ref leaf = make_leaf(art, entry, start, &size);
+    arena_ref leaf = make_leaf(art, entry, start, &made);
     if (leaf == 0) {
         return abandon(art, node_size);
     }
@@ -186,8 +192,7 @@ static int put_fork(struct art *art, struct position at, struct node_label *labe
         node_init_pair(n, label, new_place, leaf, old_place, old);
     }
     count_add(&art->counts.nodes[NODE_2], 1);
-    count_record(art, entry, size, entry->key.size - start);
-    count_add(&art->counts.keys, 1);
+    count_leaf(art, entry, &made);
     publish(at.slot, ref);
     return FIRN_OK;
 }
@@ -198,8 +203,8 @@ static int put_child(struct art *art, struct position at, struct node *n,
                      const struct entry *entry) {
     int place = at.depth == entry->key.size ? NODE_AT_END : slice_bytes(entry->key)[at.depth];
     size_t start = place == NODE_AT_END ? at.depth : at.depth + 1;
-    size_t size;
-    arena_ref leaf = make_leaf(art, entry, start, &size);
+    struct made_leaf made;
+    arena_ref leaf = make_leaf(art, entry, start, &made);
     if (leaf == 0) {
         return abandon(art, 0);
     }
@@ -207,7 +212,7 @@ static int put_child(struct art *art, struct position at, struct node *n,
         enum node_form old_form = node_form(n), form = node_grown_form(n);
         arena_ref grown = take(art, node_bytes[form]);
         if (grown == 0) {
-            return abandon(art, size);
+            return abandon(art, made.size);
         }
         node_copy_grown(arena_at(&art->arena, grown), n, place, leaf);
         count_sub(&art->counts.nodes[old_form], 1);
@@ -215,8 +220,7 @@ static int put_child(struct art *art, struct position at, struct node *n,
         count_add(&art->counts.waste_bytes, node_bytes[old_form]);
         publish(at.slot, grown);
     }
-    count_record(art, entry, size, entry->key.size - start);
-    count_add(&art->counts.keys, 1);
+    count_leaf(art, entry, &made);
     return FIRN_OK;
 }
 
@@ -225,7 +229,8 @@ static int put_at_leaf(struct art *art, struct position at, const struct entry *
     arena_ref leaf = record_leaf(&art->arena, ref_load(at.slot));
     struct leaf_tail tail = leaf_tail(art_record(art, leaf));
     size_t used = at.depth - tail.start;
-    firn_slice theirs = firn_slice_make(tail.bytes + used, tail.size - used);
+    struct leaf_text text;
+    firn_slice theirs = firn_slice_make(leaf_tail_text(&tail, &text) + used, tail.size - used);
     firn_slice ours = firn_slice_make(NULL, 0);
     if (entry->key.size > at.depth) {
         ours = firn_slice_make(slice_bytes(entry->key) + at.depth, entry->key.size - at.depth);
@@ -255,7 +260,8 @@ int art_put(struct art *art, const struct entry *entry) {
         size_t left = entry->key.size - at.depth;
         size_t size = node_label_size(n, code, at.depth);
         if (size > 0) {
-            const uint8_t *label_bytes = art_label(art, n, code, at.depth, size);
+            struct leaf_text text;
+            const uint8_t *label_bytes = art_label(art, n, code, at.depth, size, &text);
             firn_slice label = firn_slice_make(label_bytes, size);
             firn_slice rest = firn_slice_make(slice_bytes(entry->key) + at.depth, left);
             size_t common = slice_common_prefix(label, rest);
@@ -317,7 +323,8 @@ static bool checks_hold(const struct art *art, struct checks *checks, const uint
         const struct label_check *check = &checks->at[--checks->count];
         if (check->depth < covered) {
             struct leaf_tail tail = leaf_tail(art_record(art, check->leaf));
-            if (!same_bytes(tail.bytes, key, tail.start, check->end)) {
+            struct leaf_text text;
+            if (!same_bytes(leaf_tail_text(&tail, &text), key, tail.start, check->end)) {
                 return false;
             }
             covered = tail.start;
@@ -380,8 +387,9 @@ arena_ref art_find(const struct art *art, firn_slice key) {
     }
 
     struct leaf_tail tail = leaf_tail(art_record(art, record_leaf(&art->arena, ref)));
+    struct leaf_text text;
     if (tail.start + tail.size != key.size ||
-        !same_bytes(tail.bytes, bytes, tail.start, key.size)) {
+        !same_bytes(leaf_tail_text(&tail, &text), bytes, tail.start, key.size)) {
         return 0;
     }
     return checks_hold(art, &checks, bytes, tail.start) ? ref : 0;

@@ -74,15 +74,15 @@ static inline uint64_t count_get(const _Atomic uint64_t *count) {
     return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)count, memory_order_relaxed);
 }
 
-/* The bytes of a node's label for someone at `depth`: inline, or in the leaf that it borrows from.
- */
+/* The bytes of a node's label for someone at `depth`: inline, in the leaf that it borrows from, or
+ * in *text. */
 static inline const uint8_t *art_label(const struct art *art, const struct node *n, uint8_t code,
-                                       size_t depth, size_t size) {
+                                       size_t depth, size_t size, struct leaf_text *text) {
     if ((code & CODE_INLINE) != 0) {
         return n->label + NODE_INLINE_MAX - size;
     }
     struct leaf_tail tail = leaf_tail(art_record(art, node_label_leaf(n)));
-    return tail.bytes + (depth - tail.start);
+    return leaf_tail_text(&tail, text) + (depth - tail.start);
 }
 
 #endif

@@ -30,7 +30,7 @@ static bool check_record(const struct art *art, struct visit at, struct found *f
     EXPECT(tail.start <= at.depth, "a leaf starts below where it hangs");
     EXPECT(tail.start + tail.size >= at.depth, "a leaf ends above where it hangs");
     f->keys++;
-    f->tail_bytes += tail.size;
+    f->tail_bytes += leaf_tail_stored(&tail);
     uint64_t newer = UINT64_MAX;
     for (arena_ref ref = at.ref; ref != 0; ref = record_older(art_record(art, ref))) {
         const uint8_t *record = art_record(art, ref);

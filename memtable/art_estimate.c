@@ -3,9 +3,9 @@
  * 1. The tree is laid open breadth first, within the range, until the queue is full; the leaves met
  *    are counted, so that small ranges are exact.
  * 2. Each subtree left is estimated by one random way down: the leaves beside the way, each times
- *    the product of the numbers of subtrees chosen from until there, are an unbiased estimate of all
- *    its leaves (after Knuth, "Estimating the efficiency of backtrack programs", 1975). Errors of the
- *    many subtrees level each other out.
+ *    the product of the numbers of subtrees chosen from until there, are an unbiased estimate of
+ * all its leaves (after Knuth, "Estimating the efficiency of backtrack programs", 1975). Errors of
+ * the many subtrees level each other out.
  * 3. Where few subtrees hold most keys, most ways miss them. The same happens below and above the
  *    range, so all three are scaled towards the number of all keys, which is known.
  */
@@ -62,7 +62,8 @@ static bool advance(const struct bounds *b, struct part *part, const uint8_t *by
 static bool leaf_in_range(const struct art *art, const struct bounds *b, struct part part) {
     struct leaf_tail tail = leaf_tail(art_record(art, record_leaf(&art->arena, part.ref)));
     size_t used = part.depth - tail.start;
-    if (!advance(b, &part, tail.bytes + used, tail.size - used)) {
+    struct leaf_text text;
+    if (!advance(b, &part, leaf_tail_text(&tail, &text) + used, tail.size - used)) {
         return false;
     }
     bool reaches_lower = !part.on_lower || part.depth == b->lower.size;
@@ -92,7 +93,8 @@ static bool enter(const struct art *art, const struct bounds *b, struct part *pa
     const struct node *n = (const struct node *)(const void *)art_record(art, part->ref);
     uint8_t code = record_code(n);
     size_t size = node_label_size(n, code, part->depth);
-    return size == 0 || advance(b, part, art_label(art, n, code, part->depth, size), size);
+    struct leaf_text text;
+    return size == 0 || advance(b, part, art_label(art, n, code, part->depth, size, &text), size);
 }
 
 static bool is_leaf(const struct art *art, arena_ref ref) {

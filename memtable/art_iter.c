@@ -64,8 +64,9 @@ static int take(struct art_iter *it, int place) {
 /* A record at which a key ends: appends what is left of it. */
 static int arrive(struct art_iter *it, arena_ref record) {
     struct leaf_tail tail = leaf_tail(art_record(it->art, record_leaf(&it->art->arena, record)));
+    struct leaf_text text;
     size_t used = it->key.size - tail.start;
-    int rc = append_key(it, tail.bytes + used, tail.size - used);
+    int rc = append_key(it, leaf_tail_text(&tail, &text) + used, tail.size - used);
     it->record = rc == FIRN_OK ? record : 0;
     return rc;
 }
@@ -81,7 +82,8 @@ static int descend(struct art_iter *it, arena_ref ref, enum direction way) {
         size_t size = node_label_size(n, code, it->key.size);
         int rc = FIRN_OK;
         if (size > 0) {
-            rc = append_key(it, art_label(it->art, n, code, it->key.size, size), size);
+            struct leaf_text text;
+            rc = append_key(it, art_label(it->art, n, code, it->key.size, size, &text), size);
         }
         rc = rc == FIRN_OK ? push(it, ref) : rc;
         node_prefetch(n, code, &it->art->arena);
@@ -167,7 +169,8 @@ int art_iter_seek(struct art_iter *it, firn_slice key) {
             return climb(it, FORWARD);
         }
         size_t depth = it->key.size, size = node_label_size(n, code, depth);
-        const uint8_t *label = size == 0 ? NULL : art_label(it->art, n, code, depth, size);
+        struct leaf_text text;
+        const uint8_t *label = size == 0 ? NULL : art_label(it->art, n, code, depth, size, &text);
         int order = compare_rest(label, size, key, depth);
         if (order != 0) {
             return order > 0 ? descend(it, ref, FORWARD) : climb(it, FORWARD);

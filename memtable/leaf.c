@@ -18,7 +18,7 @@ static const uint8_t *record_body(const uint8_t *record) {
         return record + VERSION_HEADER_BYTES;
     }
     struct leaf_tail tail = leaf_tail(record);
-    return tail.bytes + tail.size;
+    return tail.bytes + leaf_tail_stored(&tail);
 }
 
 static const uint8_t *read_kind(const uint8_t *record, const uint8_t *at, uint8_t *kind) {
@@ -52,6 +52,15 @@ static const uint8_t *read_size(const uint8_t *at, size_t *size) {
     return at;
 }
 
+const uint8_t *leaf_unpack(const struct leaf_tail *t, struct leaf_text *text) {
+    size_t digits = t->digits.count;
+    tail_digits_unpack(t->digits, t->bytes, text->bytes);
+    if (t->size > digits) {
+        memcpy(text->bytes + digits, t->bytes + tail_digits_bytes(t->digits), t->size - digits);
+    }
+    return text->bytes;
+}
+
 uint64_t record_seq(const uint8_t *record, uint64_t seq_base) {
     uint8_t kind;
     uint64_t seq;
@@ -72,8 +81,26 @@ static bool tail_is_wide(const struct leaf_tail *tail) {
     return tail->start > 255 || tail->size > 255;
 }
 
+static size_t leaf_header_bytes(const struct leaf_tail *tail) {
+    return tail->digits.count > 0 || tail_is_wide(tail) ? 5 : 3;
+}
+
+void leaf_choose_digits(struct leaf_tail *tail, const struct entry *entry, uint64_t seq_base) {
+    tail->digits = (struct tail_digits){0, 0};
+    if (tail->size == 0 || tail_is_wide(tail)) {
+        return;
+    }
+    struct tail_digits digits = tail_digits_find(tail->bytes, tail->size);
+    size_t plain = record_size(tail, entry, seq_base);
+    size_t packed = plain + 2 - digits.count + tail_digits_bytes(digits);
+    if (digits.count > 0 && (packed + 7) / 8 < (plain + 7) / 8) {
+        tail->digits = digits;
+    }
+}
+
 size_t record_size(const struct leaf_tail *tail, const struct entry *entry, uint64_t seq_base) {
-    size_t header = tail == NULL ? VERSION_HEADER_BYTES : tail->size + (tail_is_wide(tail) ? 5 : 3);
+    size_t header =
+        tail == NULL ? VERSION_HEADER_BYTES : leaf_tail_stored(tail) + leaf_header_bytes(tail);
     return header + (kind_fits_code(entry->kind) ? 0 : 1) +
            seq_bytes(seq_distance(entry->seq, seq_base)) + varint_size(entry->value.size) +
            entry->value.size;
@@ -103,7 +130,8 @@ static void write_body(uint8_t *to, const struct entry *entry, uint64_t seq_base
 void leaf_write(uint8_t *to, const struct leaf_tail *tail, const struct entry *entry,
                 uint64_t seq_base) {
     bool wide = tail_is_wide(tail);
-    to[0] = (uint8_t)(CODE_LEAF | body_code(entry, seq_base) | (wide ? LEAF_WIDE : 0));
+    unsigned flags = tail->digits.count > 0 ? LEAF_PACKED : wide ? LEAF_WIDE : 0;
+    to[0] = (uint8_t)(CODE_LEAF | body_code(entry, seq_base) | flags);
     if (wide) {
         put_u16(to + 1, (uint16_t)tail->start);
         put_u16(to + 3, (uint16_t)tail->size);
@@ -111,11 +139,18 @@ void leaf_write(uint8_t *to, const struct leaf_tail *tail, const struct entry *e
         to[1] = (uint8_t)tail->start;
         to[2] = (uint8_t)tail->size;
     }
-    to += wide ? 5 : 3;
-    if (tail->size > 0) {
-        memcpy(to, tail->bytes, tail->size);
+    size_t digits = tail->digits.count;
+    to += leaf_header_bytes(tail);
+    if (digits > 0) {
+        to[-2] = tail->digits.count;
+        to[-1] = tail->digits.dashes;
+        tail_digits_pack(tail->digits, tail->bytes, to);
+        to += tail_digits_bytes(tail->digits);
     }
-    write_body(to + tail->size, entry, seq_base);
+    if (tail->size > digits) {
+        memcpy(to, tail->bytes + digits, tail->size - digits);
+    }
+    write_body(to + (tail->size - digits), entry, seq_base);
 }
 
 void version_write(uint8_t *to, arena_ref leaf, arena_ref older, const struct entry *entry,

@@ -7,12 +7,14 @@
  * reference leads to the newest.
  *
  *     leaf       code  start  tail size  tail...            body
+ *     packed     code  start  tail size  digits  dashes  half bytes...  tail...  body
  *     version    code  leaf:4  next older:4                 body
  *     body       [kind]  sequence (1 to 7 bytes)  value size (varint)  value...
  *
  *   code    1 | kind:2 | version | wide | sequence bytes:3. Kind 0 means that it stands in the
- * body; wide: start and tail size take two bytes each instead of one. sequence  the distance from
- * the first one of the memtable, mod 2^56, so mostly three bytes.
+ * body; wide: start and tail size take two bytes each instead of one; both of version and wide: the
+ * first `digits` characters of the tail are packed (memtable/tail_digits.h), where that is shorter.
+ *   sequence  the distance from the first one of the memtable, mod 2^56, so mostly three bytes.
  *
  * A key with a value of 8 bytes so takes 15 bytes more than its tail, and a rounding up to 8.
  * Records never change once they are published.
@@ -23,28 +25,42 @@
 #include "base/coding.h"
 #include "base/entry.h"
 #include "memtable/art_node.h"
+#include "memtable/tail_digits.h"
 
 #define LEAF_KIND_SHIFT 5
 #define LEAF_KIND_MASK 0x3u
 #define LEAF_VERSION 0x10u
 #define LEAF_WIDE 0x08u
+#define LEAF_PACKED (LEAF_VERSION | LEAF_WIDE) /* both */
 #define LEAF_SEQ_BYTES 0x07u
 
 #define VERSION_HEADER_BYTES 9
 
 static inline bool record_is_version(uint8_t code) {
-    return (code & LEAF_VERSION) != 0;
+    return (code & LEAF_PACKED) == LEAF_VERSION;
 }
 
 /* The key bytes of a leaf. */
 struct leaf_tail {
-    const uint8_t *bytes;
-    size_t start, size; /* the key has start + size bytes */
+    const uint8_t *bytes; /* as they are stored: packed digits first */
+    size_t start, size;   /* the key has start + size bytes */
+    struct tail_digits digits;
+};
+
+/* Where a packed tail is unpacked to. */
+struct leaf_text {
+    uint8_t bytes[TAIL_DIGITS_ROOM];
 };
 
 static inline struct leaf_tail leaf_tail(const uint8_t *leaf) {
     struct leaf_tail t;
-    if ((leaf[0] & LEAF_WIDE) != 0) {
+    t.digits = (struct tail_digits){0, 0};
+    if ((leaf[0] & LEAF_PACKED) == LEAF_PACKED) {
+        t.bytes = leaf + 5;
+        t.start = leaf[1];
+        t.size = leaf[2];
+        t.digits = (struct tail_digits){leaf[3], leaf[4]};
+    } else if ((leaf[0] & LEAF_WIDE) != 0) {
         t.bytes = leaf + 5;
         t.start = get_u16(leaf + 1);
         t.size = get_u16(leaf + 3);
@@ -54,6 +70,19 @@ static inline struct leaf_tail leaf_tail(const uint8_t *leaf) {
         t.size = leaf[2];
     }
     return t;
+}
+
+/* Bytes of the tail as it is stored. */
+static inline size_t leaf_tail_stored(const struct leaf_tail *t) {
+    return t->digits.count == 0 ? t->size
+                                : tail_digits_bytes(t->digits) + t->size - t->digits.count;
+}
+
+const uint8_t *leaf_unpack(const struct leaf_tail *t, struct leaf_text *text);
+
+/* All bytes of the tail: where they are stored, or in *text. */
+static inline const uint8_t *leaf_tail_text(const struct leaf_tail *t, struct leaf_text *text) {
+    return t->digits.count == 0 ? t->bytes : leaf_unpack(t, text);
 }
 
 static inline arena_ref version_leaf(const uint8_t *version) {
@@ -78,12 +107,17 @@ void record_entry(const uint8_t *record, uint64_t seq_base, struct entry *out);
 
 /* ---- For the writer ------------------------------------------------------------------------- */
 
+/* Packs the digits of a tail, or notes that it does, where that makes its leaf smaller. The tail's
+ * bytes stay text until leaf_write(). */
+void leaf_choose_digits(struct leaf_tail *tail, const struct entry *entry, uint64_t seq_base);
+
 /* Bytes of a leaf of this tail, or of a version when tail is NULL. */
 size_t record_size(const struct leaf_tail *tail, const struct entry *entry, uint64_t seq_base);
 
 /* An upper bound of record_size() less the bytes of key and value. */
 #define RECORD_OVERHEAD_MAX (VERSION_HEADER_BYTES + 1 + 7 + VARINT_BYTES_MAX + 7)
 
+/* tail->bytes is text. */
 void leaf_write(uint8_t *to, const struct leaf_tail *tail, const struct entry *entry,
                 uint64_t seq_base);
 void version_write(uint8_t *to, arena_ref leaf, arena_ref older, const struct entry *entry,

@@ -7,7 +7,7 @@
  * all of that: compilers see a memcpy() in it, of a size that they do not know.
  */
 #include "base/status.h"
-#include "sst/hex_digits.h"
+#include "base/hex_digits.h"
 #include "sst/key_numbers.h"
 
 #define NIBBLES_AT_ONCE 15 /* of the 16 in a word, when the first is half a byte further on */

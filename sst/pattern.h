@@ -10,7 +10,7 @@
 #ifndef FIRN_SST_PATTERN_H
 #define FIRN_SST_PATTERN_H
 
-#include "sst/hex_digits.h"
+#include "base/hex_digits.h"
 #include "sst/key_run.h"
 #include "sst/label_sample.h"
 

@@ -1,6 +1,6 @@
-/* sst/hex_digits.h: bytes to hexadecimal digits, 16 at a time. */
-#ifndef FIRN_SST_HEX_DIGITS_H
-#define FIRN_SST_HEX_DIGITS_H
+/* base/hex_digits.h: bytes to hexadecimal digits, 16 at a time. */
+#ifndef FIRN_BASE_HEX_DIGITS_H
+#define FIRN_BASE_HEX_DIGITS_H
 
 #include "base/coding.h"
 
