@@ -5,11 +5,32 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* AddressSanitizer watches what malloc gave out. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifdef SANITIZED
+#define MAPPED_BYTES_MIN SIZE_MAX
+#else
+#define MAPPED_BYTES_MIN ((size_t)1 << 20)
+#endif
+
 void alloc_init(struct alloc *a, const firn_allocator *host) {
     memset(a, 0, sizeof *a);
+    a->budget = SIZE_MAX;
+    a->ahead_max = SIZE_MAX;
     if (host != NULL) {
         a->host = *host;
     }
+}
+
+void alloc_set_budget(struct alloc *a, size_t budget, size_t ahead_max) {
+    a->budget = budget;
+    a->ahead_max = ahead_max;
 }
 
 bool alloc_must_fail(struct alloc *a) {
@@ -38,13 +59,62 @@ void alloc_count(struct alloc *a, enum mem_part part, ptrdiff_t bytes) {
     }
 }
 
+void alloc_recount(struct alloc *a, enum mem_part from, enum mem_part to, size_t bytes) {
+    atomic_fetch_sub_explicit(&a->bytes[from], bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&a->bytes[to], bytes, memory_order_relaxed);
+}
+
+/* ---- Blocks, uncounted. Of a size, all three go the same way. ---- */
+
+static bool is_mapped(const struct alloc *a, size_t size) {
+    return a->host.allocate == NULL && size >= MAPPED_BYTES_MIN;
+}
+
+static void *take(const struct alloc *a, size_t size) {
+    if (is_mapped(a, size)) {
+        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return memory == MAP_FAILED ? NULL : memory;
+    }
+    size_t request = size == 0 ? 1 : size;
+    return a->host.allocate != NULL ? a->host.allocate(a->host.context, request) : malloc(request);
+}
+
+static void give_back(const struct alloc *a, void *memory, size_t size) {
+    if (is_mapped(a, size)) {
+        (void)munmap(memory, size);
+    } else if (a->host.release != NULL) {
+        a->host.release(a->host.context, memory, size == 0 ? 1 : size);
+    } else {
+        free(memory);
+    }
+}
+
+static void *resize(const struct alloc *a, void *memory, size_t old_size, size_t new_size) {
+    if (is_mapped(a, old_size) && is_mapped(a, new_size)) {
+        void *moved = mremap(memory, old_size, new_size, MREMAP_MAYMOVE);
+        return moved == MAP_FAILED ? NULL : moved;
+    }
+    if (is_mapped(a, old_size) || is_mapped(a, new_size)) {
+        void *moved = take(a, new_size);
+        if (moved != NULL) {
+            memcpy(moved, memory, old_size < new_size ? old_size : new_size);
+            give_back(a, memory, old_size);
+        }
+        return moved;
+    }
+    size_t request = new_size == 0 ? 1 : new_size;
+    size_t held = old_size == 0 ? 1 : old_size;
+    return a->host.resize != NULL ? a->host.resize(a->host.context, memory, held, request)
+                                  : realloc(memory, request);
+}
+
+/* ---- Blocks ---- */
+
 void *alloc_get(struct alloc *a, enum mem_part part, size_t size) {
     if (alloc_must_fail(a)) {
         return NULL;
     }
-    size_t request = size == 0 ? 1 : size;
-    void *memory =
-        a->host.allocate != NULL ? a->host.allocate(a->host.context, request) : malloc(request);
+    void *memory = take(a, size);
     if (memory != NULL) {
         alloc_count(a, part, (ptrdiff_t)size);
     }
@@ -53,7 +123,7 @@ void *alloc_get(struct alloc *a, enum mem_part part, size_t size) {
 
 void *alloc_get_zeroed(struct alloc *a, enum mem_part part, size_t size) {
     void *memory = alloc_get(a, part, size);
-    if (memory != NULL) {
+    if (memory != NULL && !is_mapped(a, size)) {
         memset(memory, 0, size);
     }
     return memory;
@@ -67,10 +137,7 @@ void *alloc_resize(struct alloc *a, enum mem_part part, void *memory, size_t old
     if (alloc_must_fail(a)) {
         return NULL;
     }
-    size_t request = new_size == 0 ? 1 : new_size;
-    size_t held = old_size == 0 ? 1 : old_size;
-    void *moved = a->host.resize != NULL ? a->host.resize(a->host.context, memory, held, request)
-                                         : realloc(memory, request);
+    void *moved = resize(a, memory, old_size, new_size);
     if (moved != NULL) {
         alloc_count(a, part, (ptrdiff_t)new_size - (ptrdiff_t)old_size);
     }
@@ -81,11 +148,7 @@ void alloc_release(struct alloc *a, enum mem_part part, void *memory, size_t siz
     if (memory == NULL) {
         return;
     }
-    if (a->host.release != NULL) {
-        a->host.release(a->host.context, memory, size == 0 ? 1 : size);
-    } else {
-        free(memory);
-    }
+    give_back(a, memory, size);
     alloc_count(a, part, -(ptrdiff_t)size);
 }
 

@@ -41,6 +41,11 @@ void arena_deinit(struct arena *arena) {
     }
 }
 
+void arena_recount(struct arena *arena, enum mem_part part) {
+    alloc_recount(arena->alloc, arena->part, part, arena->committed);
+    arena->part = part;
+}
+
 /* Commits in steps of an eighth of what is there, so that a small arena stays small. */
 static bool commit(struct arena *arena, size_t want) {
     size_t step = arena->committed / 8;

@@ -26,6 +26,9 @@ struct arena {
 int arena_init(struct arena *arena, struct alloc *alloc, enum mem_part part);
 void arena_deinit(struct arena *arena);
 
+/* Counts it in another part from now on. Nothing is allocated from it any more. */
+void arena_recount(struct arena *arena, enum mem_part part);
+
 /* Makes sure that allocations of together `bytes`, each rounded up to 8, will succeed. */
 int arena_reserve(struct arena *arena, size_t bytes);
 

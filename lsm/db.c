@@ -386,6 +386,7 @@ int db_open(const char *path, const firn_options *options, int (*begin)(firn_db 
         return FAIL(FIRN_NOMEM, "%s: no memory to open it", path);
     }
     alloc_init(&db->alloc, resolved.allocator);
+    alloc_set_budget(&db->alloc, resolved.memory_budget, resolved.memory_budget / 16);
     alloc_count(&db->alloc, MEM_OTHER, sizeof *db);
     db->options = resolved;
     db->options.allocator = resolved.allocator != NULL ? &db->alloc.host : NULL;

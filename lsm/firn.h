@@ -206,7 +206,10 @@ typedef struct firn_options {
     bool in_memory;         /* nothing on disk: the path is only a name. Default false */
 
     /* Bytes for everything that grows: memtables, page cache, filters, indexes and shared sections,
-     * builders. Default 256 MiB, at least 16 MiB. More keeps more data resident. */
+     * builders. Default 256 MiB, at least 16 MiB. More keeps more data resident. The page cache gives
+     * way to the others. Below 64 MiB the least that builders need may exceed it, by up to 32 MiB.
+     * What iterators and values that are held keep comes on top (firn_memory: iterators, pinned):
+     * some 6 KiB for each run an iterator reads, its pages, and memtables that were flushed since. */
     uint64_t memory_budget;
 
     /* A memtable is flushed when it reaches either limit. 0: an eighth of memory_budget; 0: no
@@ -658,9 +661,10 @@ FIRN_API const char *firn_event_name(firn_event_kind kind);
 /* Memory held now, in bytes, counted where it is allocated. */
 typedef struct firn_memory {
     size_t struct_size;
-    uint64_t memtables, page_cache, filters, indexes, shared_sections, builders, iterators, pinned,
-        files, /* of a database in memory */
-        other, total;
+    uint64_t memtables, page_cache, filters, indexes, shared_sections, builders, iterators;
+    uint64_t pinned; /* what only stays because an iterator or value still refers to it */
+    uint64_t files;  /* of a database in memory */
+    uint64_t other, total;
     uint64_t budget;
 } firn_memory;
 

@@ -114,7 +114,9 @@ int install_edit(firn_db *db, struct edit *edit, bool flushed) {
     if (rc == FIRN_OK) {
         count_written(db, edit);
         version_unref(base);
-        memtable_unref(released);
+        if (released != NULL) {
+            memtable_retire(released);
+        }
     } else {
         view_destroy(&db->alloc, view);
     }

@@ -47,6 +47,7 @@ static int progress(void *context, uint64_t entries_in, uint64_t bytes_out) {
     uint64_t done = entries_in;
     (void)bytes_out;
     env_yield(c->db->env, "merge");
+    page_cache_give_way(c->db->pages, false); /* to what is built here */
     int rc = job_check_cancel(c);
     if (rc == FIRN_OK && c->parts != NULL) {
         parts_progress(c->parts, entries_in - c->entries_told, &done);
@@ -154,6 +155,7 @@ void job_end(firn_db *db, int rc, bool flush) {
     }
     view_reclaim(db);
     obsolete_purge(db);
+    page_cache_give_way(db->pages, true);
     mutex_lock(&db->mutex);
     if (rc == FIRN_OK) {
         error_job_succeeded_locked(db);

@@ -131,6 +131,14 @@ void firn_get_memory(firn_db *db, firn_memory *m) {
     m->builders = held(db, MEM_BUILDER);
     m->iterators = held(db, MEM_ITERATOR);
     m->pinned = held(db, MEM_PINNED);
+    if (db->pages != NULL) {
+        struct page_cache_usage pages;
+        page_cache_get_usage(db->pages, &pages);
+        size_t pinned =
+            pages.pinned_bytes < m->page_cache ? pages.pinned_bytes : (size_t)m->page_cache;
+        m->page_cache -= pinned;
+        m->pinned += pinned;
+    }
     m->other = held(db, MEM_OTHER);
     m->total = m->memtables + m->page_cache + m->filters + m->indexes + m->shared_sections +
                m->builders + m->iterators + m->pinned + m->other;

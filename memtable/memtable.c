@@ -38,6 +38,12 @@ void memtable_unref(struct memtable *m) {
     }
 }
 
+/* The part is read by the last memtable_unref(), which sees what came before this one. */
+void memtable_retire(struct memtable *m) {
+    arena_recount(&m->art.arena, MEM_PINNED);
+    memtable_unref(m);
+}
+
 int memtable_reserve(struct memtable *m, size_t count, size_t bytes) {
     return art_reserve(&m->art, count, bytes);
 }

@@ -16,6 +16,10 @@ int memtable_create(struct alloc *alloc, struct memtable **out);
 void memtable_ref(struct memtable *m);
 void memtable_unref(struct memtable *m); /* NULL is allowed */
 
+/* Its entries are in a table: who still refers to it keeps it for a while, and what it takes is
+ * counted as pinned. Once, by who wrote, or after that; the caller's reference ends. */
+void memtable_retire(struct memtable *m);
+
 /* Makes sure that memtable_put() of `count` entries with together `bytes` of keys and values cannot
  * run out of memory, so that a batch in the log is never half applied. Writer only. */
 int memtable_reserve(struct memtable *m, size_t count, size_t bytes);

@@ -42,6 +42,8 @@
 #define SHARDS_MAX 16
 #define SHARD_BYTES_MIN ((size_t)256 * 1024) /* smaller caches have fewer shards */
 #define PAGE_BYTES_TYPICAL 4096
+#define LEAST_PART 8 /* of the capacity, that a cache keeps whatever others hold */
+#define REST_PART 64
 #define LIMBO_BYTES_MAX ((size_t)128 * 1024)
 #define ROOM_SHARE 16 /* of the budget, that is to stay free for what only makes uses faster */
 #define WORTH_USES 4  /* of a frame, while fewer than half of all frames are displaced */
@@ -110,6 +112,7 @@ struct page_cache {
     /* Atomic. */
     _Atomic size_t bytes; /* of frames, buckets and directories */
     _Atomic size_t turn;  /* of shards to evict from */
+    _Atomic size_t rest;  /* frames to come before one is sought to evict again */
     _Atomic uint64_t tables;
     struct value_decoder_slot decoder;
 
@@ -451,15 +454,39 @@ static bool evict_one(struct page_cache *c) {
     return false;
 }
 
-/* Whether what can still be found takes more than its part of the budget. */
+/* Whether what can still be found takes more than its part of the budget, or more than its least
+ * part while the database as a whole is above the budget. */
 static bool is_full(struct page_cache *c) {
     size_t leaving = limbo_bytes(&c->limbo);
     size_t bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed);
-    return bytes > leaving && bytes - leaving > c->capacity - c->limbo.batch_bytes;
+    size_t most = alloc_over_budget(c->alloc) ? c->capacity / LEAST_PART : c->capacity;
+    return bytes > leaving && bytes - leaving > most - c->limbo.batch_bytes;
 }
 
+/* Where all is pinned, each new frame would look through all in vain: so a 64th more comes in
+ * without a look. */
 static void keep_budget(struct page_cache *c) {
-    while (is_full(c) && evict_one(c)) {
+    while (is_full(c)) {
+        size_t rest = atomic_load_explicit(&c->rest, memory_order_relaxed);
+        if (rest > 0) {
+            atomic_store_explicit(&c->rest, rest - 1, memory_order_relaxed);
+            break;
+        }
+        if (!evict_one(c)) {
+            size_t frames =
+                atomic_load_explicit(&c->bytes, memory_order_relaxed) / PAGE_BYTES_TYPICAL;
+            atomic_store_explicit(&c->rest, frames / REST_PART, memory_order_relaxed);
+            break;
+        }
+    }
+}
+
+void page_cache_give_way(struct page_cache *c, bool anew) {
+    if (c != NULL) {
+        if (anew) {
+            atomic_store_explicit(&c->rest, 0, memory_order_relaxed);
+        }
+        keep_budget(c);
     }
 }
 

@@ -89,6 +89,12 @@ static int read_window(struct table_iter *t, size_t number, uint64_t offset) {
     bool ahead = t->window.size > 0 && offset == t->window_offset + t->window.size;
     t->window_bytes = ahead ? t->window_bytes * 2 : t->page.size;
     t->window_bytes = t->window_bytes < max ? t->window_bytes : max;
+    if (!t->options.cold && !alloc_may_read_ahead(table->alloc)) {
+        t->window_bytes = t->page.size;
+        if (t->window.capacity > 2 * t->page.size) {
+            buf_deinit(&t->window);
+        }
+    }
     size_t bytes = window_size(t, number, offset, t->page.size);
     buf_reset(&t->window);
     int rc = buf_reserve(&t->window, bytes);

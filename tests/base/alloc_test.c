@@ -83,6 +83,53 @@ static void the_chosen_allocation_fails_once_or_for_good(void **state) {
     assert_int_equal(a.total, 0);
 }
 
+/* From sizes that malloc serves to those that are mapped, and back. */
+static void large_blocks_keep_their_bytes_when_resized(void **state) {
+    (void)state;
+    static const size_t sizes[] = {100, 3000000, 9000001, 1048576, 1048575, 2000000, 5};
+    struct alloc a;
+    alloc_init(&a, NULL);
+    uint8_t *block = NULL;
+    size_t held = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        block = alloc_resize(&a, MEM_BUILDER, block, held, sizes[i]);
+        assert_non_null(block);
+        for (size_t k = 0; k < held && k < sizes[i]; k += k < 5 ? 1 : 1001) {
+            assert_int_equal(block[k], (uint8_t)(k * 7));
+        }
+        held = sizes[i];
+        for (size_t k = 0; k < held; k++) {
+            block[k] = (uint8_t)(k * 7);
+        }
+        assert_int_equal(a.total, held);
+    }
+    alloc_release(&a, MEM_BUILDER, block, held);
+    uint8_t *zeroed = alloc_get_zeroed(&a, MEM_BUILDER, 4000000);
+    assert_non_null(zeroed);
+    assert_int_equal(zeroed[0] | zeroed[3999999], 0);
+    alloc_release(&a, MEM_BUILDER, zeroed, 4000000);
+    assert_int_equal(a.total, 0);
+}
+
+static void what_is_over_budget_is_known(void **state) {
+    (void)state;
+    struct alloc a;
+    alloc_init(&a, NULL);
+    alloc_count(&a, MEM_ITERATOR, (ptrdiff_t)1 << 40);
+    assert_true(!alloc_over_budget(&a) && alloc_may_read_ahead(&a));
+    alloc_count(&a, MEM_ITERATOR, -((ptrdiff_t)1 << 40));
+    alloc_set_budget(&a, 1000, 100);
+    alloc_count(&a, MEM_ITERATOR, 100);
+    assert_true(alloc_may_read_ahead(&a));
+    alloc_count(&a, MEM_ITERATOR, 900);
+    assert_true(!alloc_over_budget(&a) && !alloc_may_read_ahead(&a));
+    alloc_recount(&a, MEM_ITERATOR, MEM_PINNED, 950);
+    assert_true(!alloc_over_budget(&a) && alloc_may_read_ahead(&a));
+    assert_int_equal(a.bytes[MEM_PINNED], 950);
+    alloc_count(&a, MEM_FILTER, 1);
+    assert_true(alloc_over_budget(&a));
+}
+
 /* ---- A host's allocator. ---- */
 
 struct host {
@@ -151,6 +198,8 @@ int main(void) {
         cmocka_unit_test(empty_blocks_are_blocks),
         cmocka_unit_test(maps_whole_zeroed_pages),
         cmocka_unit_test(the_chosen_allocation_fails_once_or_for_good),
+        cmocka_unit_test(large_blocks_keep_their_bytes_when_resized),
+        cmocka_unit_test(what_is_over_budget_is_known),
         cmocka_unit_test(a_host_is_asked_with_matching_sizes),
         cmocka_unit_test(threads_share_the_counts),
     };
