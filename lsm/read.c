@@ -224,31 +224,80 @@ int firn_contains(firn_db *db, const firn_snapshot *snapshot, firn_slice key) {
     return get(db, snapshot, key, NULL);
 }
 
+/* One section: one view, and a sequence loaded after it, are one consistent state for all keys, as
+ * for a single get. seq 0: the newest. */
+static int get_some(firn_db *db, uint64_t seq, size_t n, const firn_slice *keys, firn_value *values,
+                    int *codes) {
+    int rc = FIRN_OK;
+    unsigned token = epoch_enter(db->epoch);
+    const struct view *view = atomic_load_explicit(&db->view, memory_order_acquire);
+    seq = seq != 0 ? seq : atomic_load_explicit(&db->published, memory_order_acquire);
+    for (size_t i = 0; i < n; i++) {
+        struct sst_section section = {.epoch = db->epoch, .token = token};
+        bool found = false;
+        codes[i] = FIRN_NOT_FOUND;
+        if (keys[i].size <= FIRN_KEY_BYTES_MAX) {
+            int searched = search_view(db, &section, view, keys[i], seq, &values[i], &found);
+            codes[i] = searched < 0 ? searched : found ? FIRN_OK : FIRN_NOT_FOUND;
+            count_get(&section, found);
+        }
+        rc = rc == FIRN_OK && codes[i] < 0 ? codes[i] : rc;
+    }
+    epoch_leave(db->epoch, token);
+    return rc;
+}
+
+/* So that nobody waits long for a section to be left, it has this many keys at most. More are
+ * looked up at a snapshot that is registered for them. */
+#define SECTION_KEYS_MAX 256
+
+static int get_many(firn_db *db, uint64_t seq, size_t n, const firn_slice *keys, firn_value *values,
+                    int *codes) {
+    int rc = FIRN_OK;
+    for (size_t i = 0; i < n; i += SECTION_KEYS_MAX) {
+        size_t some = n - i < SECTION_KEYS_MAX ? n - i : SECTION_KEYS_MAX;
+        int got = get_some(db, seq, some, keys + i, values + i, codes + i);
+        rc = rc == FIRN_OK ? got : rc;
+    }
+    return rc;
+}
+
+static int get_all_now(firn_db *db, size_t n, const firn_slice *keys, firn_value *values,
+                       int *codes) {
+    if (n <= SECTION_KEYS_MAX) {
+        return get_some(db, 0, n, keys, values, codes);
+    }
+    struct firn_snapshot own;
+    mutex_lock(&db->mutex);
+    snapshot_register_locked(db, &own);
+    mutex_unlock(&db->mutex);
+    int rc = FIRN_OK;
+    if (sees_nothing(&own)) {
+        for (size_t i = 0; i < n; i++) {
+            codes[i] = FIRN_NOT_FOUND;
+        }
+    } else {
+        rc = get_many(db, own.seq, n, keys, values, codes);
+    }
+    mutex_lock(&db->mutex);
+    snapshot_unregister_locked(db, &own);
+    mutex_unlock(&db->mutex);
+    return rc;
+}
+
 int firn_multi_get(firn_db *db, const firn_snapshot *snapshot, size_t n, const firn_slice *keys,
                    firn_value *values, int *codes) {
     memset(values, 0, n * sizeof *values);
-    struct firn_snapshot own;
     int rc = db_check(db);
     rc = rc != FIRN_OK ? rc : check_snapshot(db, snapshot);
-    if (rc != FIRN_OK) {
-        for (size_t i = 0; i < n; i++) {
-            codes[i] = rc;
-        }
-        return rc;
+    if (rc == FIRN_OK && snapshot == NULL) {
+        return get_all_now(db, n, keys, values, codes);
     }
-    if (snapshot == NULL) { /* one consistent state for all */
-        mutex_lock(&db->mutex);
-        snapshot_register_locked(db, &own);
-        mutex_unlock(&db->mutex);
+    if (rc == FIRN_OK && !sees_nothing(snapshot)) {
+        return get_many(db, snapshot->seq, n, keys, values, codes);
     }
     for (size_t i = 0; i < n; i++) {
-        codes[i] = get(db, snapshot != NULL ? snapshot : &own, keys[i], &values[i]);
-        rc = rc == FIRN_OK && codes[i] < 0 ? codes[i] : rc;
-    }
-    if (snapshot == NULL) {
-        mutex_lock(&db->mutex);
-        snapshot_unregister_locked(db, &own);
-        mutex_unlock(&db->mutex);
+        codes[i] = rc != FIRN_OK ? rc : FIRN_NOT_FOUND;
     }
     return rc;
 }

@@ -21,7 +21,8 @@
 #define READERS 2
 #define GROUPS 8 /* of keys that one batch writes together */
 #define GROUP_KEYS 5
-#define CHAINS 4 /* keys that all exchangers pass values through */
+#define MANY_KEYS 600 /* of a group, over and over: more than are looked up at once */
+#define CHAINS 4      /* keys that all exchangers pass values through */
 
 struct world {
     firn_db *db;
@@ -172,16 +173,17 @@ static void read_group_at_once(struct world *w, struct rand *r) {
     struct bounds b;
     unsigned group = (unsigned)rand_below(r, GROUPS);
     char text[GROUP_KEYS][32];
-    firn_slice keys[GROUP_KEYS];
-    firn_value values[GROUP_KEYS];
-    int codes[GROUP_KEYS];
+    firn_slice keys[MANY_KEYS];
+    firn_value values[MANY_KEYS];
+    int codes[MANY_KEYS];
     uint64_t counter = 0;
+    unsigned count = rand_below(r, 4) == 0 ? MANY_KEYS : GROUP_KEYS;
     before_reading(w, &b);
-    for (unsigned i = 0; i < GROUP_KEYS; i++) {
-        keys[i] = group_key(group, i, text[i]);
+    for (unsigned i = 0; i < count; i++) {
+        keys[i] = i < GROUP_KEYS ? group_key(group, i, text[i]) : keys[i % GROUP_KEYS];
     }
-    (void)check(w, firn_multi_get(w->db, NULL, GROUP_KEYS, keys, values, codes), "firn_multi_get");
-    for (unsigned i = 0; i < GROUP_KEYS; i++) {
+    (void)check(w, firn_multi_get(w->db, NULL, count, keys, values, codes), "firn_multi_get");
+    for (unsigned i = 0; i < count; i++) {
         firn_slice v = firn_slice_make(values[i].data, values[i].size);
         same(w, &counter, codes[i] == FIRN_OK ? counter_of(w, v) : 0, i, "firn_multi_get");
         firn_value_release(&values[i]);
