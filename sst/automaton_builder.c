@@ -1,5 +1,6 @@
 #include "sst/automaton_builder.h"
 
+#include "sst/label_memo.h"
 #include "sst/segment_internal.h"
 #include "sst/spine.h"
 
@@ -29,8 +30,9 @@ struct automaton_builder {
     struct buf bytes;       /* of complete nodes */
     struct buf saved_bytes; /* while the spine is closed to measure */
     struct buf saved_frames;
-    struct buf best;      /* the root's children of the largest page that fits */
-    struct buf label;     /* an edge's codes */
+    struct buf best;  /* the root's children of the largest page that fits */
+    struct buf label; /* an edge's codes */
+    struct label_memo memo;
     size_t closing_bytes; /* what closing the spine took the last time */
 };
 
@@ -71,12 +73,21 @@ static int insert_extent(struct automaton_builder *b, struct spine_frame *parent
 
 /* Encodes a label into b->label. */
 static int encode_label(struct automaton_builder *b, firn_slice label, enum end_mark end) {
+    bool known;
+    struct memo_slot *slot = label_memo_slot(&b->memo, label, end, &known);
     buf_reset(&b->label);
     int rc = buf_reserve(&b->label, phrase_model_bound(label.size) + HEADER_BYTES_MAX);
-    if (rc == FIRN_OK) {
-        b->label.size = phrase_model_encode(&b->model->phrases, label, end, b->label.data);
+    if (rc != FIRN_OK) {
+        return rc;
     }
-    return rc;
+    if (known) {
+        return buf_append_slice(&b->label, memo_slot_codes(slot));
+    }
+    b->label.size = phrase_model_encode(&b->model->phrases, label, end, b->label.data);
+    if (slot != NULL) {
+        memo_slot_set(slot, label, end, buf_slice(&b->label));
+    }
+    return FIRN_OK;
 }
 
 /* Attaches an inner node as a reference, if it is shared. FIRN_OK, FIRN_NOT_FOUND or a failure. */
@@ -151,6 +162,11 @@ int automaton_builder_create(struct alloc *alloc, const struct key_buffer *keys,
     buf_init(&b->saved_frames, alloc, MEM_BUILDER);
     buf_init(&b->best, alloc, MEM_BUILDER);
     buf_init(&b->label, alloc, MEM_BUILDER);
+    int rc = label_memo_init(&b->memo, alloc);
+    if (rc != FIRN_OK) {
+        automaton_builder_destroy(b);
+        return rc;
+    }
     *out = b;
     return FIRN_OK;
 }
@@ -166,6 +182,7 @@ void automaton_builder_destroy(struct automaton_builder *b) {
     buf_deinit(&b->saved_frames);
     buf_deinit(&b->best);
     buf_deinit(&b->label);
+    label_memo_deinit(&b->memo);
     alloc_release(b->alloc, MEM_BUILDER, b, sizeof *b);
 }
 

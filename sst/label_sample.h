@@ -27,6 +27,21 @@ struct label {
  * end counts only where language is LANGUAGE_NONE. */
 int label_sample_add(struct label_sample *s, firn_slice label, uint8_t end, uint32_t language);
 
+/* To find labels by: all bits count. */
+static inline uint32_t label_hash(firn_slice text, unsigned end) {
+    const uint8_t *p = slice_bytes(text);
+    uint64_t h = text.size << 3 | end, word = 0;
+    size_t left = text.size;
+    for (; left > sizeof word; left -= sizeof word, p += sizeof word) {
+        memcpy(&word, p, sizeof word);
+        h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    word = 0;
+    memcpy(&word, p, left);
+    return (uint32_t)((h ^ word) * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+}
+
 /* Replaces languages by the end marks that follow from their choice. */
 void label_sample_resolve(struct label_sample *s, const struct language_table *languages);
 

@@ -179,31 +179,26 @@ static int give_codes(struct phrase_model *m, const struct ordered *chosen, size
     return FIRN_OK;
 }
 
-/* Makes the trie anew with the phrases that have codes: it becomes small enough for a near cache,
- * where the one that was trained with is not. The order of codes is by text, so that what
- * neighbours share tells how many nodes there are, at most. */
-static int rebuild_trie(struct phrase_model *m) {
-    size_t nodes = 2 * PHRASE_FIXED + 256;
-    firn_slice before = firn_slice_make("", 0);
-    for (size_t i = 0; i < m->order.size; i += sizeof(uint32_t)) {
-        const struct phrase *p = by_id(m, get_u32(m->order.data + i));
-        firn_slice text = firn_slice_make(m->text.data + p->text, p->size);
-        nodes += text.size - slice_common_prefix(before, text) + 2;
-        before = text;
-    }
-    phrase_trie_deinit(&m->trie);
-    int rc = phrase_trie_init(&m->trie, m->alloc, nodes + PHRASE_BYTES_MAX);
-    size_t coded = m->order.size / sizeof(uint32_t);
-    for (size_t i = 0; rc == FIRN_OK && i < PHRASE_FIXED + coded; i++) {
-        uint32_t id = i < PHRASE_FIXED
-                          ? (uint32_t)i
-                          : get_u32(m->order.data + (i - PHRASE_FIXED) * sizeof(uint32_t));
+int phrase_model_index(struct phrase_model *m) {
+    uint32_t n = (uint32_t)(m->phrases.size / sizeof(struct phrase));
+    struct buf entries;
+    buf_init(&entries, m->alloc, MEM_BUILDER);
+    int rc = buf_reserve(&entries, n * sizeof(struct phrase_entry));
+    for (uint32_t id = 0; rc == FIRN_OK && id < n; id++) {
         const struct phrase *p = by_id(m, id);
-        firn_slice text = firn_slice_make(m->text.data + p->text, p->size);
-        if (!phrase_trie_add(&m->trie, text, (enum end_mark)p->end, id)) {
-            rc = FAIL(FIRN_NOMEM, "a trie of %zu nodes is too small for %zu phrases", nodes, coded);
+        if (p->code != NO_CODE) {
+            struct phrase_entry e = {.text = m->text.data + p->text, .id = id};
+            e.size = p->size;
+            e.end = p->end;
+            e.cost = m->costs.data[id];
+            rc = buf_append(&entries, &e, sizeof e);
         }
     }
+    if (rc == FIRN_OK) {
+        rc = phrase_index_build(&m->index, (struct phrase_entry *)(void *)entries.data,
+                                entries.size / sizeof(struct phrase_entry));
+    }
+    buf_deinit(&entries);
     return rc;
 }
 
@@ -224,7 +219,7 @@ int phrase_model_assign(struct phrase_model *m, double part) {
                         chosen.size / sizeof(struct ordered));
     }
     if (rc == FIRN_OK) {
-        rc = rebuild_trie(m);
+        rc = phrase_model_index(m);
     }
     buf_deinit(&ranks);
     buf_deinit(&chosen);

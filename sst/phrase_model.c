@@ -1,8 +1,8 @@
 #include "sst/phrase_model.h"
 
-/* Hard here: cutting a label into the fewest bytes of codes. It is a shortest path over the
- * positions of the label, found backwards; the trie yields all phrases from a position in one
- * descent. */
+/* Hard here: cutting a label into the fewest bytes of codes, which is half of all that building
+ * takes. It is a shortest path over the positions of the label; the trie yields all phrases from a
+ * position in one descent. */
 
 static int add_fixed(struct phrase_model *m) {
     uint8_t bytes[256];
@@ -49,6 +49,7 @@ void phrase_model_deinit(struct phrase_model *m) {
     buf_deinit(&m->costs);
     buf_deinit(&m->order);
     phrase_trie_deinit(&m->trie);
+    phrase_index_deinit(&m->index);
     m->alloc = NULL;
 }
 
@@ -88,52 +89,99 @@ static inline uint32_t next_greedily(const struct phrase_model *m, const uint8_t
         return pattern_id(m, p);
     }
     size_t matched;
-    uint32_t phrase = phrase_trie_longest(&m->trie, text + *i, size - *i, end, &matched, ends);
+    uint32_t phrase = phrase_index_longest(&m->index, text + *i, size - *i, end, &matched, ends);
     *i += matched;
     *ends = *ends || end == END_NONE;
     return phrase;
 }
 
-struct step {
-    uint32_t phrase;
-    uint16_t cost; /* of all codes from here to the end */
-    uint8_t size;  /* bytes of text the phrase takes */
+static size_t code_bytes(const struct phrase_model *m, uint32_t id) {
+    return id >= PHRASE_PATTERN ? pattern_code_size(&m->patterns.patterns[id - PHRASE_PATTERN])
+                                : m->costs.data[id];
+}
+
+static size_t cut_greedily(const struct phrase_model *m, const uint8_t *text, size_t size,
+                           enum end_mark end, uint32_t ids[LABEL_PIECE_MAX + 1], size_t *cost) {
+    bool ends = end == END_NONE;
+    size_t n = 0;
+    *cost = 0;
+    for (size_t i = 0; i < size || !ends; n++) {
+        ids[n] = next_greedily(m, text, size, end, &i, &ends);
+        *cost += code_bytes(m, ids[n]);
+    }
+    return n;
+}
+
+/* Where a search for a cheaper cut stands. A position of the text is reached by a phrase from an
+ * earlier one; the goal, behind the end mark, is one behind the end of the text. */
+struct arrival {
+    uint32_t by;   /* node of the index, PHRASE_PATTERN + i, or PHRASE_VERBATIM */
+    uint16_t cost; /* of all codes up to here */
+    uint8_t from;
 };
 
-/* The cheapest first phrase at position i, given those behind it. */
-static struct step cheapest_step(const struct phrase_model *m, const uint8_t *text, size_t size,
-                                 enum end_mark end, size_t i, const struct step *steps) {
-    const struct phrase_trie *t = &m->trie;
-    struct step best = {PHRASE_NONE, UINT16_MAX, 0};
-    const struct pattern *p = phrase_model_pattern(m, text, size, end, i);
-    uint32_t node = 0;
+struct cutting {
+    const struct phrase_model *m;
+    const uint8_t *text;
+    size_t size, goal; /* goal: size, or one more when an end mark follows */
+    enum end_mark end;
+    size_t steps_left; /* in the trie, before the search is given up */
+    struct arrival at[LABEL_PIECE_MAX + 2];
+};
+
+/* A phrase leads from one position to another: taken if it may be part of the cheapest cut, which
+ * takes another byte at least unless it ends here. */
+static inline void arrive(struct cutting *c, size_t from, size_t to, uint32_t by, size_t cost) {
+    cost += c->at[from].cost;
+    if (cost < c->at[to].cost && cost + (to < c->goal) < c->at[c->goal].cost) {
+        c->at[to] = (struct arrival){by, (uint16_t)cost, (uint8_t)from};
+    }
+}
+
+/* Tries all phrases that begin at a position. */
+static void leave(struct cutting *c, size_t i) {
+    const struct phrase_model *m = c->m;
+    const struct pattern *p = phrase_model_pattern(m, c->text, c->size, c->end, i);
     if (p != NULL) {
-        size_t behind = p->end != END_NONE ? 0 : steps[i + p->size].cost;
-        best = (struct step){pattern_id(m, p), (uint16_t)(pattern_code_size(p) + behind), p->size};
+        size_t to = p->end != END_NONE ? c->goal : i + p->size;
+        arrive(c, i, to, pattern_id(m, p), pattern_code_size(p));
     }
-    for (size_t j = i; j < size; j++) {
-        const struct phrase_edge *edge = phrase_trie_step(t, node, text[j]);
-        if (edge == NULL) {
-            return best;
+    if (m->random && c->end == END_LEAF) {
+        arrive(c, i, c->goal, PHRASE_VERBATIM, VERBATIM_OVERHEAD + (c->size - i));
+    }
+    const struct phrase_index *x = &m->index;
+    const struct phrase_node *node = phrase_index_begin(x, symbol_of_byte(c->text[i]));
+    for (size_t j = i + 1; node != NULL; j++) {
+        if (phrase_node_cost(node) > 0) {
+            arrive(c, i, j, (uint32_t)(node - x->nodes), phrase_node_cost(node));
         }
-        if (edge->phrase != PHRASE_NONE) {
-            uint32_t cost = m->costs.data[edge->phrase] + (uint32_t)steps[j + 1].cost;
-            if (cost <= best.cost) {
-                best = (struct step){edge->phrase, (uint16_t)cost, (uint8_t)(j + 1 - i)};
-            }
+        if (j == c->size) {
+            break;
         }
-        node = edge->to;
+        node =
+            j == i + 1 ? phrase_index_pair(x, c->text + i) : phrase_index_step(x, node, c->text[j]);
+        c->steps_left -= c->steps_left > 0;
     }
-    if (m->random && end == END_LEAF && VERBATIM_OVERHEAD + (size - i) < best.cost) {
-        best = (struct step){PHRASE_VERBATIM, (uint16_t)(VERBATIM_OVERHEAD + (size - i)),
-                             (uint8_t)(size - i)};
+    if (node != NULL && c->end != END_NONE) {
+        node = phrase_index_end(x, node, c->end);
+        if (node != NULL && phrase_node_cost(node) > 0) {
+            arrive(c, i, c->goal, (uint32_t)(node - x->nodes), phrase_node_cost(node));
+        }
     }
-    const struct phrase_edge *last =
-        end == END_NONE ? NULL : phrase_trie_step(t, node, SYMBOL_END + (uint32_t)end);
-    if (last != NULL && last->phrase != PHRASE_NONE && m->costs.data[last->phrase] <= best.cost) {
-        best = (struct step){last->phrase, m->costs.data[last->phrase], (uint8_t)(size - i)};
+}
+
+/* The phrases by which the goal was reached. */
+static size_t trace(const struct cutting *c, uint32_t ids[LABEL_PIECE_MAX + 1]) {
+    size_t n = 0;
+    for (size_t at = c->goal; at > 0; at = c->at[at].from) {
+        n++;
     }
-    return best;
+    for (size_t at = c->goal, i = n; at > 0; at = c->at[at].from) {
+        uint32_t by = c->at[at].by;
+        ids[--i] =
+            by < PHRASE_VERBATIM ? phrase_index_id(&c->m->index, c->m->index.nodes + by) : by;
+    }
+    return n;
 }
 
 /* Whether a label is left as it is that would take `cost` bytes of codes: also if that takes a byte
@@ -142,34 +190,47 @@ static bool is_verbatim(const struct phrase_model *m, size_t size, enum end_mark
     return m->random && end == END_LEAF && size >= VERBATIM_MIN && cost > size;
 }
 
-/* Cuts at most LABEL_PIECE_MAX bytes into the fewest bytes of codes; returns how many codes. */
+#define STEPS_PER_BYTE 16 /* in the trie, on average of a label: text takes about 4 */
+#define STEPS_FREE 64
+
+/* Cuts at most LABEL_PIECE_MAX bytes into the fewest bytes of codes, *cost; returns how many codes.
+ * What a greedy cut takes bounds the search: nothing begins at positions from where that cannot
+ * become less, which are most. A text in which long phrases begin everywhere, one byte again and
+ * again, ends the search early with the best cut so far. */
 static size_t cut_thoroughly(const struct phrase_model *m, const uint8_t *text, size_t size,
-                             enum end_mark end, uint32_t ids[LABEL_PIECE_MAX + 1]) {
-    struct step steps[LABEL_PIECE_MAX + 1];
-    if (end == END_NONE) {
-        steps[size].cost = 0;
-    } else {
-        uint32_t alone = PHRASE_LITERALS + (uint32_t)end - 1;
-        steps[size] = (struct step){alone, m->costs.data[alone], 0};
+                             enum end_mark end, uint32_t ids[LABEL_PIECE_MAX + 1], size_t *cost) {
+    size_t n = cut_greedily(m, text, size, end, ids, cost);
+    if (*cost <= 2) { /* of one code, or two of the shortest */
+        return n;
     }
-    for (size_t i = size; i-- > 0;) {
-        steps[i] = cheapest_step(m, text, size, end, i, steps);
+    struct cutting c;
+    c.m = m;
+    c.text = text;
+    c.size = size;
+    c.goal = size + (end != END_NONE);
+    c.end = end;
+    c.steps_left = STEPS_FREE + size * STEPS_PER_BYTE;
+    for (size_t i = 1; i < c.goal; i++) {
+        c.at[i].cost = UINT16_MAX;
     }
-    if (is_verbatim(m, size, end, steps[0].cost)) {
+    c.at[0].cost = 0;
+    c.at[c.goal] = (struct arrival){PHRASE_NONE, (uint16_t)*cost, 0};
+    for (size_t i = 0; i < size && c.steps_left > 0; i++) {
+        if (c.at[i].cost + 1 < c.at[c.goal].cost) {
+            leave(&c, i);
+        }
+    }
+    if (end != END_NONE) {
+        const struct phrase_node *alone = phrase_index_begin(&m->index, symbol_of_end(end));
+        arrive(&c, size, c.goal, (uint32_t)(alone - m->index.nodes), phrase_node_cost(alone));
+    }
+    *cost = c.at[c.goal].cost;
+    if (is_verbatim(m, size, end, *cost)) {
+        *cost = VERBATIM_OVERHEAD + size;
         ids[0] = PHRASE_VERBATIM;
         return 1;
     }
-    size_t n = 0, i = 0;
-    bool ends = end == END_NONE;
-    while (i < size || !ends) {
-        uint32_t id = steps[i].phrase;
-        ends = ends || id == PHRASE_VERBATIM ||
-               (id >= PHRASE_PATTERN ? m->patterns.patterns[id - PHRASE_PATTERN].end
-                                     : phrase_at(m, id)->end) != END_NONE;
-        i += steps[i].size;
-        ids[n++] = id;
-    }
-    return n;
+    return c.at[c.goal].by == PHRASE_NONE ? n : trace(&c, ids);
 }
 
 /* Writes the code of one phrase or pattern, which stands at `text`. */
@@ -209,7 +270,7 @@ static uint8_t *encode_piece(const struct phrase_model *m, const uint8_t *text, 
                                                                : to;
     }
     uint32_t ids[LABEL_PIECE_MAX + 1];
-    size_t n = cut_thoroughly(m, text, size, end, ids);
+    size_t cost, n = cut_thoroughly(m, text, size, end, ids, &cost);
     for (size_t i = 0, at = 0; i < n; i++) {
         if (ids[i] == PHRASE_VERBATIM) {
             return put_verbatim(text + at, size - at, to);
@@ -233,53 +294,79 @@ size_t phrase_model_encode(const struct phrase_model *m, firn_slice label, enum 
 
 /* ---- Training ---- */
 
-static size_t code_bytes(const struct phrase_model *m, uint32_t id) {
-    return id >= PHRASE_PATTERN ? pattern_code_size(&m->patterns.patterns[id - PHRASE_PATTERN])
-                                : m->costs.data[id];
+/* What a pass over the sample found. */
+struct uses {
+    uint64_t coded;  /* bytes of all codes */
+    uint64_t random; /* bytes of labels that are nearly random: phrases save little of them, and
+                        need not be there for them */
+};
+
+static bool is_nearly_random(struct label label, uint32_t first, size_t cost) {
+    return first == PHRASE_VERBATIM || (label.end == END_LEAF && label.size >= VERBATIM_MIN &&
+                                        cost + label.size / 8 >= label.size);
 }
 
-/* Phrases save little of a label that is nearly random, and need not be there for it. */
-static bool is_nearly_random(const struct phrase_model *m, struct label label, const uint32_t *ids,
-                             size_t n) {
-    size_t cost = 0;
-    for (size_t i = 0; i < n && ids[i] != PHRASE_VERBATIM; i++) {
-        cost += code_bytes(m, ids[i]);
-    }
-    return ids[0] == PHRASE_VERBATIM || (label.end == END_LEAF && label.size >= VERBATIM_MIN &&
-                                         cost + label.size / 8 >= label.size);
-}
-
-/* Returns how many bytes of the label are nearly random. */
-static size_t count_uses_of(struct phrase_model *m, struct label label) {
+/* Counts a label that was met so many times. */
+static void count_uses_of(struct phrase_model *m, struct label label, uint32_t times,
+                          struct uses *uses) {
     enum end_mark end = (enum end_mark)label.end;
     uint32_t ids[LABEL_PIECE_MAX + 1];
-    size_t n = 0;
+    size_t cost, n;
     if (m->thorough) {
-        n = cut_thoroughly(m, label.text, label.size, end, ids);
+        n = cut_thoroughly(m, label.text, label.size, end, ids, &cost);
     } else {
-        bool ends = end == END_NONE;
-        for (size_t i = 0; i < label.size || !ends;) {
-            ids[n++] = next_greedily(m, label.text, label.size, end, &i, &ends);
-        }
+        n = cut_greedily(m, label.text, label.size, end, ids, &cost);
     }
-    bool random = is_nearly_random(m, label, ids, n);
+    bool random = is_nearly_random(label, ids[0], cost);
     for (size_t i = 0; i < n && !(random && m->random); i++) {
         if (ids[i] < PHRASE_VERBATIM) {
-            phrase_at(m, ids[i])->count++;
+            phrase_at(m, ids[i])->count += times;
         }
     }
-    return random ? label.size : 0;
+    uses->coded += times * (uint64_t)cost;
+    uses->random += random ? times * (uint64_t)label.size : 0;
 }
 
-static size_t count_uses(struct phrase_model *m, const struct label_sample *sample) {
-    size_t random = 0;
+/* Labels that were met lately and are still to be counted, by hash: many come again soon. */
+#define PENDING_SLOTS 4096
+
+struct pending {
+    uint32_t at; /* in the sample */
+    uint32_t times;
+};
+
+static int count_uses(struct phrase_model *m, const struct label_sample *sample,
+                      struct uses *uses) {
+    struct pending *slots = alloc_get_zeroed(m->alloc, MEM_BUILDER, PENDING_SLOTS * sizeof *slots);
+    if (slots == NULL) {
+        return FAIL(FIRN_NOMEM, "no memory to count phrases");
+    }
+    *uses = (struct uses){0, 0};
     for (size_t i = 0; i < m->phrases.size / sizeof(struct phrase); i++) {
         phrase_at(m, (uint32_t)i)->count = 0;
     }
     for (size_t at = 0; at < sample->bytes.size;) {
-        random += count_uses_of(m, label_sample_next(sample, &at));
+        uint32_t here = (uint32_t)at;
+        struct label label = label_sample_next(sample, &at);
+        uint32_t hash = label_hash(firn_slice_make(label.text, label.size), label.end);
+        struct pending *p = &slots[hash % PENDING_SLOTS];
+        size_t before_at = p->at;
+        struct label before = label_sample_next(sample, &before_at);
+        if (p->times > 0 && (before.size != label.size || before.end != label.end ||
+                             memcmp(before.text, label.text, label.size) != 0)) {
+            count_uses_of(m, before, p->times, uses);
+            p->times = 0;
+        }
+        *p = (struct pending){here, p->times + 1};
     }
-    return random;
+    for (size_t i = 0; i < PENDING_SLOTS; i++) {
+        size_t at = slots[i].at;
+        if (slots[i].times > 0) {
+            count_uses_of(m, label_sample_next(sample, &at), slots[i].times, uses);
+        }
+    }
+    alloc_release(m->alloc, MEM_BUILDER, slots, PENDING_SLOTS * sizeof *slots);
+    return FIRN_OK;
 }
 
 #define RANDOM_BYTES_MIN 32768 /* of a small sample, everything looks random */
@@ -287,17 +374,19 @@ static size_t count_uses(struct phrase_model *m, const struct label_sample *samp
 /* Twice, because the first codes decide what is cut in the second. */
 static int rank_phrases(struct phrase_model *m, const struct label_sample *sample, double part,
                         bool thorough) {
-    size_t random = count_uses(m, sample);
-    if (random > RANDOM_BYTES_MIN && random > sample->bytes.size / 2) {
+    struct uses uses = {0, 0};
+    int rc = count_uses(m, sample, &uses);
+    if (rc == FIRN_OK && uses.random > RANDOM_BYTES_MIN && uses.random > sample->bytes.size / 2) {
         m->random = true;
-        (void)count_uses(m, sample);
+        rc = count_uses(m, sample, &uses);
     }
-    int rc = phrase_model_assign(m, part);
+    rc = rc == FIRN_OK ? phrase_model_assign(m, part) : rc;
     m->thorough = thorough;
     if (rc == FIRN_OK && thorough) {
-        (void)count_uses(m, sample);
-        rc = phrase_model_assign(m, part);
+        rc = count_uses(m, sample, &uses);
+        rc = rc == FIRN_OK ? phrase_model_assign(m, part) : rc;
     }
+    m->coded = uses.coded;
     return rc;
 }
 
@@ -312,6 +401,7 @@ static void init(struct phrase_model *m, struct alloc *alloc) {
     buf_init(&m->text, alloc, MEM_BUILDER);
     buf_init(&m->costs, alloc, MEM_BUILDER);
     buf_init(&m->order, alloc, MEM_BUILDER);
+    phrase_index_init(&m->index, alloc);
 }
 
 /* Trains by one recipe. */
@@ -341,7 +431,9 @@ static int follow(struct phrase_model *m, struct alloc *alloc, const struct phra
     if (rc == FIRN_OK) {
         rc = phrase_model_grow(m, sample, (uint32_t)phrases_max + PHRASE_FIXED,
                                training->memory_max / 4);
+        phrase_trie_deinit(&m->trie); /* nothing is added from here on */
     }
+    rc = rc == FIRN_OK ? phrase_model_index(m) : rc;
     rc = rc == FIRN_OK ? rank_phrases(m, sample, training->part, training->thorough) : rc;
     if (rc != FIRN_OK) {
         phrase_model_deinit(m);
@@ -399,18 +491,22 @@ static const struct phrase_recipe recipes[] = {{0, 1, 1.7}, {2, 2, 1.7}, {0, 1, 
 
 int phrase_model_train(struct phrase_model *m, struct alloc *alloc,
                        const struct phrase_training *training) {
-    double bytes, text = (double)training->sample->bytes.size / training->part;
+    double bytes;
     int rc = follow(m, alloc, &recipes[0], training);
     if (rc != FIRN_OK || !training->thorough) {
         return rc;
     }
-    rc = measure(m, training, &bytes);
     size_t size = training->sample->bytes.size;
     bool small = size >= SAMPLE_TINY && size <= SAMPLE_SMALL;
+    bool incompressible = (double)m->coded > INCOMPRESSIBLE * (double)size && !m->random;
+    if (!small && !incompressible) {
+        return FIRN_OK;
+    }
+    rc = measure(m, training, &bytes);
     if (rc == FIRN_OK && small) {
         rc = try_recipe(m, &recipes[1], training, &bytes);
     }
-    if (rc == FIRN_OK && (small || (bytes > INCOMPRESSIBLE * text && !m->random))) {
+    if (rc == FIRN_OK) {
         rc = try_recipe(m, &recipes[2], training, &bytes);
     }
     if (rc != FIRN_OK) {

@@ -44,14 +44,16 @@ struct phrase_model {
     struct phrase_recipe recipe;
     struct buf phrases; /* struct phrase */
     struct buf text;
-    struct buf costs; /* u8 by phrase: bytes of its code */
-    struct phrase_trie trie;
+    struct buf costs;          /* u8 by phrase: bytes of its code */
+    struct phrase_trie trie;   /* while phrases are added */
+    struct phrase_index index; /* from then on: of all, and soon of those that have codes */
     struct pattern_set patterns;
     size_t pattern_bytes_min;                /* of their texts; SIZE_MAX: there are none */
     struct buf order;                        /* u32: coded phrases in the order of their codes */
     uint32_t one[END_MARKS], two[END_MARKS]; /* phrases with one- and two-byte codes */
-    bool thorough;                           /* labels are cut to the fewest bytes, not greedily */
-    bool random; /* most labels are: then they may be left verbatim, and have no phrases */
+    uint64_t coded; /* bytes of the sample's codes, when they were counted last */
+    bool thorough;  /* labels are cut to the fewest bytes, not greedily */
+    bool random;    /* most labels are: then they may be left verbatim, and have no phrases */
     struct alloc *alloc;
 };
 
@@ -98,6 +100,9 @@ int phrase_model_write(const struct phrase_model *m, struct buf *out);
 /* Adds phrases until there are phrases_max or the sample is used up (sst/phrase_trainer.c). */
 int phrase_model_grow(struct phrase_model *m, const struct label_sample *sample,
                       uint32_t phrases_max, size_t memory_max);
+
+/* Makes the index anew, of the phrases that have codes or still may (sst/phrase_codes.c). */
+int phrase_model_index(struct phrase_model *m);
 
 /* Drops phrases not worth their entry and gives the others codes by `count` (sst/phrase_codes.c).
  */

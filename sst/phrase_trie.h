@@ -1,17 +1,16 @@
-/* sst/phrase_trie.h: finds the phrases that begin at a place in a label. A trie whose edges are
- * symbols: the 256 bytes, and behind them the end marks, so that "text with its end" is one more
- * step. All edges lie in one open-addressing hash table, keyed by (node, symbol), so that a step is
- * one cache miss.
+/* sst/phrase_trie.h: finds the longest phrase that begins at a place in a label while phrases are
+ * still added; those of a finished table are in a phrase index (phrase_index.h). A trie whose edges
+ * are symbols: the 256 bytes, and behind them the end marks, so that "text with its end" is one
+ * more step. All edges lie in one open-addressing hash table, keyed by (node, symbol), so that a
+ * step is one cache miss.
  */
 #ifndef FIRN_SST_PHRASE_TRIE_H
 #define FIRN_SST_PHRASE_TRIE_H
 
-#include "base/buf.h"
-#include "sst/automaton_format.h"
+#include "sst/phrase_index.h"
 
 #define SYMBOL_END 256 /* + end mark */
 #define SYMBOLS (SYMBOL_END + END_MARKS)
-#define PHRASE_NONE UINT32_MAX
 
 struct phrase_edge {
     uint32_t from;   /* node << 9 | symbol; 0: a free slot */

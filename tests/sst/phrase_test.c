@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/rand.h"
+#include "sst/label_memo.h"
 #include "sst/phrase.h"
 #include "sst/phrase_model.h"
 #include "tests/support/seed.h"
@@ -161,6 +162,105 @@ static void labels_read_back_as_they_were_when_trained_fast(void **state) {
     assert_round_trips(f);
 }
 
+/* What the cheapest codes of a label take, by trying all phrases at all places. */
+static size_t fewest_bytes(const struct phrase_model *m, firn_slice label, enum end_mark end) {
+    size_t cost[LABEL_PIECE_MAX + 2], size = label.size;
+    const uint8_t *text = slice_bytes(label);
+    cost[size + 1] = 0; /* behind the end mark */
+    for (size_t i = size + 1; i-- > 0;) {
+        cost[i] = SIZE_MAX / 2;
+        for (uint32_t id = 0; id < m->phrases.size / sizeof(struct phrase); id++) {
+            const struct phrase *p = phrase_at(m, id);
+            bool ends = p->end != END_NONE;
+            if (p->code == UINT16_MAX || i + p->size > size || (!ends && p->size == 0) ||
+                (ends && (i + p->size < size || p->end != end)) ||
+                memcmp(m->text.data + p->text, text + i, p->size) != 0) {
+                continue;
+            }
+            size_t behind = cost[i + p->size + ends] + (p->code < 256 ? 1 : 2);
+            cost[i] = behind < cost[i] ? behind : cost[i];
+        }
+    }
+    return cost[0];
+}
+
+static void labels_take_the_fewest_bytes_their_phrases_allow(void **state) {
+    struct fixture *f = *state;
+    char bytes[64];
+    for (unsigned i = 0; i < 3000; i++) {
+        size_t size = (size_t)sprintf(
+            bytes, "%s%c%c%s", i % 3 == 0 ? "abra" : "cad", (int)('a' + rand_below(&f->rand, 6)),
+            (int)('k' + rand_below(&f->rand, 3)), i % 7 < 4 ? "kabracada" : "");
+        assert_int_equal(label_sample_add(&f->sample, firn_slice_make(bytes, size),
+                                          (uint8_t)make_end(&f->rand), LANGUAGE_NONE),
+                         FIRN_OK);
+    }
+    train(f, 0, true, 16 << 20);
+    assert_int_equal(f->model.patterns.count, 0);
+    for (int i = 0; i < 300; i++) {
+        uint8_t codes[256];
+        size_t size = (size_t)rand_below(&f->rand, 30);
+        for (size_t j = 0; j < size; j++) {
+            bytes[j] = "abracadk"[rand_below(&f->rand, 8)];
+        }
+        firn_slice label = firn_slice_make(bytes, size);
+        enum end_mark end = make_end(&f->rand);
+        assert_int_equal(phrase_model_encode(&f->model, label, end, codes),
+                         fewest_bytes(&f->model, label, end));
+        assert_round_trip(f, label, end);
+    }
+}
+
+/* Where phrases begin at every place, the search for the fewest bytes is given up on the way. */
+static void one_byte_again_and_again_reads_back_as_it_was(void **state) {
+    struct fixture *f = *state;
+    uint8_t bytes[1024];
+    memset(bytes, 'a', sizeof bytes);
+    for (size_t i = 0; i < 300; i++) {
+        firn_slice label = firn_slice_make(bytes, 1 + (size_t)rand_below(&f->rand, 1000));
+        assert_int_equal(label_sample_add(&f->sample, label, END_LEAF, LANGUAGE_NONE), FIRN_OK);
+    }
+    train(f, 0, true, 16 << 20);
+    for (size_t size = 0; size < sizeof bytes; size += 11) {
+        assert_round_trip(f, firn_slice_make(bytes, size), END_LEAF);
+    }
+}
+
+/* A short label is known when, and only when, it was put there last. */
+static void remembered_labels_have_their_codes(void **state) {
+    struct fixture *f = *state;
+    struct label_memo memo;
+    uint8_t text[128], codes[MEMO_BYTES];
+    bool known;
+    size_t hits = 0;
+    assert_int_equal(label_memo_init(&memo, &f->alloc), FIRN_OK);
+    for (int i = 0; i < 20000; i++) {
+        size_t size = (size_t)rand_below(&f->rand, rand_below(&f->rand, 8) == 0 ? 100 : 4);
+        for (size_t j = 0; j < size; j++) {
+            text[j] = (uint8_t)('a' + rand_below(&f->rand, 4));
+        }
+        firn_slice label = firn_slice_make(text, size);
+        enum end_mark end = make_end(&f->rand);
+        /* Codes that tell label and end apart. */
+        size_t codes_size = 2 + size % 9;
+        memset(codes, (int)(size + (size > 0 ? text[size - 1] : 0u)), sizeof codes);
+        codes[0] = (uint8_t)end;
+        struct memo_slot *slot = label_memo_slot(&memo, label, end, &known);
+        if (known) {
+            hits++;
+            assert_true(slice_equal(memo_slot_codes(slot), firn_slice_make(codes, codes_size)));
+        } else if (slot != NULL) {
+            memo_slot_set(slot, label, end, firn_slice_make(codes, codes_size));
+            (void)label_memo_slot(&memo, label, end, &known);
+            assert_int_equal(known, size + codes_size <= MEMO_BYTES);
+        } else {
+            assert_true(size >= MEMO_BYTES);
+        }
+    }
+    assert_true(hits > 1000);
+    label_memo_deinit(&memo);
+}
+
 static void a_model_trained_on_nothing_encodes_everything(void **state) {
     struct fixture *f = *state;
     train(f, 0, true, 1 << 20);
@@ -308,6 +408,11 @@ int main(void) {
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(labels_read_back_as_they_were_when_trained_fast, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(labels_take_the_fewest_bytes_their_phrases_allow, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(one_byte_again_and_again_reads_back_as_it_was, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(remembered_labels_have_their_codes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_model_trained_on_nothing_encodes_everything, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(little_memory_makes_a_coarser_model, setup, teardown),

@@ -1,0 +1,117 @@
+/* sst/phrase_index.h: finds the phrases that begin at a place in a label, among those of a finished
+ * table. Cutting labels is half of what building a segment takes, and most of that is waiting for
+ * the memory of this, so it is laid out to take few cache lines:
+ *
+ *     a trie whose edges are symbols, the end marks and behind them the 256 bytes, so that "text
+ *     with its end" is one more step; a node is 8 bytes, the children of a node lie side by side,
+ *     and behind them the children of the first child: a chain is read in a row. The first two
+ *     bytes, where nodes have most children, are one step through a table.
+ *
+ * Which phrase ends at a node is told apart from it: only those that are chosen are asked for.
+ * Immutable once built.
+ */
+#ifndef FIRN_SST_PHRASE_INDEX_H
+#define FIRN_SST_PHRASE_INDEX_H
+
+#include "base/buf.h"
+#include "sst/automaton_format.h"
+
+#define PHRASE_NONE UINT32_MAX
+
+static inline uint32_t symbol_of_end(enum end_mark end) {
+    return (uint32_t)end;
+}
+
+static inline uint32_t symbol_of_byte(uint8_t byte) {
+    return END_MARKS + (uint32_t)byte;
+}
+
+struct phrase_node {
+    uint32_t children; /* the first of them */
+    uint16_t count;    /* of children, in the order of their symbols */
+    uint16_t symbol; /* that leads here << 2 | bytes of the code of the phrase; 0: there is none */
+};
+
+#define PHRASE_NODE_COST 3
+
+struct phrase_index {
+    const struct phrase_node *nodes; /* in `bytes`; the first ones are the root's children */
+    struct buf bytes;
+    struct buf ids;   /* u32 by node: the phrase that ends there */
+    struct buf pairs; /* u32 by two bytes: the node they lead to; 0: none */
+};
+
+/* A phrase to be found. */
+struct phrase_entry {
+    uint64_t head; /* its first bytes, to sort by */
+    const uint8_t *text;
+    uint32_t id;
+    uint8_t size, end, cost; /* cost: bytes of its code, 1 or 2 */
+};
+
+void phrase_index_init(struct phrase_index *x, struct alloc *alloc);
+void phrase_index_deinit(struct phrase_index *x);
+
+/* Replaces what is there. Sets the heads of the entries and sorts them; of those that are alike one
+ * is found. FIRN_NOMEM. */
+int phrase_index_build(struct phrase_index *x, struct phrase_entry *entries, size_t count);
+
+static inline unsigned phrase_node_cost(const struct phrase_node *node) {
+    return node->symbol & PHRASE_NODE_COST;
+}
+
+static inline uint32_t phrase_index_id(const struct phrase_index *x,
+                                       const struct phrase_node *node) {
+    return ((const uint32_t *)(const void *)x->ids.data)[node - x->nodes];
+}
+
+/* The root's child by a symbol. REQUIRES: there is one, as there is for all bytes and end marks of
+ * a phrase table. */
+static inline const struct phrase_node *phrase_index_begin(const struct phrase_index *x,
+                                                           uint32_t symbol) {
+    return x->nodes + symbol - 1; /* END_NONE is none */
+}
+
+/* The node that two bytes lead to, or NULL. */
+static inline const struct phrase_node *phrase_index_pair(const struct phrase_index *x,
+                                                          const uint8_t *text) {
+    uint32_t at = ((const uint32_t *)(const void *)x->pairs.data)[(uint32_t)text[0] << 8 | text[1]];
+    return at != 0 ? x->nodes + at : NULL;
+}
+
+/* The child of a node by a byte, or NULL. Few nodes have many. */
+static inline const struct phrase_node *
+phrase_index_step(const struct phrase_index *x, const struct phrase_node *node, uint8_t byte) {
+    const struct phrase_node *c = x->nodes + node->children;
+    uint32_t left = node->count, symbol = symbol_of_byte(byte);
+    while (left > 8) {
+        uint32_t half = left / 2;
+        c += (uint32_t)c[half].symbol >> 2 <= symbol ? half : 0;
+        left -= half;
+    }
+    for (; left > 0; left--, c++) {
+        if ((uint32_t)c->symbol >> 2 == symbol) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* The child of a node by an end mark, or NULL: these are the first ones. */
+static inline const struct phrase_node *
+phrase_index_end(const struct phrase_index *x, const struct phrase_node *node, enum end_mark end) {
+    const struct phrase_node *c = x->nodes + node->children, *behind = c + node->count;
+    for (; c < behind && (uint32_t)c->symbol >> 2 <= symbol_of_end(end); c++) {
+        if ((uint32_t)c->symbol >> 2 == symbol_of_end(end)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* The longest phrase at the start of text[0, size), which is followed by `end` unless that is
+ * END_NONE. *matched: its bytes; *ends: it takes the end mark, too. PHRASE_NONE: there is none. */
+uint32_t phrase_index_longest(const struct phrase_index *x, const uint8_t *text, size_t size,
+                              enum end_mark end, size_t *matched, bool *ends);
+
+#endif
