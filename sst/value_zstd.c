@@ -67,7 +67,9 @@ static ZSTD_customMem hooks(struct zstd_memory *m) {
 struct value_zstd {
     struct zstd_memory memory;
     ZSTD_CCtx *context;
-    ZSTD_CDict *prepared; /* of the dictionary; NULL: there is none */
+    const ZSTD_CDict *prepared; /* of the dictionary; NULL: there is none */
+    void *prepared_memory; /* that it is made in: libzstd 1.5.4 survives no failure of its own */
+    size_t prepared_bytes;
     struct buf dictionary;
     struct buf scratch;
     struct buf groups, ends; /* of the area at hand: encoded, and uint32_t where each ends */
@@ -111,8 +113,9 @@ int value_zstd_create(struct alloc *alloc, int level, struct value_zstd **out) {
 
 static void drop_dictionary(struct value_zstd *z) {
     (void)ZSTD_CCtx_refCDict(z->context, NULL);
-    ZSTD_freeCDict(z->prepared);
-    z->prepared = NULL;
+    alloc_release(z->memory.alloc, MEM_BUILDER, z->prepared_memory, z->prepared_bytes);
+    z->prepared = z->prepared_memory = NULL;
+    z->prepared_bytes = 0;
     buf_reset(&z->dictionary);
 }
 
@@ -333,12 +336,15 @@ static int train(struct value_zstd *z, firn_slice values, size_t dictionary_byte
 static int use_dictionary(struct value_zstd *z) {
     ZSTD_compressionParameters parameters =
         ZSTD_getCParams(z->level, VALUE_DECODED_BYTES_MAX / 64, z->dictionary.size);
-    z->memory.failed = false;
-    z->prepared = ZSTD_createCDict_advanced(z->dictionary.data, z->dictionary.size, ZSTD_dlm_byRef,
-                                            ZSTD_dct_fullDict, parameters, hooks(&z->memory));
-    if (z->memory.failed) {
+    size_t bytes = ZSTD_estimateCDictSize_advanced(z->dictionary.size, parameters, ZSTD_dlm_byRef);
+    z->prepared_memory = alloc_get(z->memory.alloc, MEM_BUILDER, bytes);
+    if (z->prepared_memory == NULL) {
         return no_memory();
     }
+    z->prepared_bytes = bytes;
+    z->prepared =
+        ZSTD_initStaticCDict(z->prepared_memory, bytes, z->dictionary.data, z->dictionary.size,
+                             ZSTD_dlm_byRef, ZSTD_dct_fullDict, parameters);
     if (z->prepared == NULL) {
         drop_dictionary(z);
     } else {
