@@ -28,16 +28,43 @@ static inline size_t open_word_bytes(const struct key_numbers *n, size_t at) {
     return 64 - (at - n->common) % 8;
 }
 
+bool digit_alphabet_close(struct digit_alphabet *a) {
+    memset(a->symbols, 0, sizeof a->symbols);
+    a->count = 0;
+    for (unsigned word = 0; word < 4; word++) {
+        for (uint64_t bits = a->bits[word]; bits != 0; bits &= bits - 1) {
+            if (a->count == ALPHABET_MAX) {
+                return false;
+            }
+            a->symbols[a->count++] = (uint8_t)(word * 64 + (unsigned)__builtin_ctzll(bits));
+        }
+    }
+    a->width = a->count < 2 ? 1 : packed_width(a->count - 1);
+    return a->count > 0;
+}
+
+static bool read_alphabet(struct digit_alphabet *a, struct reader *r) {
+    unsigned first = reader_u8(r), last = reader_u8(r);
+    if (r->failed || last < first) {
+        return false;
+    }
+    const uint8_t *bits = packed_take(r, last - first + 1, 1);
+    for (unsigned byte = first; !r->failed && byte <= last; byte++) {
+        a->bits[byte / 64] |= (uint64_t)packed_bit(bits, byte - first) << byte % 64;
+    }
+    return !r->failed && digit_alphabet_close(a);
+}
+
 /* Finds where heads end, and the head of the first key. */
 static bool read_template(struct key_numbers *n) {
-    size_t left = digit_head_max(n->class);
-    unsigned radix = digit_radix(n->class);
+    size_t left = digit_head_max(n->class, &n->alphabet);
+    unsigned radix = digit_radix(n->class, &n->alphabet);
     n->head_end = n->common;
     for (size_t at = n->common; at < n->size; at += open_word_bytes(n, at)) {
         uint64_t open = open_word(n, at);
         for (; open != 0 && left > 0; open &= open - 1, left--) {
             size_t i = at + (size_t)__builtin_ctzll(open);
-            unsigned digit = digit_of(n->class, n->first[i]);
+            unsigned digit = digit_of(n->class, &n->alphabet, n->first[i]);
             if (digit >= radix) {
                 return false;
             }
@@ -53,12 +80,16 @@ int key_numbers_open(firn_slice bytes, size_t keys, struct key_numbers *n) {
     struct reader r = reader_of(bytes);
     memset(n, 0, sizeof *n);
     uint8_t class = reader_u8(&r);
-    n->class = (enum digit_class)(class & 3);
+    n->class = (enum digit_class)(class & ~NUMBERS_DISTINCT);
     n->distinct = (class & NUMBERS_DISTINCT) != 0;
     n->keys = keys;
+    if (n->class == DIGITS_ALPHABET && !read_alphabet(&n->alphabet, &r)) {
+        return damaged("no alphabet", bytes.size);
+    }
     uint64_t size = reader_varint(&r), common = reader_varint(&r);
     n->first = reader_take(&r, size).data;
-    if (r.failed || class > 7 || size > FIRN_KEY_BYTES_MAX || common > size) {
+    if (r.failed || (n->class > DIGITS_BYTES && n->class != DIGITS_ALPHABET) ||
+        size > FIRN_KEY_BYTES_MAX || common > size) {
         return damaged("no first key", bytes.size);
     }
     n->size = (size_t)size;
@@ -74,7 +105,7 @@ int key_numbers_open(firn_slice bytes, size_t keys, struct key_numbers *n) {
     n->bits = packed_take(&r, steps, 1);
     n->steps = (size_t)steps;
     n->samples = packed_take(&r, steps == 0 ? 0 : (steps - 1) / NUMBERS_SAMPLE, n->sample_width);
-    uint64_t tail_bytes = (n->tail_digits * digit_tail_bits(n->class) * keys + 7) / 8;
+    uint64_t tail_bytes = (n->tail_digits * digit_tail_bits(n->class, &n->alphabet) * keys + 7) / 8;
     n->tails = reader_take(&r, keys > bytes.size * 8 ? UINT64_MAX : tail_bytes).data;
     if (r.failed || reader_left(&r) != 0 || keys > steps) {
         return damaged("other arrays than of so many keys", bytes.size);
@@ -140,6 +171,9 @@ static uint64_t head_at(const struct key_numbers *n, size_t rank, size_t step) {
 static inline unsigned tail_digit(const struct key_numbers *n, enum digit_class class, size_t rank,
                                   size_t i) {
     size_t at = rank * n->tail_digits + i;
+    if (class == DIGITS_ALPHABET) {
+        return (unsigned)packed_get(n->tails, at, n->alphabet.width);
+    }
     unsigned byte = n->tails[class == DIGITS_BYTES ? at : at / 2];
     return class == DIGITS_BYTES ? byte : byte >> (at % 2 * 4) & 15;
 }
@@ -152,7 +186,7 @@ static inline void write_tail(const struct key_numbers *n, enum digit_class clas
     size_t digit = 0;
     for (size_t i = n->head_end; digit < n->tail_digits; i++) {
         if (key_numbers_is_open(n, i)) {
-            key[i] = digit_byte(class, tail_digit(n, class, rank, digit++));
+            key[i] = digit_byte(class, &n->alphabet, tail_digit(n, class, rank, digit++));
         }
     }
 }
@@ -160,18 +194,18 @@ static inline void write_tail(const struct key_numbers *n, enum digit_class clas
 /* Adds to the digits of the head; what does not fit any more, of damaged areas, is dropped. */
 static inline void add_to_head(const struct key_numbers *n, enum digit_class class, uint64_t v,
                                uint8_t *key) {
-    unsigned radix = digit_radix(class);
+    unsigned radix = digit_radix(class, &n->alphabet);
     for (size_t i = n->head_end; v > 0 && i > n->common; i--) {
         if (!key_numbers_is_open(n, i - 1)) {
             continue;
         }
-        uint64_t sum = digit_of(class, key[i - 1]) + v;
+        uint64_t sum = digit_of(class, &n->alphabet, key[i - 1]) + v;
         v = 0;
         if (sum >= radix) {
             v = sum / radix;
             sum %= radix;
         }
-        key[i - 1] = digit_byte(class, (unsigned)sum);
+        key[i - 1] = digit_byte(class, &n->alphabet, (unsigned)sum);
     }
 }
 
@@ -190,6 +224,10 @@ static void change_key(const struct key_numbers *n, uint64_t rise, size_t rank, 
     case DIGITS_HEX_CAPITAL:
         add_to_head(n, DIGITS_HEX_CAPITAL, rise, key);
         write_tail(n, DIGITS_HEX_CAPITAL, rank, key);
+        break;
+    case DIGITS_ALPHABET:
+        add_to_head(n, DIGITS_ALPHABET, rise, key);
+        write_tail(n, DIGITS_ALPHABET, rank, key);
         break;
     default:
         add_to_head(n, DIGITS_BYTES, rise, key);
@@ -268,7 +306,7 @@ struct target {
  * goes on as the template does. */
 static bool follow(const struct key_numbers *n, struct target *t, size_t at, uint8_t byte,
                    unsigned *digit) {
-    unsigned radix = digit_radix(n->class);
+    unsigned count = digit_count(n->class, &n->alphabet);
     *digit = 0;
     if (!key_numbers_is_open(n, at)) {
         if (byte == n->first[at]) {
@@ -277,13 +315,14 @@ static bool follow(const struct key_numbers *n, struct target *t, size_t at, uin
         t->behind = byte > n->first[at];
         return false;
     }
-    *digit = digit_of(n->class, byte);
-    if (*digit < radix) {
+    *digit = digit_of(n->class, &n->alphabet, byte);
+    if (*digit < count) {
         return true;
     }
-    for (*digit = 0; *digit < radix && digit_byte(n->class, *digit) < byte; ++*digit) {
+    for (*digit = 0; *digit < count && digit_byte(n->class, &n->alphabet, *digit) < byte;
+         ++*digit) {
     }
-    t->behind = *digit == radix;
+    t->behind = *digit == count;
     return false;
 }
 
@@ -291,7 +330,7 @@ static bool follow(const struct key_numbers *n, struct target *t, size_t at, uin
  * are sought. False: it is not one. The class is a constant of each caller. */
 static inline bool read_head(const struct key_numbers *n, enum digit_class class,
                              const uint8_t *bytes, uint64_t *head) {
-    unsigned radix = digit_radix(class), wrong = 0;
+    unsigned radix = digit_radix(class, &n->alphabet), wrong = 0;
     uint64_t digits = 0;
     for (size_t at = n->common; at < n->size; at += open_word_bytes(n, at)) {
         size_t end = at + open_word_bytes(n, at);
@@ -304,7 +343,7 @@ static inline bool read_head(const struct key_numbers *n, enum digit_class class
         }
         for (; open != 0; open &= open - 1) {
             size_t i = at + (size_t)__builtin_ctzll(open);
-            unsigned digit = digit_of(class, bytes[i]);
+            unsigned digit = digit_of(class, &n->alphabet, bytes[i]);
             wrong |= digit >= radix;
             digits = i < n->head_end ? digits * radix + digit : digits;
         }
@@ -321,6 +360,8 @@ static bool head_of(const struct key_numbers *n, const uint8_t *bytes, uint64_t 
         return read_head(n, DIGITS_HEX_SMALL, bytes, head);
     case DIGITS_HEX_CAPITAL:
         return read_head(n, DIGITS_HEX_CAPITAL, bytes, head);
+    case DIGITS_ALPHABET:
+        return read_head(n, DIGITS_ALPHABET, bytes, head);
     default:
         return read_head(n, DIGITS_BYTES, bytes, head);
     }
@@ -329,7 +370,7 @@ static bool head_of(const struct key_numbers *n, const uint8_t *bytes, uint64_t 
 /* Reads the sought key, which begins with the common bytes, against the template. */
 static void aim(const struct key_numbers *n, firn_slice key, struct target *t) {
     const uint8_t *bytes = slice_bytes(key);
-    unsigned radix = digit_radix(n->class);
+    unsigned radix = digit_radix(n->class, &n->alphabet);
     bool follows = true;
     *t = (struct target){.key = bytes, .match = n->size, .digit = -1};
     if (key.size == n->size && head_of(n, bytes, &t->head)) {
@@ -371,7 +412,7 @@ static int compare_tail(const struct key_numbers *n, size_t rank, const struct t
             size_t i = at + (size_t)__builtin_ctzll(open);
             unsigned here = tail_digit(n, n->class, rank, digit++), there = t->rest;
             if (i < t->match) {
-                there = digit_of(n->class, t->key[i]);
+                there = digit_of(n->class, &n->alphabet, t->key[i]);
             } else if (i == t->match && t->digit >= 0) {
                 there = (unsigned)t->digit;
             }

@@ -1,9 +1,12 @@
 /* sst/key_numbers.h: a key area for keys of one size that differ in digits only: numbers in
- * decimal, in hexadecimal or as big-endian bytes, with whatever fixed text before, between and
- * behind their digits ("user:000000000017", UUIDs, times, counters).
+ * decimal, in hexadecimal, as big-endian bytes or in an alphabet of their own (base64, base32,
+ * DNA), with whatever fixed text before, between and behind their digits ("user:000000000017",
+ * UUIDs, times, counters).
  *
- *     area  = class:u8 (0 decimal, 1 and 2 hexadecimal of small and capital letters, 3 bytes;
- *                       + 4: no two heads are equal)
+ *     area  = class:u8 (0 decimal, 1 and 2 hexadecimal of small and capital letters, 3 bytes,
+ *                       8 an alphabet; + 4: no two heads are equal)
+ *             [an alphabet: its first byte:u8  its last byte:u8
+ *              a bit for each from the first to the last: it is a digit]
  *             size of a key:v  common:v  the first key
  *             a bit per byte of a key behind the `common` first ones: it is a digit that varies
  *             low width:u8  steps:v
@@ -12,12 +15,14 @@
  *
  * The digits that vary, read as one number, are cut in two: the head, the first of them that fit
  * into 60 bits (decimal 18, hexadecimal 15, bytes 7), and the tail, the others, in 4 bits each,
- * bytes in 8. Heads rise from that of the first key. Of head number k, less that of the first key,
- * the low bits are stored as they are; the bits above them, `high`, are stored as the place of the
- * k-th set bit among the steps: high + k (the code of Elias and Fano), or just high where no two
- * heads are equal and none has low bits, which makes the steps a bitmap of the numbers that are
- * there. The builder takes what is smallest. So n numbers of a range of u take about
- * n * (2 + log2(u / n)) bits, or u bits, and 0.25 bytes a key where every second number is there.
+ * bytes in 8. An alphabet has up to 128 digits, bytes in their order, and each takes as many bits
+ * as the last of them needs. Heads rise from that of the first key. Of head number k, less that of
+ * the first key, the low bits are stored as they are; the bits above them, `high`, are stored as
+ * the place of the k-th set bit among the steps: high + k (the code of Elias and Fano), or just
+ * high where no two heads are equal and none has low bits, which makes the steps a bitmap of the
+ * numbers that are there. The builder takes what is smallest. So n numbers of a range of u take
+ * about n * (2 + log2(u / n)) bits, or u bits, and 0.25 bytes a key where every second number is
+ * there.
  *
  * The k-th key is one select, the rank of a key one count; ranks of every 1024th step keep both
  * short. REQUIRES: PACKED_SLACK readable bytes behind an area.
@@ -29,12 +34,27 @@
 #include "sst/key_run.h"
 #include "sst/packed.h"
 
-enum digit_class { DIGITS_DECIMAL, DIGITS_HEX_SMALL, DIGITS_HEX_CAPITAL, DIGITS_BYTES };
+enum digit_class {
+    DIGITS_DECIMAL,
+    DIGITS_HEX_SMALL,
+    DIGITS_HEX_CAPITAL,
+    DIGITS_BYTES,
+    DIGITS_ALPHABET = 8
+};
 #define NUMBERS_DISTINCT 4
 #define NUMBERS_SAMPLE 1024
 
+#define ALPHABET_MAX 128
+
+struct digit_alphabet {
+    uint64_t bits[4]; /* a bit per byte: it is a digit */
+    unsigned count, width;
+    uint8_t symbols[ALPHABET_MAX]; /* by digit; 0 behind the last */
+};
+
 struct key_numbers {
     enum digit_class class;
+    struct digit_alphabet alphabet; /* of that class only */
     bool distinct;
     const uint8_t *first; /* the first key */
     size_t size, common;
@@ -101,8 +121,29 @@ int key_numbers_build(const struct key_buffer *keys, size_t first, size_t room,
 
 /* ---- Digits ---- */
 
+/* Where the class is a constant, all but what it needs goes away. Its alphabet counts only for
+ * DIGITS_ALPHABET. */
+
+/* How many digits of an alphabet are below a byte. */
+static inline unsigned alphabet_below(const struct digit_alphabet *a, uint8_t byte) {
+    unsigned below = 0;
+    for (unsigned word = 0; word < byte / 64u; word++) {
+        below += (unsigned)__builtin_popcountll(a->bits[word]);
+    }
+    uint64_t mask = (UINT64_C(1) << byte % 64) - 1;
+    return below + (unsigned)__builtin_popcountll(a->bits[byte / 64] & mask);
+}
+
+static inline bool alphabet_has(const struct digit_alphabet *a, uint8_t byte) {
+    return (a->bits[byte / 64] >> byte % 64 & 1) != 0;
+}
+
+/* Fills in what follows from the bits. False: no digits, or too many. */
+bool digit_alphabet_close(struct digit_alphabet *a);
+
 /* What a byte counts as a digit; 256: it is none. */
-static inline unsigned digit_of(enum digit_class class, uint8_t byte) {
+static inline unsigned digit_of(enum digit_class class, const struct digit_alphabet *a,
+                                uint8_t byte) {
     unsigned decimal = byte - 48u;
     switch (class) {
     case DIGITS_DECIMAL:
@@ -111,29 +152,45 @@ static inline unsigned digit_of(enum digit_class class, uint8_t byte) {
         return decimal < 10 ? decimal : byte - 97u < 6 ? byte - 87u : 256;
     case DIGITS_HEX_CAPITAL:
         return decimal < 10 ? decimal : byte - 65u < 6 ? byte - 55u : 256;
+    case DIGITS_ALPHABET:
+        return alphabet_has(a, byte) ? alphabet_below(a, byte) : 256;
     default:
         return byte;
     }
 }
 
-static inline uint8_t digit_byte(enum digit_class class, unsigned digit) {
+/* REQUIRES: digit < digit_radix(). */
+static inline uint8_t digit_byte(enum digit_class class, const struct digit_alphabet *a,
+                                 unsigned digit) {
+    if (class == DIGITS_ALPHABET) {
+        return a->symbols[digit];
+    }
     if (class == DIGITS_BYTES || digit < 10) {
         return (uint8_t)(class == DIGITS_BYTES ? digit : digit + 48);
     }
     return (uint8_t)(digit + (class == DIGITS_HEX_SMALL ? 87 : 55));
 }
 
-static inline unsigned digit_radix(enum digit_class class) {
-    return class == DIGITS_BYTES ? 256 : class == DIGITS_DECIMAL ? 10 : 16;
+/* How many digits there are: those of an alphabet are not always all that its radix allows. */
+static inline unsigned digit_count(enum digit_class class, const struct digit_alphabet *a) {
+    return class == DIGITS_ALPHABET ? a->count
+           : class == DIGITS_BYTES  ? 256
+                                    : (class == DIGITS_DECIMAL ? 10 : 16);
+}
+
+static inline unsigned digit_radix(enum digit_class class, const struct digit_alphabet *a) {
+    return class == DIGITS_ALPHABET ? 1u << a->width : digit_count(class, a);
 }
 
 /* The most digits that a head may have. */
-static inline size_t digit_head_max(enum digit_class class) {
-    return class == DIGITS_BYTES ? 7 : class == DIGITS_DECIMAL ? 18 : 15;
+static inline size_t digit_head_max(enum digit_class class, const struct digit_alphabet *a) {
+    return class == DIGITS_ALPHABET ? 60 / a->width
+           : class == DIGITS_BYTES  ? 7
+                                    : (class == DIGITS_DECIMAL ? 18 : 15);
 }
 
-static inline size_t digit_tail_bits(enum digit_class class) {
-    return class == DIGITS_BYTES ? 8 : 4;
+static inline unsigned digit_tail_bits(enum digit_class class, const struct digit_alphabet *a) {
+    return class == DIGITS_ALPHABET ? a->width : class == DIGITS_BYTES ? 8 : 4;
 }
 
 /* Whether the byte at `at` of a key, REQUIRES: behind the common ones, is a digit that varies. */

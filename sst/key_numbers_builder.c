@@ -9,7 +9,7 @@
 static unsigned classes_of(uint8_t byte) {
     unsigned classes = 1u << DIGITS_BYTES;
     for (int class = DIGITS_DECIMAL; class < DIGITS_BYTES; class ++) {
-        classes |= (digit_of((enum digit_class) class, byte) < 256 ? 1u : 0u) << class;
+        classes |= (digit_of((enum digit_class) class, NULL, byte) < 256 ? 1u : 0u) << class;
     }
     return classes;
 }
@@ -20,12 +20,14 @@ struct shape {
     struct buf open;    /* a byte per byte of a key: whether it varies */
     struct buf classes; /* and what all its values are digits of */
     size_t common, count;
-    unsigned all_classes; /* of all bytes that vary */
+    unsigned all_classes;           /* of all bytes that vary */
+    struct digit_alphabet alphabet; /* those bytes */
 };
 
 /* How an area of a shape is laid out. */
 struct layout {
     enum digit_class class;
+    struct digit_alphabet alphabet;
     bool distinct;
     unsigned low_width, sample_width;
     size_t head_end, tail_digits;
@@ -59,7 +61,12 @@ static int shape_begin(struct shape *s, firn_slice key) {
     s->common = key.size;
     s->count = 1;
     s->all_classes = 15;
+    memset(&s->alphabet, 0, sizeof s->alphabet);
     return rc;
+}
+
+static void add_digit(struct shape *s, uint8_t byte) {
+    s->alphabet.bits[byte / 64] |= UINT64_C(1) << byte % 64;
 }
 
 /* Adds a key of the same size, which shares so many bytes with the one before. */
@@ -68,9 +75,11 @@ static void shape_add(struct shape *s, firn_slice key, size_t shared) {
     for (size_t i = shared; i < key.size; i++) {
         if (bytes[i] != s->first.data[i]) {
             s->open.data[i] = 1;
+            add_digit(s, s->first.data[i]);
             s->common = i < s->common ? i : s->common;
         }
         if (s->open.data[i]) {
+            add_digit(s, bytes[i]);
             s->classes.data[i] &= (uint8_t)classes_of(bytes[i]);
             s->all_classes &= s->classes.data[i];
         }
@@ -85,7 +94,8 @@ static uint64_t head_of(const struct shape *s, const struct layout *l, const uin
     uint64_t head = 0;
     for (size_t i = s->common; i < l->head_end; i++) {
         if (s->open.data[i]) {
-            head = head * digit_radix(l->class) + digit_of(l->class, key[i]);
+            head = head * digit_radix(l->class, &l->alphabet) +
+                   digit_of(l->class, &l->alphabet, key[i]);
         }
     }
     return head;
@@ -115,14 +125,22 @@ static void try_layout(const struct shape *s, struct layout *best, size_t *bytes
     }
 }
 
-/* The smallest layout of the keys taken so far. */
-static void lay_out(const struct shape *s, struct layout *l) {
-    size_t size = s->first.size, left;
-    memset(l, 0, sizeof *l);
-    l->class = (enum digit_class)__builtin_ctz(s->all_classes);
+/* Bytes that tell an alphabet. */
+static size_t alphabet_bytes(const struct layout *l) {
+    const struct digit_alphabet *a = &l->alphabet;
+    if (l->class != DIGITS_ALPHABET) {
+        return 0;
+    }
+    return 2 + (size_t)packed_bytes((uint64_t)a->symbols[a->count - 1] - a->symbols[0] + 1, 1);
+}
+
+/* Lays out by l->class. */
+static void lay_out_class(const struct shape *s, struct layout *l) {
+    size_t size = s->first.size;
     l->head_end = s->common;
     l->sample_width = packed_width(s->count);
-    left = digit_head_max(l->class);
+    l->tail_digits = 0;
+    size_t left = digit_head_max(l->class, &l->alphabet);
     for (size_t i = s->common; i < size; i++) {
         if (s->open.data[i] && left > 0) {
             left--;
@@ -142,9 +160,26 @@ static void lay_out(const struct shape *s, struct layout *l) {
     if (l->tail_digits == 0) {
         try_layout(s, l, &bytes, 0, true);
     }
-    l->bytes = 2 + varint_size(size) + varint_size(s->common) + size +
+    l->bytes = 2 + alphabet_bytes(l) + varint_size(size) + varint_size(s->common) + size +
                (size_t)packed_bytes(size - s->common, 1) + bytes +
-               (l->tail_digits * digit_tail_bits(l->class) * s->count + 7) / 8;
+               (l->tail_digits * digit_tail_bits(l->class, &l->alphabet) * s->count + 7) / 8;
+}
+
+/* The smallest layout of the keys taken so far. */
+static void lay_out(const struct shape *s, struct layout *l) {
+    memset(l, 0, sizeof *l);
+    l->class = (enum digit_class)__builtin_ctz(s->all_classes);
+    l->alphabet = s->alphabet;
+    bool has_alphabet = digit_alphabet_close(&l->alphabet);
+    lay_out_class(s, l);
+    if (has_alphabet && l->alphabet.width < digit_tail_bits(l->class, NULL)) {
+        struct layout other = *l;
+        other.class = DIGITS_ALPHABET;
+        lay_out_class(s, &other);
+        if (other.bytes < l->bytes) {
+            *l = other;
+        }
+    }
 }
 
 /* ---- Writing ---- */
@@ -168,8 +203,8 @@ static void write_key(struct writer *w, const uint8_t *key) {
     size_t digit = w->ones * l->tail_digits, end = digit + l->tail_digits;
     for (size_t i = l->head_end; digit < end; i++) {
         if (w->shape->open.data[i]) {
-            unsigned width = (unsigned)digit_tail_bits(l->class);
-            packed_put(w->tails, digit++, width, digit_of(l->class, key[i]));
+            unsigned width = digit_tail_bits(l->class, &l->alphabet);
+            packed_put(w->tails, digit++, width, digit_of(l->class, &l->alphabet, key[i]));
         }
     }
     w->ones++;
@@ -179,6 +214,16 @@ static void write_key(struct writer *w, const uint8_t *key) {
 static uint8_t *write_template(const struct shape *s, const struct layout *l, uint8_t *to) {
     size_t size = s->first.size;
     *to++ = (uint8_t)((unsigned)l->class | (l->distinct ? NUMBERS_DISTINCT : 0));
+    if (l->class == DIGITS_ALPHABET) {
+        const struct digit_alphabet *a = &l->alphabet;
+        uint8_t first = a->symbols[0], last = a->symbols[a->count - 1];
+        *to++ = first;
+        *to++ = last;
+        for (unsigned byte = first; byte <= last; byte++) {
+            packed_put(to, byte - first, 1, alphabet_has(a, (uint8_t)byte));
+        }
+        to += packed_bytes((uint64_t)last - first + 1, 1);
+    }
     to += put_varint(to, size);
     to += put_varint(to, s->common);
     if (size > 0) {

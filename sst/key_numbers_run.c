@@ -114,6 +114,13 @@ static inline void put_tail(const struct key_numbers *n, enum digit_class class,
         }
         return;
     }
+    if (class == DIGITS_ALPHABET) {
+        const struct digit_alphabet *a = &n->alphabet;
+        for (size_t i = 0; i < n->tail_digits; i++) {
+            to[i] = a->symbols[packed_get(n->tails, first + i, a->width)];
+        }
+        return;
+    }
     const uint64_t low = UINT64_C(0x0f0f0f0f0f0f0f0f);
     for (size_t i = 0; i < n->tail_digits; i += NIBBLES_AT_ONCE) {
         size_t at = first + i;
@@ -128,6 +135,12 @@ static inline void put_row(const struct key_numbers *n, const struct numbers_pri
     unsigned digits = p->head_digits;
     if (class == DIGITS_DECIMAL) {
         put_decimal(row + digits, head, digits);
+    } else if (class == DIGITS_ALPHABET) {
+        const struct digit_alphabet *a = &n->alphabet;
+        uint64_t mask = (UINT64_C(1) << a->width) - 1;
+        for (unsigned i = digits; i-- > 0; head >>= a->width) {
+            row[i] = a->symbols[head & mask];
+        }
     } else if (class == DIGITS_BYTES) {
         put_u64(row, __builtin_bswap64(head << (64 - 8 * digits)));
     } else {
@@ -149,6 +162,9 @@ static void put_rows(const struct key_numbers *n, const struct numbers_print *p,
             break;
         case DIGITS_HEX_CAPITAL:
             put_row(n, p, DIGITS_HEX_CAPITAL, heads[i], rank + i, row);
+            break;
+        case DIGITS_ALPHABET:
+            put_row(n, p, DIGITS_ALPHABET, heads[i], rank + i, row);
             break;
         default:
             put_row(n, p, DIGITS_BYTES, heads[i], rank + i, row);

@@ -19,6 +19,7 @@
 #define ICE_SLACK (1.0 / 128)
 #define ICE_RATIO_FIRST 0.8
 #define ICE_PAUSE 15
+#define AUTOMATON_PAUSE 15 /* pages that may be numbers before an automaton is built again */
 /* Values decoded for one page, at most: what a read of any of them has to decode. */
 #define EXPANSION_MAX 32
 
@@ -61,6 +62,7 @@ void page_builder_begin(struct page_builder *b, enum page_forms forms,
     b->ice = ice;
     b->ice_ratio = ICE_RATIO_FIRST;
     b->ice_pause = 0;
+    b->automaton_keys = b->automaton_pause = 0;
 }
 
 /* ---- The plan ---- */
@@ -282,19 +284,43 @@ static void swap(struct buf *a, struct buf *b) {
     *b = t;
 }
 
-/* Takes numbers instead of the automaton of `count` keys if they hold more keys, or as many in
- * fewer bytes. */
-static int try_numbers(struct page_builder *b, size_t first, struct room *room, size_t *count) {
-    size_t numbers;
+/* The numbers of as many keys as the room takes, in b->scratch. *numbers 0: they are none. */
+static int build_numbers(struct page_builder *b, size_t first, struct room *room, size_t *numbers) {
     buf_reset(&b->scratch);
-    int rc = key_numbers_build(b->keys, first, room->bytes, payload, room, &b->scratch, &numbers);
-    if (rc == FIRN_OK &&
-        (numbers > *count || (numbers == *count && b->scratch.size < b->key_area.size))) {
-        swap(&b->key_area, &b->scratch);
-        b->tried_form = KEY_AREA_NUMBERS;
-        *count = numbers;
+    return key_numbers_build(b->keys, first, room->bytes, payload, room, &b->scratch, numbers);
+}
+
+static void take_numbers(struct page_builder *b, size_t numbers, size_t *count) {
+    swap(&b->key_area, &b->scratch);
+    b->tried_form = KEY_AREA_NUMBERS;
+    *count = numbers;
+}
+
+/* The smaller of the two forms. Where numbers held twice the keys that an automaton did, as for
+ * counters, the automaton is not even built for the pages that follow. */
+static int encode_smallest(struct page_builder *b, struct automaton_builder *automata, size_t first,
+                           struct room *room, size_t *count) {
+    size_t numbers;
+    int rc = build_numbers(b, first, room, &numbers);
+    if (rc != FIRN_OK) {
+        return rc;
     }
-    return rc;
+    if (b->automaton_pause > 0 && numbers >= 2 * b->automaton_keys) {
+        b->automaton_pause--;
+        take_numbers(b, numbers, count);
+        return FIRN_OK;
+    }
+    b->tried_form = KEY_AREA_AUTOMATON;
+    rc = automaton_build(automata, first, room->bytes, payload, room, &b->key_area, count);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    b->automaton_keys = *count;
+    b->automaton_pause = AUTOMATON_PAUSE;
+    if (numbers > *count || (numbers == *count && b->scratch.size < b->key_area.size)) {
+        take_numbers(b, numbers, count);
+    }
+    return FIRN_OK;
 }
 
 /* As many keys as the room takes, into b->key_area. */
@@ -305,9 +331,7 @@ static int encode_keys(struct page_builder *b, struct automaton_builder *automat
         b->tried_form = KEY_AREA_ARRAY;
         return key_array_build(b->keys, first, room->bytes, payload, room, &b->key_area, count);
     }
-    b->tried_form = KEY_AREA_AUTOMATON;
-    int rc = automaton_build(automata, first, room->bytes, payload, room, &b->key_area, count);
-    return rc == FIRN_OK && b->forms == PAGES_SMALLEST ? try_numbers(b, first, room, count) : rc;
+    return encode_smallest(b, automata, first, room, count);
 }
 
 /* Encodes as many keys as the room takes by what its ratio promises. *bytes: what they do take. */

@@ -8,7 +8,6 @@
 
 /* Which forms the keys of pages may take (key_area.h). */
 enum page_forms {
-    PAGES_AUTOMATA,
     PAGES_SMALLEST, /* automata, or what takes fewer bytes */
     PAGES_ARRAYS
 };
@@ -38,6 +37,8 @@ struct page_builder {
     /* Keys. */
     enum page_forms forms;
     const struct key_buffer *keys;
+    size_t automaton_keys; /* of the page for which an automaton was built last, at once */
+    unsigned automaton_pause; /* pages for which none needs to be built, if numbers do well */
 
     /* Values. */
     bool compact;            /* areas take their smallest form */

@@ -188,7 +188,27 @@ static void assert_area(struct fixture *f, const struct area *a, const struct ke
 
 /* ---- Keys that are numbers ---- */
 
-/* A template: '#' decimal, 'x' and 'X' hexadecimal, '.' any byte. */
+/* A template: '#' decimal, 'x' and 'X' hexadecimal, '.' any byte, and digits of alphabets: '@' of
+ * base64, '%' of base58, '~' of four letters. The digits of each; of '.', all bytes. */
+static const char *digits_of(char open) {
+    switch (open) {
+    case '#':
+        return "0123456789";
+    case 'x':
+        return "0123456789abcdef";
+    case 'X':
+        return "0123456789ABCDEF";
+    case '@':
+        return "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+    case '%':
+        return "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+    case '~':
+        return "ACGT";
+    default:
+        return NULL;
+    }
+}
+
 static void make_numbers(struct key_set *set, const char *template, size_t count, struct rand *r,
                          uint64_t range) {
     set->keys = malloc(count * sizeof *set->keys);
@@ -199,15 +219,13 @@ static void make_numbers(struct key_set *set, const char *template, size_t count
         assert_non_null(key);
         uint64_t v = rand_below(r, range);
         for (size_t at = size; at-- > 0;) {
-            unsigned radix = template[at] == '#' ? 10 : template[at] == '.' ? 256 : 16;
-            bool open = strchr("#xX.", template[at]) != NULL;
+            const char *digits = digits_of(template[at]);
+            unsigned radix = digits == NULL ? 256 : (unsigned)strlen(digits);
             key[at] = (uint8_t) template[at];
-            if (open) {
+            if (digits != NULL || template[at] == '.') {
                 unsigned digit = (unsigned)(v % radix);
                 v = v / radix + (range == UINT64_MAX && v < radix ? rand_next(r) : 0);
-                key[at] = template[at] == 'X'   ? (uint8_t) "0123456789ABCDEF"[digit]
-                          : template[at] == '.' ? (uint8_t)digit
-                                                : (uint8_t) "0123456789abcdef"[digit];
+                key[at] = (uint8_t)(digits == NULL ? (char)digit : digits[digit]);
             }
         }
         set->keys[i] = firn_slice_make(key, size);
@@ -231,6 +249,11 @@ static const char *const templates[] = {
     "2026-##-## ##:##:##.######",
     "................",
     "XXXX/XXXX.XXXXXXXXXXXXXXXXXXXXXXXXXXX",
+    "@@@@@@@@@@@@@@@@@@@@@@@@",
+    "id-%%%%%%%%%%%%%%%%%%%%%%",
+    "@",
+    "~~~~~~~~~~~~~~~~",
+    "chr1:~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~",
     /* More stretches, digits and text than a print has room for. */
     "#-#-#-#-#-#-#-#-#-#-#-#-#-#-#-#-#-#-#-#",
     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
@@ -279,6 +302,20 @@ static void random_digits_take_what_they_tell(void **state) {
     assert_int_equal(a.area.keys, set.count);
     /* 31 digits of 4 bits, less those that order tells, and 2 more. */
     assert_true(a.area.bytes.size * 8 < set.count * (124 - 9 + 2) + 800);
+    assert_area(f, &a, &set);
+    free(a.bytes);
+    key_set_free(&set);
+}
+
+static void digits_of_an_alphabet_take_their_bits(void **state) {
+    struct fixture *f = *state;
+    struct key_set set;
+    struct area a;
+    make_numbers(&set, "@@@@@@@@@@@@@@@@@@@@@@@@", 1000, &f->rand, UINT64_MAX);
+    area_make(f, &a, KEY_AREA_NUMBERS, &set, (size_t)1 << 20);
+    assert_int_equal(a.area.keys, set.count);
+    /* 24 digits of 6 bits, less those that order tells, and 2 more. */
+    assert_true(a.area.bytes.size * 8 < set.count * (144 - 9 + 2) + 900);
     assert_area(f, &a, &set);
     free(a.bytes);
     key_set_free(&set);
@@ -420,6 +457,7 @@ int main(void) {
         TEST(numbers_answer_as_a_sorted_array),
         TEST(every_second_number_takes_a_quarter_byte),
         TEST(random_digits_take_what_they_tell),
+        TEST(digits_of_an_alphabet_take_their_bits),
         TEST(keys_of_two_sizes_are_cut_between),
         TEST(arrays_answer_as_a_sorted_array),
         TEST(damaged_areas_fail_or_answer),

@@ -400,7 +400,7 @@ static void wrong_bytes_under_zstd_do_no_harm(void **state) {
     size_t offset = f.size - f.footer_size;
     assert_int_equal(
         footer_decode(firn_slice_make(f.bytes + offset, f.footer_size), f.size, &footer), FIRN_OK);
-    assert_int_equal(footer.incompatible, FORMAT_FEATURE_ZSTD);
+    assert_int_equal(footer.incompatible, FORMAT_FEATURE_ZSTD | FORMAT_FEATURE_KEY_FORMS);
     const struct section *pages = NULL, *dictionary = NULL;
     for (size_t i = 0; i < footer.section_count; i++) {
         const struct section *s = &footer.sections[i];
