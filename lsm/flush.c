@@ -6,11 +6,9 @@
 
 #define FEW_ENTRIES 16384
 
-/* Few entries, asked for before the memtable was half full: no part of a stream of writes, that
- * would have to wait. Then a full search costs some 10 ms and makes a table as dense as those
- * below. */
-static bool is_worth_a_search(const firn_db *db, const struct memtable *m) {
-    return memtable_count(m) <= FEW_ENTRIES && memtable_bytes(m) < db->options.memtable_bytes / 2;
+/* Of few entries, a full search costs some 10 ms and makes a table as dense as those below. */
+static bool is_worth_a_search(const struct memtable *m) {
+    return memtable_count(m) <= FEW_ENTRIES;
 }
 
 static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom, double filter_bits,
@@ -25,7 +23,7 @@ static int flush_to_tables(firn_db *db, struct memtable *m, bool bottom, double 
     uint64_t share = db->options.memory_budget / 16;
     job_setup(&context, SST_EFFORT_FAST,
               share > FLUSH_BUILDER_BYTES_MIN ? share : FLUSH_BUILDER_BYTES_MIN, &request);
-    if (is_worth_a_search(db, m)) {
+    if (is_worth_a_search(m)) {
         request.builder.effort = SST_EFFORT_FULL;
     }
     request.builder.filter_bits_per_key = filter_bits;
