@@ -2,7 +2,11 @@
  * and scan, on any sorted file of keys, one a line. Uses the engine's internal headers.
  *
  *     automaton_bench --keys FILE [--segment KEYS] [--room BYTES] [--payload BYTES_PER_KEY]
- *                     [--effort full|fast] [--memory MIB] [--verify]
+ *                     [--effort full|fast] [--memory MIB] [--verify] [--front]
+ *
+ * --front: also what the keys of each page would take front-coded under the same phrases: a byte that
+ * tells what a key shares with the one before, then the codes of its rest, the last of them with an
+ * end mark; every 16th key whole, and two bytes that tell where it is.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +21,7 @@ struct options {
     const char *path;
     size_t segment_keys, room, payload, memory;
     enum sst_effort effort;
-    bool verify;
+    bool verify, front;
 };
 
 struct page {
@@ -26,6 +30,7 @@ struct page {
 
 struct totals {
     uint64_t keys, raw, pages, page_bytes, room_bytes, phrases, shared, resident;
+    uint64_t front_bytes, front_unmarked, front_pages; /* unmarked: if no key had to be whole */
     uint64_t labels, headers, extents, references, label_codes, children;
     double train_s, encode_s, find_s, scan_s, open_s;
     uint64_t finds, scanned;
@@ -138,6 +143,31 @@ static void measure_scan(const struct segment *s, const struct buf *bytes, const
     automaton_cursor_deinit(&c);
 }
 
+#define FRONT_RESTART 16
+#define FRONT_RESTART_BYTES 2
+
+/* Counts a page's keys in the form they do not have. */
+static void front_code(const struct segment_model *model, const struct page *page,
+                       const firn_slice *keys, struct totals *t) {
+    uint64_t marked = 0, unmarked = 0;
+    for (size_t i = 0; i < page->count; i++) {
+        firn_slice key = keys[page->first + i];
+        size_t shared = i > 0 ? slice_common_prefix(keys[page->first + i - 1], key) : 0;
+        uint8_t *codes = malloc(phrase_model_bound(key.size));
+        firn_slice rest = firn_slice_make((const uint8_t *)key.data + shared, key.size - shared);
+        size_t size = 1 + phrase_model_encode(&model->phrases, rest, END_LEAF, codes);
+        unmarked += size;
+        if (i % FRONT_RESTART == 0) {
+            size = FRONT_RESTART_BYTES + phrase_model_encode(&model->phrases, key, END_LEAF, codes);
+        }
+        marked += size;
+        free(codes);
+    }
+    t->front_bytes += marked;
+    t->front_unmarked += unmarked;
+    t->front_pages += marked < page->size;
+}
+
 static void run_segment(struct alloc *alloc, const struct options *o, firn_slice *keys, size_t n,
                         struct totals *t) {
     struct key_buffer buffer;
@@ -172,6 +202,9 @@ static void run_segment(struct alloc *alloc, const struct options *o, firn_slice
     check(segment_write_phrases(model, &phrases), "phrases");
     check(segment_write_shared(model, &shared), "shared");
     t->encode_s += now() - trained;
+    for (size_t i = 0; o->front && i < page_count; i++) {
+        front_code(model, &pages[i], keys, t);
+    }
     automaton_builder_destroy(builder);
     segment_model_destroy(model);
     key_buffer_deinit(&buffer);
@@ -253,6 +286,11 @@ static void report(const struct options *o, const struct totals *t) {
            100 * (double)(t->page_bytes + o->payload * t->keys) /
                ((double)t->pages * (double)o->room),
            (double)t->resident / n);
+    if (o->front) {
+        printf("  front-coded %.4f, without restarts %.4f bytes per key; smaller on %llu pages\n",
+               (double)t->front_bytes / n, (double)t->front_unmarked / n,
+               (unsigned long long)t->front_pages);
+    }
     printf(
         "  train %.0f + encode %.0f ns per key; find %.0f ns; scan %.1f M keys/s; open %.0f us\n",
         t->train_s / n * 1e9, t->encode_s / n * 1e9, t->find_s / (double)t->finds * 1e9,
@@ -266,6 +304,10 @@ int main(int argc, char **argv) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(name, "--verify") == 0) {
             o.verify = true;
+            continue;
+        }
+        if (strcmp(name, "--front") == 0) {
+            o.front = true;
             continue;
         }
         i++;
@@ -288,7 +330,7 @@ int main(int argc, char **argv) {
     }
     if (o.path == NULL || o.segment_keys == 0) {
         fprintf(stderr, "usage: automaton_bench --keys FILE [--segment KEYS] [--room BYTES] "
-                        "[--payload BYTES] [--effort full|fast] [--memory MIB] [--verify]\n");
+                        "[--payload BYTES] [--effort full|fast] [--memory MIB] [--verify] [--front]\n");
         return 2;
     }
     struct alloc alloc;

@@ -89,7 +89,7 @@ function print_parts(i, j, n, part, names) {
     for (j = 1; j <= n; j++) {
         printf "| %s ", names[j]
     }
-    head("|", n + 1)
+    head("| pages that are automata, % |", n + 2)
     for (i = 1; i <= sets; i++) {
         if (!((set[i], "-", "keys") in value)) {
             continue
@@ -98,7 +98,7 @@ function print_parts(i, j, n, part, names) {
         for (j = 1; j <= n; j++) {
             printf "| %.4f ", value[set[i], "firn", "part-" names[j]]
         }
-        print "|"
+        printf "| %.1f |\n", 100 * value[set[i], "firn", "automata"]
     }
 }
 

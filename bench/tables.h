@@ -45,6 +45,8 @@ struct tables_form {
     struct tables_walk (*walk)(void *table);
     /* Valid until the next call. NULL: unknown. */
     const struct tables_part *(*parts)(const void *table);
+    /* Which part of its pages are automata. NULL: it has none. */
+    double (*automata)(const void *table);
     void (*destroy)(void *table);
 };
 

@@ -148,6 +148,9 @@ static void build(struct subject *s, const firn_slice *keys, size_t count) {
         snprintf(what, sizeof what, "part-%s", p->name);
         report(s->form->name, what, (double)p->bytes / (double)count);
     }
+    if (s->form->automata != NULL) {
+        report(s->form->name, "automata", s->form->automata(s->table));
+    }
 }
 
 static void measure_whole(const struct keys *set, const firn_slice *keys, size_t lookups,

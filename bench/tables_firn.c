@@ -131,6 +131,13 @@ static const struct tables_part *parts(const void *table) {
     return list;
 }
 
+static double automata(const void *table) {
+    const struct firn_file *f = table;
+    firn_sizes s = {.struct_size = sizeof s};
+    check(sst_table_add_sizes(f->table, &s));
+    return (double)(s.pages - s.number_pages) / (double)s.pages;
+}
+
 static void destroy(void *table) {
     struct firn_file *f = table;
     sst_table_unref(f->table);
@@ -147,6 +154,7 @@ const struct tables_form tables_firn = {.name = "firn",
                                         .find = find,
                                         .walk = walk,
                                         .parts = parts,
+                                        .automata = automata,
                                         .destroy = destroy};
 const struct tables_form tables_firn_fast = {.name = "firn-fast",
                                              .build = build_fast,

@@ -47,5 +47,5 @@ static void destroy(void *table) {
     delete static_cast<marisa::Trie *>(table);
 }
 
-extern "C" const struct tables_form tables_marisa = {"marisa", false, build,   bytes,
-                                                     find,     walk,  nullptr, destroy};
+extern "C" const struct tables_form tables_marisa = {"marisa", false,   build,   bytes,  find,
+                                                     walk,     nullptr, nullptr, destroy};
