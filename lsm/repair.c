@@ -9,6 +9,7 @@
 #include "lsm/current.h"
 #include "lsm/job.h"
 #include "lsm/options.h"
+#include "lsm/wal.h"
 
 #define LOST "lost"
 
@@ -95,6 +96,37 @@ static int read_manifest(struct repair *r, uint64_t number) {
     return rc;
 }
 
+/* A log's header tells how many edits the manifest had: one with fewer has lost its end, and tables
+ * that the lost edits added are as good as those it names. */
+static int check_manifest(struct repair *r) {
+    for (size_t i = 0; r->version != NULL && i < folder_count(&r->folder); i++) {
+        const struct folder_file *f = folder_at(&r->folder, i);
+        struct wal_reader *reader;
+        if (f->kind != FILE_LOG) {
+            continue;
+        }
+        int rc = wal_reader_open(&r->alloc, r->env, r->path, f->number, &reader);
+        if (rc == FIRN_CORRUPT || rc == FIRN_NOT_FOUND) {
+            continue;
+        }
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+        const struct wal_header *h = wal_reader_header(reader);
+        if (memcmp(h->database_id, r->state.database_id, DATABASE_ID_BYTES) == 0 &&
+            h->edit_number > r->state.edit_number) {
+            repair_tell(r, "manifest %06llu cannot be used: it has %llu edits, and had %llu",
+                        (unsigned long long)r->state.manifest_number,
+                        (unsigned long long)r->state.edit_number,
+                        (unsigned long long)h->edit_number);
+            version_unref(r->version);
+            r->version = NULL;
+        }
+        wal_reader_close(reader);
+    }
+    return FIRN_OK;
+}
+
 /* The manifest that CURRENT names or, where CURRENT is damaged, the newest one that can be read.
  * One that CURRENT names and that cannot be read has no substitute: an older one knows nothing of
  * files since, and names some that are gone. */
@@ -112,6 +144,7 @@ static int find_manifest(struct repair *r) {
             rc = f->kind == FILE_MANIFEST ? read_manifest(r, f->number) : FIRN_OK;
         }
     }
+    rc = rc == FIRN_OK ? check_manifest(r) : rc;
     if (rc == FIRN_OK && r->version == NULL) {
         memset(&r->state, 0, sizeof r->state);
         env_random(r->env, r->state.database_id, sizeof r->state.database_id);
