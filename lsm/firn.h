@@ -277,8 +277,8 @@ typedef struct firn_options {
 
     /* A merge of several tables is divided into at most so many ranges of keys, which idle background
      * threads help with (one is kept for flushes), and the caller of firn_compact() and
-     * firn_bulk_finish() works on; default 4, 1 to 64; 1: each merge is one thread's. More than two
-     * at once share the memory of two. */
+     * firn_bulk_finish() works on; default 1: each merge is one thread's; up to 64. Tables end where
+     * ranges do, which takes a little room. More than two at once share the memory of two. */
     uint32_t subcompactions;
 
     /* A manifest is followed by a new one when it is larger than this and than twice what it began

@@ -122,7 +122,7 @@ void firn_options_init(firn_options *options) {
     options->runs_upper = 3;
     options->runs_last = 1;
     options->background_threads = 2;
-    options->subcompactions = 4;
+    options->subcompactions = 1;
     options->manifest_bytes = UINT64_C(1) << 20;
 }
 
