@@ -162,7 +162,7 @@ static void all_answers_agree_with_an_array_under_every_policy(void **state) {
             f.options.level0_runs = 2;
             f.options.size_ratio = 4;
             open_db(&f);
-            run_history(&f, (unsigned)test_scaled(24, 8));
+            run_history(&f, (unsigned)test_scaled(24, 4));
             tear_down(&f);
         }
     }
@@ -184,7 +184,7 @@ static void bounds_hold_over_a_large_memtable(void **state) {
     for (uint64_t i = 0; i < 30000; i += 3) {
         i % 2 ? put(&f, i) : erase(&f, i);
     }
-    unsigned rounds = (unsigned)test_scaled(30, 5);
+    unsigned rounds = (unsigned)test_scaled(30, 3);
     unsigned exact =
         check(&f, NULL, oracle_now(f.oracle), rounds) + check(&f, snapshot, moment, rounds);
     assert_true(exact < 2 * rounds);
@@ -595,7 +595,7 @@ static void a_snapshot_stays_as_it_was_beside_a_writer(void **state) {
     write_some(&f, 4000, 1000);
     assert_int_equal(firn_snapshot_create(f.db, &snapshot), FIRN_OK);
     assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
-    (void)check(&f, snapshot, oracle_now(f.oracle), (unsigned)test_scaled(200, 30));
+    (void)check(&f, snapshot, oracle_now(f.oracle), (unsigned)test_scaled(200, 15));
     w.done = true;
     assert_int_equal(pthread_join(thread, NULL), 0);
     firn_snapshot_release(snapshot);

@@ -384,6 +384,7 @@ static void small_options(firn_options *options, firn_policy policy) {
     options->level0_runs = 2;
     options->size_ratio = 3;
     options->background_threads = 3;
+    options->subcompactions = 2;
     options->compaction_policy = policy;
 }
 

@@ -38,6 +38,7 @@ static struct fixture set_up(void) {
     f.options.env = f.env;
     f.options.memory_budget = 16 * MIB;
     f.options.table_entries = 300;
+    f.options.subcompactions = 3;
     open_db(&f);
     return f;
 }

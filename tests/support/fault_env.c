@@ -1,5 +1,6 @@
 #include "tests/support/fault_env.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 struct fault_env {
     firn_env env;
     firn_env *inner;
+    pthread_mutex_t mutex; /* guards what follows, but for the calls of the test itself */
     enum fault_call call;
     unsigned left; /* calls until the one that fails; 0: none does */
     int code;
@@ -46,7 +48,7 @@ static void *must_get(size_t size) {
 /* Counts a call. FAULT_NONE: pass it on; FAULT_BEFORE: fail instead; FAULT_AFTER: pass on, then fail. */
 enum verdict { FAULT_NONE, FAULT_BEFORE, FAULT_AFTER };
 
-static enum verdict count(struct fault_env *e, enum fault_call call) {
+static enum verdict count_locked(struct fault_env *e, enum fault_call call) {
     static const char letters[] = "coapsrxmud";
     e->counts[call]++;
     if (e->trace_size + 1 < TRACE_BYTES) {
@@ -56,6 +58,14 @@ static enum verdict count(struct fault_env *e, enum fault_call call) {
         return FAULT_NONE;
     }
     return e->done ? FAULT_AFTER : FAULT_BEFORE;
+}
+
+/* From any thread. */
+static enum verdict count(struct fault_env *e, enum fault_call call) {
+    (void)pthread_mutex_lock(&e->mutex);
+    enum verdict v = count_locked(e, call);
+    (void)pthread_mutex_unlock(&e->mutex);
+    return v;
 }
 
 static int fail(const struct fault_env *e) {
@@ -241,6 +251,7 @@ static void fault_yield(firn_env *env, const char *site) {
 }
 
 static void fault_destroy(firn_env *env) {
+    (void)pthread_mutex_destroy(&of_env(env)->mutex);
     free(of_env(env));
 }
 
@@ -279,6 +290,7 @@ firn_env *fault_env_create(firn_env *inner) {
     struct fault_env *e = must_get(sizeof *e);
     e->env.ops = &ops;
     e->inner = inner;
+    (void)pthread_mutex_init(&e->mutex, NULL);
     return &e->env;
 }
 
