@@ -174,8 +174,10 @@ int shared_model_write(const struct shared_model *m, struct buf *out) {
     }
     for (uint32_t i = 0; i < n; i++) {
         const struct shared_entry *e = entry_at(m, i);
-        memcpy(to, m->bytes.data + e->at, e->size);
-        to += e->size;
+        if (e->size > 0) { /* or there may be no bytes at all */
+            memcpy(to, m->bytes.data + e->at, e->size);
+            to += e->size;
+        }
     }
     out->size = (size_t)(to - out->data);
     return FIRN_OK;
