@@ -242,23 +242,9 @@ static int write_memtables(struct checkpoint *c) {
 /* ---- The manifest ---- */
 
 static int write_manifest(struct checkpoint *c) {
-    struct alloc *alloc = &c->job.db->alloc;
     struct manifest_state state = {.next_file = c->next_file, .last_seq = c->picture.seq};
-    struct version *empty = NULL, *version = NULL;
-    struct manifest *manifest = NULL;
     env_random(c->env, state.database_id, sizeof state.database_id);
-    int rc = version_create(alloc, &empty);
-    rc = rc == FIRN_OK ? version_apply(empty, &c->edit, &version) : rc;
-    rc = rc == FIRN_OK ? manifest_create(alloc, c->env, c->folder, &state, &manifest) : rc;
-    if (rc == FIRN_OK) {
-        _Atomic uint64_t next_file = c->next_file;
-        rc = manifest_log(manifest, &c->edit, version, &next_file, 0);
-        int closed = manifest_close(manifest);
-        rc = rc == FIRN_OK ? closed : rc;
-    }
-    version_unref(version);
-    version_unref(empty);
-    return rc;
+    return manifest_write(&c->job.db->alloc, c->env, c->folder, &state, &c->edit);
 }
 
 /* ---- All of it ---- */

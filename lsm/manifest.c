@@ -242,3 +242,21 @@ int manifest_log(struct manifest *m, const struct edit *edit, const struct versi
     }
     return rc;
 }
+
+int manifest_write(struct alloc *alloc, firn_env *env, const char *folder,
+                   const struct manifest_state *state, const struct edit *edit) {
+    struct version *empty = NULL, *version = NULL;
+    struct manifest *m = NULL;
+    int rc = version_create(alloc, &empty);
+    rc = rc == FIRN_OK ? version_apply(empty, edit, &version) : rc;
+    rc = rc == FIRN_OK ? manifest_create(alloc, env, folder, state, &m) : rc;
+    if (rc == FIRN_OK) {
+        _Atomic uint64_t next_file = state->next_file;
+        rc = manifest_log(m, edit, version, &next_file, 0);
+        int closed = manifest_close(m);
+        rc = rc == FIRN_OK ? closed : rc;
+    }
+    version_unref(version);
+    version_unref(empty);
+    return rc;
+}

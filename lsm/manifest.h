@@ -60,6 +60,11 @@ bool manifest_failed(const struct manifest *m);
  * returns. NULL is allowed. */
 int manifest_close(struct manifest *m);
 
+/* Makes a database of tables that are in the folder, durably: writes a manifest of this one edit, which
+ * adds them, and CURRENT. For a folder that nobody has open. */
+int manifest_write(struct alloc *alloc, firn_env *env, const char *folder,
+                   const struct manifest_state *state, const struct edit *edit);
+
 /* Reads CURRENT and the manifest it names, also beside a live writer. FIRN_MISSING: no CURRENT: there
  * is no database here. FIRN_CORRUPT, a manifest that is missing included; FIRN_UNSUPPORTED. *version has
  * one reference, and no `dropped`. */

@@ -232,24 +232,6 @@ static void remove_originals(struct repair *r) {
 
 /* ---- All of it ---- */
 
-static int write_manifest(struct repair *r) {
-    struct version *empty = NULL, *version = NULL;
-    struct manifest *manifest = NULL;
-    r->state.log_number = r->state.next_file; /* no log is needed any more */
-    int rc = version_create(&r->alloc, &empty);
-    rc = rc == FIRN_OK ? version_apply(empty, &r->edit, &version) : rc;
-    rc = rc == FIRN_OK ? manifest_create(&r->alloc, r->env, r->path, &r->state, &manifest) : rc;
-    if (rc == FIRN_OK) {
-        _Atomic uint64_t next_file = r->state.next_file;
-        rc = manifest_log(manifest, &r->edit, version, &next_file, 0);
-        int closed = manifest_close(manifest);
-        rc = rc == FIRN_OK ? closed : rc;
-    }
-    version_unref(version);
-    version_unref(empty);
-    return rc;
-}
-
 static int mend(struct repair *r) {
     int rc = folder_list(&r->alloc, r->env, r->path, &r->folder);
     rc = rc == FIRN_OK ? find_manifest(r) : rc;
@@ -257,7 +239,8 @@ static int mend(struct repair *r) {
     rc = rc == FIRN_OK ? repair_tables(r) : rc;
     rc = rc == FIRN_OK ? keep_originals(r) : rc;
     rc = rc == FIRN_OK ? env_sync_dir(r->env, r->path) : rc;
-    rc = rc == FIRN_OK ? write_manifest(r) : rc;
+    r->state.log_number = r->state.next_file; /* no log is needed any more */
+    rc = rc == FIRN_OK ? manifest_write(&r->alloc, r->env, r->path, &r->state, &r->edit) : rc;
     if (rc == FIRN_OK) {
         remove_originals(r);
         repair_tell(r, "repaired: files that are not part of it any more are in %s/" LOST, r->path);
