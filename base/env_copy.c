@@ -29,3 +29,14 @@ int env_copy(struct alloc *alloc, struct env_file *from, firn_env *env, const ch
     alloc_release(alloc, MEM_OTHER, piece, PIECE_BYTES);
     return rc != FIRN_OK ? rc : closed;
 }
+
+int env_copy_path(struct alloc *alloc, firn_env *from_env, const char *from, firn_env *env,
+                  const char *path) {
+    struct env_file *file;
+    int rc = env_open(from_env, from, ENV_SEQUENTIAL, &file);
+    if (rc == FIRN_OK) {
+        rc = env_copy(alloc, file, env, path);
+        (void)env_close(file); /* it was only read */
+    }
+    return rc;
+}

@@ -31,16 +31,6 @@ struct ingest {
 
 /* ---- Names ---- */
 
-static int copy_file(const struct ingest *in, const char *from_path, const char *to_path) {
-    struct env_file *from;
-    int rc = env_open(in->source, from_path, ENV_SEQUENTIAL, &from);
-    if (rc == FIRN_OK) {
-        rc = env_copy(&in->db->alloc, from, in->db->env, to_path);
-        (void)env_close(from); /* it was only read */
-    }
-    return rc;
-}
-
 /* A link says nothing of whether whoever wrote the bytes has made them durable. */
 static int sync_linked(firn_env *env, const char *path) {
     struct env_file *file;
@@ -66,7 +56,7 @@ static int bring_file(const struct ingest *in, struct intake *t, const char *pat
     /* Another file system, or one without links. Whatever else was wrong, copying tells it again.
      * The link may be there all the same, and would be in the way. */
     (void)env_unlink(in->db->env, path);
-    return copy_file(in, t->given, path);
+    return env_copy_path(&in->db->alloc, in->source, t->given, in->db->env, path);
 }
 
 /* ---- Checks ---- */

@@ -172,16 +172,6 @@ static void lost_folder(const struct repair *r, char folder[PATH_BYTES_MAX]) {
     (void)snprintf(folder, PATH_BYTES_MAX, "%.*s/" LOST, PATH_BYTES_MAX - 16, r->path);
 }
 
-static int copy_file(struct repair *r, const char *from, const char *to) {
-    struct env_file *file;
-    int rc = env_open(r->env, from, ENV_SEQUENTIAL, &file);
-    if (rc == FIRN_OK) {
-        rc = env_copy(&r->alloc, file, r->env, to);
-        (void)env_close(file); /* it was only read */
-    }
-    return rc;
-}
-
 static int keep_original(struct repair *r, const struct folder_file *f) {
     char lost[PATH_BYTES_MAX], from[PATH_BYTES_MAX], to[PATH_BYTES_MAX];
     lost_folder(r, lost);
@@ -193,7 +183,7 @@ static int keep_original(struct repair *r, const struct folder_file *f) {
     }
     if (rc == FIRN_IO) { /* a file system without links */
         (void)env_unlink(r->env, to);
-        rc = copy_file(r, from, to);
+        rc = env_copy_path(&r->alloc, r->env, from, r->env, to);
     }
     return rc == FIRN_MISSING ? FIRN_OK : rc;
 }
