@@ -64,6 +64,7 @@ struct env_ops {
     void (*sleep_ns)(firn_env *env, uint64_t ns);
     void (*random)(firn_env *env, void *to, size_t size);
     uint64_t (*process_id)(firn_env *env);
+    size_t (*files_max)(firn_env *env);
     int (*submit)(firn_env *env, enum env_priority priority, void (*run)(void *), void *argument);
     int (*set_threads)(firn_env *env, unsigned count);
     bool (*wait)(firn_env *env, struct cond *cond, struct mutex *mutex, uint64_t deadline_ns);
@@ -202,6 +203,11 @@ static inline void env_random(firn_env *env, void *to, size_t size) {
 
 static inline uint64_t env_process_id(firn_env *env) {
     return env->ops->process_id(env);
+}
+
+/* Files that may be open at once, of this environment and all others of the process. */
+static inline size_t env_files_max(firn_env *env) {
+    return env->ops->files_max(env);
 }
 
 /* Runs run(argument) on a background thread, later; never before this call returns. */

@@ -480,6 +480,11 @@ static void mem_destroy(firn_env *env) {
     }
 }
 
+static size_t mem_files_max(firn_env *env) {
+    (void)env;
+    return SIZE_MAX;
+}
+
 static const struct env_ops mem_ops = {
     .destroy = mem_destroy,
     .create = mem_create,
@@ -505,6 +510,7 @@ static const struct env_ops mem_ops = {
     .sleep_ns = env_host_sleep_ns,
     .random = env_host_random,
     .process_id = env_host_process_id,
+    .files_max = mem_files_max,
     .submit = env_host_submit,
     .set_threads = env_host_set_threads,
     .wait = env_host_wait,

@@ -8,8 +8,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -322,6 +324,16 @@ static void posix_destroy(firn_env *env) {
     }
 }
 
+/* What the process may raise its limit to is the host's business. */
+static size_t posix_files_max(firn_env *env) {
+    (void)env;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return _POSIX_OPEN_MAX;
+    }
+    return limit.rlim_cur < SIZE_MAX ? (size_t)limit.rlim_cur : SIZE_MAX;
+}
+
 static const struct env_ops posix_ops = {
     .destroy = posix_destroy,
     .create = posix_create,
@@ -347,6 +359,7 @@ static const struct env_ops posix_ops = {
     .sleep_ns = env_host_sleep_ns,
     .random = env_host_random,
     .process_id = env_host_process_id,
+    .files_max = posix_files_max,
     .submit = env_host_submit,
     .set_threads = env_host_set_threads,
     .wait = env_host_wait,

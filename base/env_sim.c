@@ -117,6 +117,11 @@ static uint64_t sim_process_id(firn_env *env) {
     return 4711;
 }
 
+static size_t sim_files_max(firn_env *env) {
+    (void)env;
+    return 1024;
+}
+
 static int sim_submit(firn_env *env, enum env_priority priority, void (*run)(void *),
                       void *argument) {
     struct sim_machine *m = sim_machine_of(env);
@@ -189,6 +194,7 @@ static const struct env_ops sim_ops = {
     .sleep_ns = sim_sleep_ns,
     .random = sim_random,
     .process_id = sim_process_id,
+    .files_max = sim_files_max,
     .submit = sim_submit,
     .set_threads = sim_set_threads,
     .wait = sim_wait,

@@ -7,7 +7,6 @@
 #include "lsm/listen.h"
 #include "lsm/options.h"
 
-#define OPEN_TABLES_MAX 512
 #define READ_ONLY_ATTEMPTS 100
 #define TEXT_OF(x) TEXT_OF_(x)
 #define TEXT_OF_(x) #x
@@ -309,9 +308,9 @@ static int make_parts(firn_db *db, const char *path) {
                                o->page_cache_initial_bytes, &db->pages);
     }
     if (rc == FIRN_OK) {
+        size_t open_max = o->open_tables > 0 ? o->open_tables : env_files_max(db->env) / 2;
         rc = table_cache_create(&db->alloc, db->epoch, db->env, db->path, db->pages,
-                                &db->sst_counters, OPEN_TABLES_MAX, o->memory_budget / 2,
-                                &db->tables);
+                                &db->sst_counters, open_max, o->memory_budget / 2, &db->tables);
     }
     if (rc == FIRN_OK && o->array_search == FIRN_SEARCH_INTERPOLATION) {
         table_cache_interpolate(db->tables);

@@ -229,6 +229,9 @@ typedef struct firn_options {
     bool page_cache;           /* default true; off: pages are read from the system's cache */
     uint64_t page_cache_bytes; /* 0: a quarter of memory_budget */
     uint64_t page_cache_initial_bytes; /* its table is sized for this; 0: grows from small */
+    /* Tables kept open, a file each; 0: half of what the process may have open. With more tables
+     * than that, a read may have to open one: its index and filter, some tens of microseconds. */
+    uint32_t open_tables;
 
     bool filter;                  /* default true */
     firn_filter_kind filter_kind; /* default FIRN_FILTER_FUSE */

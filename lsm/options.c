@@ -68,6 +68,7 @@ static const struct option options_table[] = {
      true, NULL},
     {"page_cache_initial_bytes", OPTION_U64, offsetof(firn_options, page_cache_initial_bytes), 0,
      65536 * GIB, true, NULL},
+    {"open_tables", OPTION_U32, offsetof(firn_options, open_tables), 1, 1 << 24, true, NULL},
     {"filter", OPTION_BOOL, offsetof(firn_options, filter), 0, 1, false, NULL},
     {"filter_kind", OPTION_CHOICE, offsetof(firn_options, filter_kind), 0, 1, false,
      CHOICES("fuse or bloom", "fuse", "bloom")},

@@ -232,6 +232,10 @@ static uint64_t fault_process_id(firn_env *env) {
     return env_process_id(of_env(env)->inner);
 }
 
+static size_t fault_files_max(firn_env *env) {
+    return env_files_max(of_env(env)->inner);
+}
+
 static int fault_submit(firn_env *env, enum env_priority priority, void (*run)(void *),
                         void *argument) {
     return env_submit(of_env(env)->inner, priority, run, argument);
@@ -280,6 +284,7 @@ static const struct env_ops ops = {
     .sleep_ns = fault_sleep_ns,
     .random = fault_random,
     .process_id = fault_process_id,
+    .files_max = fault_files_max,
     .submit = fault_submit,
     .set_threads = fault_set_threads,
     .wait = fault_wait,
