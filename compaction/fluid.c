@@ -16,7 +16,8 @@
  * partial granularity, what would go into a single last run goes in parts instead: the tables of
  * one stretch of it, and what lies above them. So a merge needs room for job_bytes only, and the
  * space that the tree takes stays below (1 + 1/(T - 1)) times its keys plus that, also while it
- * merges ("Spooky", Dayan et al., PVLDB 15(11), 2022, partitions by the last level, too).
+ * merges ("Spooky", Dayan et al., PVLDB 15(11), 2022, partitions by the last level, too). When the
+ * last run has outgrown its level, its tables are moved to the next, unread.
  */
 #include "compaction/pick.h"
 
@@ -284,6 +285,31 @@ static bool pick_down(const struct fluid *f, size_t target, uint64_t incoming, f
     return true;
 }
 
+/* What was the last level has outgrown it: its run, which goes down as it is, so that a tree that
+ * becomes deeper needs no room for that. NULL: there is none. */
+static const firn_shape_run *outgrown(const struct fluid *f) {
+    size_t level = f->shape->level_count - 1;
+    if (f->params->granularity != FIRN_GRANULARITY_PARTIAL || runs_most(f, f->last) > 1 ||
+        level < 1 || level >= f->last) {
+        return NULL;
+    }
+    const firn_shape_level *at = fluid_level(f, level);
+    const firn_shape_run *run = &at->runs[at->count - 1];
+    bool is_it = run->count <= FIRN_JOB_TABLES_MAX && run_bytes(run) == largest_run(f->shape);
+    return is_it ? run : NULL;
+}
+
+/* While nothing else runs, since nothing may come to lie below it meanwhile. */
+static void pick_deeper(const struct fluid *f, const firn_shape_run *run, firn_job *job) {
+    struct draft draft;
+    draft_begin(&draft, f->shape, job);
+    draft_add(&draft, run, 0, run->count);
+    if (!shape_is_busy(f->shape) && draft_move(&draft, f->last, 1)) {
+        (void)snprintf(job->reason, sizeof job->reason, "level %zu has outgrown itself",
+                       f->shape->level_count - 1);
+    }
+}
+
 /* The last level with more runs than it may have, left by another policy, is made one run. */
 static bool pick_collapse(const struct fluid *f, firn_job *job) {
     const firn_shape_level *at = fluid_level(f, f->last);
@@ -333,6 +359,11 @@ static bool has_too_many_runs(const struct fluid *f, size_t level) {
 void fluid_pick(const firn_shape *shape, const firn_policy_params *params, firn_job *job) {
     struct fluid f;
     fluid_measure(&f, shape, params);
+    const firn_shape_run *too_large = outgrown(&f);
+    if (too_large != NULL) {
+        pick_deeper(&f, too_large, job);
+        return;
+    }
     uint64_t incoming;
     size_t overdue = levels_overdue(&f), above = f.last - 1;
     size_t target = find_target(&f, overdue, &incoming);
@@ -358,12 +389,7 @@ void fluid_pick(const firn_shape *shape, const firn_policy_params *params, firn_
 uint64_t fluid_debt(const firn_shape *shape, const firn_policy_params *params) {
     struct fluid f;
     fluid_measure(&f, shape, params);
-    double debt = 0;
-    size_t runs = shape->levels[0].count;
-    if (runs > params->level0_runs) {
-        debt = (double)level_bytes(&shape->levels[0]) * (double)(runs - params->level0_runs) /
-               (double)runs;
-    }
+    double debt = level_bytes_beyond(&shape->levels[0], params->level0_runs);
     if (goes_in_parts(&f) && is_draining(&f, f.last - 1)) {
         double over =
             (double)level_bytes(&shape->levels[f.last - 1]) - (double)f.capacity[f.last - 1];

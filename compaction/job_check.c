@@ -16,15 +16,16 @@
 #include "base/status.h"
 #include "compaction/policy.h"
 
+struct position {
+    size_t level, run;
+};
+
 struct check {
     const firn_shape *shape;
     const firn_job *job;
     size_t walked;                /* inputs met so far */
+    struct position first;        /* of an input */
     firn_slice smallest, largest; /* of all inputs */
-};
-
-struct position {
-    size_t level, run;
 };
 
 static int compare_positions(struct position a, struct position b) {
@@ -61,6 +62,22 @@ static int each_table(struct check *c, int (*visit)(struct check *c, struct posi
     return FIRN_OK;
 }
 
+/* Outputs join the level's single run, if there is one. */
+static bool joins_run(const firn_job *job) {
+    return job->output == FIRN_OUTPUT_MERGE_INTO_RUN || job->output == FIRN_OUTPUT_MOVE;
+}
+
+static int check_move(const struct check *c, struct position at, const firn_shape_table *t) {
+    if (compare_positions(at, c->first) != 0) {
+        return FAIL(FIRN_INVALID, "job: moves tables of several runs, %" PRIu64 " of another",
+                    t->number);
+    }
+    return at.level < c->job->output_level
+               ? FIRN_OK
+               : FAIL(FIRN_INVALID, "job: moves table %" PRIu64 " within level %zu", t->number,
+                      at.level);
+}
+
 static int visit_input(struct check *c, struct position at, const firn_shape_table *t, bool input) {
     if (!input) {
         return FIRN_OK;
@@ -71,6 +88,11 @@ static int visit_input(struct check *c, struct position at, const firn_shape_tab
     if (at.level > c->job->output_level && c->job->output != FIRN_OUTPUT_NONE) {
         return FAIL(FIRN_INVALID, "job: input %" PRIu64 " of level %zu lies below output level %zu",
                     t->number, at.level, c->job->output_level);
+    }
+    c->first = c->walked == 1 ? at : c->first;
+    int rc = c->job->output == FIRN_OUTPUT_MOVE ? check_move(c, at, t) : FIRN_OK;
+    if (rc != FIRN_OK) {
+        return rc;
     }
     if (c->walked == 1 || slice_compare(t->smallest, c->smallest) < 0) {
         c->smallest = t->smallest;
@@ -114,7 +136,7 @@ static int check_pair(const struct check *c, struct position at, const firn_shap
                               " of level %zu, which is older, would stay",
                               x->number, t->number, at.level);
     }
-    bool into_run = c->job->output == FIRN_OUTPUT_MERGE_INTO_RUN;
+    bool into_run = joins_run(c->job);
     /* A new run comes before run 0: then all runs of the output level are below it. */
     bool above = at.level < c->job->output_level;
     bool below = at.level > c->job->output_level || (at.level == c->job->output_level && !into_run);
@@ -162,7 +184,7 @@ static int visit_other(struct check *c, struct position at, const firn_shape_tab
     if (at.level > c->job->output_level && c->job->output != FIRN_OUTPUT_NONE) {
         return FIRN_OK;
     }
-    if (at.level == c->job->output_level && c->job->output == FIRN_OUTPUT_MERGE_INTO_RUN) {
+    if (at.level == c->job->output_level && joins_run(c->job)) {
         return FAIL(FIRN_INVALID,
                     "job: table %" PRIu64 " of the output run overlaps the inputs but is none",
                     t->number);
@@ -180,7 +202,7 @@ static int check_output(struct check *c) {
     const firn_job *job = c->job;
     bool there = job->output_level < c->shape->level_count;
     size_t runs = there ? c->shape->levels[job->output_level].count : 0;
-    if (job->output == FIRN_OUTPUT_MERGE_INTO_RUN && runs > 1) {
+    if (joins_run(job) && runs > 1) {
         return FAIL(FIRN_INVALID, "job: merges into the run of level %zu, which has %zu",
                     job->output_level, runs);
     }

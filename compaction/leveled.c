@@ -333,12 +333,8 @@ void leveled_pick(const firn_shape *shape, const firn_policy_params *options, fi
 uint64_t leveled_debt(const firn_shape *shape, const firn_policy_params *options) {
     struct leveled l;
     leveled_measure(&l, shape, options);
-    double debt = 0, carried = 0; /* from level to level: what comes down from above */
-    size_t runs = shape->levels[0].count;
-    if (runs > options->level0_runs) {
-        carried = (double)l.bytes[0] * (double)(runs - options->level0_runs) / (double)runs;
-        debt = carried;
-    }
+    /* From level to level: what comes down from above. */
+    double carried = level_bytes_beyond(&shape->levels[0], options->level0_runs), debt = carried;
     for (size_t level = 1; level < l.bottom; level++) {
         double bytes = (double)l.bytes[level] + (level < l.base ? 0 : carried);
         double over = bytes - (double)l.capacity[level];

@@ -85,6 +85,13 @@ bool shape_is_busy(const firn_shape *shape) {
     return false;
 }
 
+double level_bytes_beyond(const firn_shape_level *level, size_t runs) {
+    if (level->count <= runs) {
+        return 0;
+    }
+    return (double)level_bytes(level) * (double)(level->count - runs) / (double)level->count;
+}
+
 uint64_t multiply_capped(uint64_t a, uint64_t b) {
     uint64_t product;
     return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
@@ -180,7 +187,7 @@ static bool draft_end(struct draft *draft, size_t output_level, firn_job_output 
     job->output_level = output_level;
     job->output = output;
     /* What overlaps in the run that is merged into is among the inputs. */
-    bool into_run = output == FIRN_OUTPUT_MERGE_INTO_RUN;
+    bool into_run = output != FIRN_OUTPUT_NEW_RUN;
     job->bottom = nothing_older_remains(draft, into_run ? output_level + 1 : output_level);
     job->score = score;
     job->cut_part = DRAFT_CUT_PART;
@@ -199,6 +206,10 @@ bool draft_into_run(struct draft *draft, size_t output_level, double score) {
 
 bool draft_new_run(struct draft *draft, size_t output_level, double score) {
     return draft_end(draft, output_level, FIRN_OUTPUT_NEW_RUN, score);
+}
+
+bool draft_move(struct draft *draft, size_t output_level, double score) {
+    return draft_end(draft, output_level, FIRN_OUTPUT_MOVE, score);
 }
 
 /* ---- Jobs of others ---- */
@@ -232,7 +243,7 @@ void job_complete(const firn_shape *shape, firn_job *job) {
             }
         }
     }
-    bool into_run = job->output == FIRN_OUTPUT_MERGE_INTO_RUN;
+    bool into_run = job->output == FIRN_OUTPUT_MERGE_INTO_RUN || job->output == FIRN_OUTPUT_MOVE;
     job->bottom =
         nothing_older_remains(&draft, into_run ? job->output_level + 1 : job->output_level);
 }

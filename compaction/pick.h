@@ -32,6 +32,9 @@ bool shape_is_busy(const firn_shape *shape);
 /* The level's bytes that no job is working on. */
 uint64_t level_idle_bytes(const firn_shape_level *level);
 
+/* Of the level's bytes, those in runs beyond so many, runs taken to be alike. */
+double level_bytes_beyond(const firn_shape_level *level, size_t runs);
+
 /* a * b, or the most there is. */
 uint64_t multiply_capped(uint64_t a, uint64_t b);
 
@@ -61,6 +64,7 @@ void draft_add_oldest_runs(struct draft *draft, size_t level, size_t least);
  * level first. The reason is the policy's to add. */
 bool draft_into_run(struct draft *draft, size_t output_level, double score);
 bool draft_new_run(struct draft *draft, size_t output_level, double score);
+bool draft_move(struct draft *draft, size_t output_level, double score);
 
 /* Puts the tables of a job, listed in any order, in order, and works out `bottom`. Tables that are
  * not there, or listed twice, are left at the end for job_check() to name. */

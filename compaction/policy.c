@@ -111,22 +111,13 @@ size_t policy_bottom(const firn_shape *shape, const firn_policy_params *params) 
                                                  : tiered_bottom(shape);
 }
 
-/* Bytes of level 0 in runs beyond those that start a merge. */
-static uint64_t level0_debt(const firn_shape *shape, const firn_policy_params *params) {
-    const firn_shape_level *level0 = &shape->levels[0];
-    uint64_t bytes = 0;
-    for (size_t r = 0; r + params->level0_runs < level0->count; r++) {
-        bytes += run_bytes(&level0->runs[r]);
-    }
-    return bytes;
-}
-
 uint64_t policy_debt(const firn_shape *shape, const firn_policy_params *params) {
     firn_policy_params fluid;
     const firn_user_policy *user = params->user;
     if (user != NULL) {
-        return user->debt != NULL ? user->debt(user->context, shape, params)
-                                  : level0_debt(shape, params);
+        return user->debt != NULL
+                   ? user->debt(user->context, shape, params)
+                   : (uint64_t)level_bytes_beyond(&shape->levels[0], params->level0_runs);
     }
     if (policy_as_fluid(params, &fluid)) {
         return fluid_debt(shape, &fluid);

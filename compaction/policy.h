@@ -28,7 +28,8 @@ bool policy_merges(const firn_policy_params *params);
 
 /* Checks a job against the picture: inputs exist and are not busy, are contiguous in age for every
  * key range they cover, outputs keep runs disjoint and newer above older, bottom is true,
- * nothing older comes to light where tables leave. FIRN_INVALID names the broken rule. Shares no code with the policies. */
+ * nothing older comes to light where tables leave. FIRN_INVALID names the broken rule. Shares no
+ * code with the policies. */
 int job_check(const firn_shape *shape, const firn_job *job);
 
 /* The job that merges everything overlapping [lower, upper] (user keys, data NULL: unbounded) into

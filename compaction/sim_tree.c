@@ -413,7 +413,7 @@ static int install(struct sim_tree *tree, const firn_job *job, struct sim_run *o
     if (outputs->count == 0) {
         return FIRN_OK;
     }
-    bool join = job->output == FIRN_OUTPUT_MERGE_INTO_RUN && level->count > 0;
+    bool join = job->output != FIRN_OUTPUT_NEW_RUN && level->count > 0;
     int rc = join ? run_join(tree, &level->runs[0], outputs) : level_push(tree, level, *outputs);
     if (rc != FIRN_OK) {
         run_destroy(tree, outputs);
@@ -469,8 +469,41 @@ static void press(const struct sim_tree *tree, const firn_job *job, struct sim_r
     }
 }
 
+/* The tables go as they are, out of their run and into the one below. */
+static int move_tables(struct sim_tree *tree, const firn_job *job) {
+    struct sim_run moved = {NULL, 0, 0};
+    size_t next = 0;
+    int rc = FIRN_OK;
+    for (size_t l = 0; l < job->output_level; l++) {
+        for (size_t r = 0; r < tree->levels[l].count; r++) {
+            struct sim_run *run = &tree->levels[l].runs[r];
+            size_t kept = 0;
+            for (size_t t = 0; t < run->count; t++) {
+                struct sim_table *table = run->tables[t];
+                bool input = is_next_input(job, &next, table);
+                table->busy = table->busy && !input;
+                rc = rc == FIRN_OK && input ? run_push(tree, &moved, table) : rc;
+                if (!input || rc != FIRN_OK) {
+                    run->tables[kept++] = table;
+                }
+            }
+            run->count = kept;
+        }
+        level_drop_empty_runs(tree, &tree->levels[l]);
+    }
+    if (rc != FIRN_OK) {
+        run_destroy(tree, &moved);
+        return rc;
+    }
+    return install(tree, job, &moved);
+}
+
 int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns, double filter_bits,
                     size_t *read, size_t *written) {
+    if (job->output == FIRN_OUTPUT_MOVE) {
+        *read = *written = 0;
+        return move_tables(tree, job);
+    }
     size_t total = job_entries(tree, job), bytes = total * sizeof(sim_entry);
     struct stretches s = {
         .entries = alloc_get(tree->alloc, MEM_OTHER, bytes),

@@ -167,7 +167,8 @@ static int start_merge(struct simulation *s, bool *begun) {
     memcpy(job, s->picked, sizeof *job);
     size_t inputs;
     sim_tree_begin(&s->tree, job, &inputs);
-    start(s, job, 2 * bytes_of(s, inputs),
+    bool unread = job->output == FIRN_OUTPUT_NONE || job->output == FIRN_OUTPUT_MOVE;
+    start(s, job, unread ? 0 : 2 * bytes_of(s, inputs),
           filter_bits_for_job(&shape, job, false, &s->setup->filters));
     s->merging_count++;
     *begun = true;

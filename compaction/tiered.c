@@ -80,12 +80,7 @@ void tiered_pick(const firn_shape *shape, const firn_policy_params *options, fir
 uint64_t tiered_debt(const firn_shape *shape, const firn_policy_params *options) {
     double debt = 0;
     for (size_t level = 0; level < shape->level_count; level++) {
-        size_t count = shape->levels[level].count;
-        uint32_t due = runs_due(options, level);
-        if (count > due) {
-            debt +=
-                (double)level_bytes(&shape->levels[level]) * (double)(count - due) / (double)count;
-        }
+        debt += level_bytes_beyond(&shape->levels[level], runs_due(options, level));
     }
     return debt < 9e18 ? (uint64_t)debt : UINT64_MAX;
 }

@@ -130,7 +130,7 @@ static void inputs_close(firn_db *db, struct inputs *in) {
 /* The run of the output level that the outputs join: the one that keeps tables besides the inputs;
  * otherwise a new run, which is the newest of its level. */
 static uint64_t output_run(const struct version *v, const firn_job *job, uint64_t new_id) {
-    if (job->output == FIRN_OUTPUT_MERGE_INTO_RUN && job->output_level < v->level_count) {
+    if (job->output != FIRN_OUTPUT_NEW_RUN && job->output_level < v->level_count) {
         const struct version_level *level = &v->levels[job->output_level];
         for (size_t i = 0; i < level->count; i++) {
             for (size_t t = 0; t < level->runs[i].count; t++) {
@@ -164,11 +164,23 @@ static uint64_t oldest_delete(const firn_shape *shape, const firn_job *job,
     return oldest;
 }
 
+static int add_moved(const firn_job *job, const struct version *v, struct edit *edit) {
+    int rc = FIRN_OK;
+    uint64_t run = output_run(v, job, job->tables[0]);
+    edit->moves = true;
+    for (size_t i = 0; i < v->table_count && rc == FIRN_OK; i++) {
+        if (compact_has(job, v->tables[i]->meta.number)) {
+            rc = edit_add_table(edit, (uint32_t)job->output_level, run, &v->tables[i]->meta);
+        }
+    }
+    return rc;
+}
+
 static int install(firn_db *db, const firn_job *job, uint64_t number, const struct version *v,
                    const struct merge_result *result, bool *told) {
     struct edit edit;
     edit_init(&edit, &db->alloc);
-    int rc = FIRN_OK;
+    int rc = job->output == FIRN_OUTPUT_MOVE ? add_moved(job, v, &edit) : FIRN_OK;
     for (size_t i = 0; i < job->table_count && rc == FIRN_OK; i++) {
         rc = edit_drop_table(&edit, job->tables[i]);
     }
@@ -191,10 +203,14 @@ static bool is_ice_level(const firn_db *db, const struct version *v, size_t leve
     return !db->options.in_memory && level > 0 && level + db->options.ice_levels > last;
 }
 
+static bool reads_nothing(const firn_job *job) {
+    return job->output == FIRN_OUTPUT_NONE || job->output == FIRN_OUTPUT_MOVE;
+}
+
 /* Merges the inputs into tables of the folder. */
 static int merge_inputs(firn_db *db, struct inputs *in, enum sst_effort effort,
                         struct job_context *context, struct merge_result *result) {
-    if (in->job->output == FIRN_OUTPUT_NONE) {
+    if (reads_nothing(in->job)) {
         return FIRN_OK;
     }
     int rc = inputs_divide(in, context->by_hand);
@@ -256,12 +272,12 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
     atomic_fetch_sub_explicit(&db->counters.merged_uninstalled, result.entries_out,
                               memory_order_relaxed);
     if (rc == FIRN_OK) {
-        bool left = job->output == FIRN_OUTPUT_NONE;
+        bool unread = reads_nothing(job), left = job->output == FIRN_OUTPUT_NONE;
         count(&db->counters.compactions, 1);
         count(&db->counters.compaction_entries, result.entries_out);
-        count(&db->counters.compaction_read_entries, left ? 0 : in.entries);
+        count(&db->counters.compaction_read_entries, unread ? 0 : in.entries);
         count(&db->counters.compaction_bytes, result.bytes_out);
-        count(&db->counters.compaction_read_bytes, left ? 0 : in.bytes);
+        count(&db->counters.compaction_read_bytes, unread ? 0 : in.bytes);
         count(&db->counters.dropped_bytes, left ? in.bytes : 0);
         count(&db->counters.asked_bytes, context->by_hand ? result.bytes_out : 0);
     }
@@ -278,8 +294,9 @@ static void remember_reason_locked(firn_db *db, const firn_job *job) {
                        job->reason);
         return;
     }
-    (void)snprintf(slot, sizeof db->last_jobs[0], "%zu tables into level %zu: %s", job->table_count,
-                   job->output_level, job->reason);
+    const char *what = job->output == FIRN_OUTPUT_MOVE ? "moved" : "tables";
+    (void)snprintf(slot, sizeof db->last_jobs[0], "%zu %s into level %zu: %s", job->table_count,
+                   what, job->output_level, job->reason);
 }
 
 static bool runs_by_hand_locked(const firn_db *db) {

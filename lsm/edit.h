@@ -52,6 +52,7 @@ struct edit {
     uint64_t next_file;  /* no file of this number or above exists */
     uint64_t last_seq;   /* at least every sequence in the tables */
     uint32_t keyspace;
+    bool moves; /* not encoded: all added tables are moved ones, nothing was written */
     struct edit_add *adds;
     size_t add_count, add_capacity;
     uint64_t *drops; /* table file numbers */

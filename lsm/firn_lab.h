@@ -106,7 +106,9 @@ typedef struct firn_policy_params {
 typedef enum firn_job_output {
     FIRN_OUTPUT_MERGE_INTO_RUN, /* outputs replace the inputs inside the single run of the level */
     FIRN_OUTPUT_NEW_RUN,        /* outputs become the newest run of the level */
-    FIRN_OUTPUT_NONE            /* the inputs leave, unread, and with them what they hold */
+    FIRN_OUTPUT_NONE,           /* the inputs leave, unread, and with them what they hold */
+    FIRN_OUTPUT_MOVE            /* the inputs, of one run, go unread to a lower level: into its
+                                 * single run, or as its first */
 } firn_job_output;
 
 typedef struct firn_job {

@@ -66,7 +66,7 @@ void count_table_entries(firn_db *db, uint64_t written) {
 }
 
 static void count_written(firn_db *db, const struct edit *edit) {
-    for (size_t i = 0; i < edit->add_count; i++) {
+    for (size_t i = 0; i < edit->add_count && !edit->moves; i++) {
         count(&db->counters.level_bytes[edit->adds[i].level], edit->adds[i].meta.bytes);
     }
 }

@@ -44,7 +44,7 @@ void listen_end(firn_db *db, firn_event *event, int rc) {
 }
 
 void listen_created(firn_db *db, uint64_t job, const struct edit *edit) {
-    for (size_t i = 0; i < edit->add_count && db->options.listener != NULL; i++) {
+    for (size_t i = 0; i < edit->add_count && db->options.listener != NULL && !edit->moves; i++) {
         const struct table_meta *meta = &edit->adds[i].meta;
         firn_event event = {.kind = FIRN_EVENT_TABLE_CREATED,
                             .job = job,

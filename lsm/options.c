@@ -19,6 +19,11 @@ enum option_type {
     OPTION_LIST    /* numbers with commas between them, each an uint8_t of runs_per_level */
 };
 
+enum option_flags {
+    ZERO_CHOOSES = 1, /* 0 is allowed besides */
+    OF_POLICY = 2     /* firn_set_policy() changes it in an open database */
+};
+
 /* Names by number, and how to list them. */
 struct choices {
     const char *const *names;
@@ -30,8 +35,8 @@ struct option {
     const char *name;
     enum option_type type;
     size_t offset;
-    double least, most; /* 0 is allowed besides, where zero_chooses */
-    bool zero_chooses;
+    double least, most;
+    unsigned flags;
     const struct choices *choices;
 };
 
@@ -46,59 +51,58 @@ struct option {
 #define GIB (1024 * MIB)
 
 static const struct option options_table[] = {
-    {"create_if_missing", OPTION_BOOL, offsetof(firn_options, create_if_missing), 0, 1, false,
+    {"create_if_missing", OPTION_BOOL, offsetof(firn_options, create_if_missing), 0, 1, 0, NULL},
+    {"error_if_exists", OPTION_BOOL, offsetof(firn_options, error_if_exists), 0, 1, 0, NULL},
+    {"read_only", OPTION_BOOL, offsetof(firn_options, read_only), 0, 1, 0, NULL},
+    {"in_memory", OPTION_BOOL, offsetof(firn_options, in_memory), 0, 1, 0, NULL},
+    {"memory_budget", OPTION_U64, offsetof(firn_options, memory_budget), 16 * MIB, 65536 * GIB, 0,
      NULL},
-    {"error_if_exists", OPTION_BOOL, offsetof(firn_options, error_if_exists), 0, 1, false, NULL},
-    {"read_only", OPTION_BOOL, offsetof(firn_options, read_only), 0, 1, false, NULL},
-    {"in_memory", OPTION_BOOL, offsetof(firn_options, in_memory), 0, 1, false, NULL},
-    {"memory_budget", OPTION_U64, offsetof(firn_options, memory_budget), 16 * MIB, 65536 * GIB,
-     false, NULL},
-    {"memtable_bytes", OPTION_U64, offsetof(firn_options, memtable_bytes), 65536, 16 * GIB, true,
+    {"memtable_bytes", OPTION_U64, offsetof(firn_options, memtable_bytes), 65536, 16 * GIB,
+     ZERO_CHOOSES, NULL},
+    {"memtable_entries", OPTION_U64, offsetof(firn_options, memtable_entries), 1, 4e9, ZERO_CHOOSES,
      NULL},
-    {"memtable_entries", OPTION_U64, offsetof(firn_options, memtable_entries), 1, 4e9, true, NULL},
-    {"table_form", OPTION_CHOICE, offsetof(firn_options, table_form), 0, 2, false,
+    {"table_form", OPTION_CHOICE, offsetof(firn_options, table_form), 0, 2, 0,
      CHOICES("fst, array or btree", "fst", "array", "btree")},
-    {"array_search", OPTION_CHOICE, offsetof(firn_options, array_search), 0, 1, false,
+    {"array_search", OPTION_CHOICE, offsetof(firn_options, array_search), 0, 1, 0,
      CHOICES("binary or interpolation", "binary", "interpolation")},
-    {"page_bytes", OPTION_U32, offsetof(firn_options, page_bytes), 4096, 65536, false, NULL},
-    {"table_bytes", OPTION_U64, offsetof(firn_options, table_bytes), 4096, 1024 * GIB, false, NULL},
-    {"table_entries", OPTION_U64, offsetof(firn_options, table_entries), 1, 4e9, false, NULL},
-    {"page_cache", OPTION_BOOL, offsetof(firn_options, page_cache), 0, 1, false, NULL},
+    {"page_bytes", OPTION_U32, offsetof(firn_options, page_bytes), 4096, 65536, 0, NULL},
+    {"table_bytes", OPTION_U64, offsetof(firn_options, table_bytes), 4096, 1024 * GIB, 0, NULL},
+    {"table_entries", OPTION_U64, offsetof(firn_options, table_entries), 1, 4e9, 0, NULL},
+    {"page_cache", OPTION_BOOL, offsetof(firn_options, page_cache), 0, 1, 0, NULL},
     {"page_cache_bytes", OPTION_U64, offsetof(firn_options, page_cache_bytes), 65536, 65536 * GIB,
-     true, NULL},
+     ZERO_CHOOSES, NULL},
     {"page_cache_initial_bytes", OPTION_U64, offsetof(firn_options, page_cache_initial_bytes), 0,
-     65536 * GIB, true, NULL},
-    {"open_tables", OPTION_U32, offsetof(firn_options, open_tables), 1, 1 << 24, true, NULL},
-    {"filter", OPTION_BOOL, offsetof(firn_options, filter), 0, 1, false, NULL},
-    {"filter_kind", OPTION_CHOICE, offsetof(firn_options, filter_kind), 0, 1, false,
-     CHOICES("fuse or bloom", "fuse", "bloom")},
-    {"filter_allocation", OPTION_CHOICE, offsetof(firn_options, filter_allocation), 0, 1, false,
-     CHOICES("monkey or uniform", "monkey", "uniform")},
-    {"filter_bits_per_key", OPTION_DOUBLE, offsetof(firn_options, filter_bits_per_key), 1, 32,
-     false, NULL},
-    {"value_compression", OPTION_BOOL, offsetof(firn_options, value_compression), 0, 1, false,
+     65536 * GIB, ZERO_CHOOSES, NULL},
+    {"open_tables", OPTION_U32, offsetof(firn_options, open_tables), 1, 1 << 24, ZERO_CHOOSES,
      NULL},
-    {"ice_levels", OPTION_U32, offsetof(firn_options, ice_levels), 0, 64, false, NULL},
-    {"compaction_policy", OPTION_CHOICE, offsetof(firn_options, compaction_policy), 0, 5, false,
+    {"filter", OPTION_BOOL, offsetof(firn_options, filter), 0, 1, 0, NULL},
+    {"filter_kind", OPTION_CHOICE, offsetof(firn_options, filter_kind), 0, 1, 0,
+     CHOICES("fuse or bloom", "fuse", "bloom")},
+    {"filter_allocation", OPTION_CHOICE, offsetof(firn_options, filter_allocation), 0, 1, 0,
+     CHOICES("monkey or uniform", "monkey", "uniform")},
+    {"filter_bits_per_key", OPTION_DOUBLE, offsetof(firn_options, filter_bits_per_key), 1, 32, 0,
+     NULL},
+    {"value_compression", OPTION_BOOL, offsetof(firn_options, value_compression), 0, 1, 0, NULL},
+    {"ice_levels", OPTION_U32, offsetof(firn_options, ice_levels), 0, 64, 0, NULL},
+    {"compaction_policy", OPTION_CHOICE, offsetof(firn_options, compaction_policy), 0, 5, OF_POLICY,
      CHOICES("none, leveled, tiered, lazy-leveled, fluid, fifo or a name of user_policies", "none",
              "leveled", "tiered", "lazy-leveled", "fluid", "fifo")},
-    {"size_ratio", OPTION_U32, offsetof(firn_options, size_ratio), 2, 64, false, NULL},
-    {"level0_runs", OPTION_U32, offsetof(firn_options, level0_runs), 1, 64, false, NULL},
-    {"runs_upper", OPTION_U32, offsetof(firn_options, runs_upper), 1, 64, false, NULL},
-    {"runs_last", OPTION_U32, offsetof(firn_options, runs_last), 1, 64, false, NULL},
-    {"runs_per_level", OPTION_LIST, offsetof(firn_options, runs_per_level), 0, 64, false, NULL},
-    {"granularity", OPTION_CHOICE, offsetof(firn_options, granularity), 0, 1, false,
+    {"size_ratio", OPTION_U32, offsetof(firn_options, size_ratio), 2, 64, OF_POLICY, NULL},
+    {"level0_runs", OPTION_U32, offsetof(firn_options, level0_runs), 1, 64, OF_POLICY, NULL},
+    {"runs_upper", OPTION_U32, offsetof(firn_options, runs_upper), 1, 64, OF_POLICY, NULL},
+    {"runs_last", OPTION_U32, offsetof(firn_options, runs_last), 1, 64, OF_POLICY, NULL},
+    {"runs_per_level", OPTION_LIST, offsetof(firn_options, runs_per_level), 0, 64, OF_POLICY, NULL},
+    {"granularity", OPTION_CHOICE, offsetof(firn_options, granularity), 0, 1, OF_POLICY,
      CHOICES("partial or full", "partial", "full")},
-    {"fifo_bytes", OPTION_U64, offsetof(firn_options, fifo_bytes), 0, 1e18, false, NULL},
-    {"fifo_seconds", OPTION_U64, offsetof(firn_options, fifo_seconds), 0, 1e9, false, NULL},
+    {"fifo_bytes", OPTION_U64, offsetof(firn_options, fifo_bytes), 0, 1e18, OF_POLICY, NULL},
+    {"fifo_seconds", OPTION_U64, offsetof(firn_options, fifo_seconds), 0, 1e9, OF_POLICY, NULL},
     {"delete_within_seconds", OPTION_U64, offsetof(firn_options, delete_within_seconds), 0, 1e9,
-     false, NULL},
-    {"background_threads", OPTION_U32, offsetof(firn_options, background_threads), 1, 64, false,
-     NULL},
-    {"subcompactions", OPTION_U32, offsetof(firn_options, subcompactions), 1, 64, false, NULL},
-    {"background_bytes_per_second", OPTION_U64,
-     offsetof(firn_options, background_bytes_per_second), 65536, 65536 * GIB, true, NULL},
-    {"manifest_bytes", OPTION_U64, offsetof(firn_options, manifest_bytes), 4096, GIB, false, NULL},
+     OF_POLICY, NULL},
+    {"background_threads", OPTION_U32, offsetof(firn_options, background_threads), 1, 64, 0, NULL},
+    {"subcompactions", OPTION_U32, offsetof(firn_options, subcompactions), 1, 64, 0, NULL},
+    {"background_bytes_per_second", OPTION_U64, offsetof(firn_options, background_bytes_per_second),
+     65536, 65536 * GIB, ZERO_CHOOSES, NULL},
+    {"manifest_bytes", OPTION_U64, offsetof(firn_options, manifest_bytes), 4096, GIB, 0, NULL},
 };
 
 #define LIST_COUNT (sizeof((firn_options *)NULL)->runs_per_level)
@@ -178,7 +182,7 @@ static void field_set(firn_options *options, const struct option *o, double v) {
 }
 
 static bool in_range(const struct option *o, double v) {
-    return (v >= o->least && v <= o->most) || (v == 0 && o->zero_chooses);
+    return (v >= o->least && v <= o->most) || (v == 0 && (o->flags & ZERO_CHOOSES) != 0);
 }
 
 static bool is_power_of_two(uint32_t v) {
@@ -188,7 +192,8 @@ static bool is_power_of_two(uint32_t v) {
 static int check_value(const struct option *o, double v) {
     if (!in_range(o, v)) {
         return FAIL(FIRN_INVALID, "option %s is %.15g, expected %.15g to %.15g%s", o->name, v,
-                    o->least, o->most, o->zero_chooses ? ", or 0 to let it choose" : "");
+                    o->least, o->most,
+                    (o->flags & ZERO_CHOOSES) != 0 ? ", or 0 to let it choose" : "");
     }
     if (o->offset == offsetof(firn_options, page_bytes) && !is_power_of_two((uint32_t)v)) {
         return FAIL(FIRN_INVALID, "option page_bytes is %.15g, expected a power of two", v);
@@ -268,8 +273,8 @@ static int list_print(const struct option *o, const firn_options *options, char 
         count--;
     }
     for (size_t i = 0; i < count; i++) {
-        length += (size_t)snprintf(all + length, sizeof all - length, "%s%u", i > 0 ? "," : "",
-                                   list[i]);
+        length +=
+            (size_t)snprintf(all + length, sizeof all - length, "%s%u", i > 0 ? "," : "", list[i]);
     }
     return snprintf(text, capacity, "%s", all);
 }
@@ -412,10 +417,10 @@ int firn_options_get(const firn_options *options, const char *name, char *text, 
         length = snprintf(text, capacity, "%s", v != 0 ? "true" : "false");
         break;
     case OPTION_CHOICE:
-        length = snprintf(text, capacity, "%s",
-                          is_policy(o) && options->user_policy != NULL
-                              ? options->user_policy->name
-                              : o->choices->names[(size_t)v]);
+        length =
+            snprintf(text, capacity, "%s",
+                     is_policy(o) && options->user_policy != NULL ? options->user_policy->name
+                                                                  : o->choices->names[(size_t)v]);
         break;
     default:
         length = snprintf(text, capacity, "%.15g", v);
@@ -459,8 +464,8 @@ int options_resolve(const firn_options *given, firn_options *out) {
     }
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *o = &options_table[i];
-        int rc = o->type == OPTION_LIST ? list_check(o, given)
-                                        : check_value(o, field_get(given, o));
+        int rc =
+            o->type == OPTION_LIST ? list_check(o, given) : check_value(o, field_get(given, o));
         if (rc != FIRN_OK) {
             return rc;
         }
@@ -484,6 +489,32 @@ int options_resolve(const firn_options *given, firn_options *out) {
     }
     *out = resolved;
     return FIRN_OK;
+}
+
+static size_t field_size(const struct option *o) {
+    switch (o->type) {
+    case OPTION_BOOL:
+        return sizeof(bool);
+    case OPTION_U64:
+        return sizeof(uint64_t);
+    case OPTION_DOUBLE:
+        return sizeof(double);
+    case OPTION_LIST:
+        return LIST_COUNT;
+    default:
+        return sizeof(uint32_t);
+    }
+}
+
+void options_take_policy(const firn_options *from, firn_options *to) {
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *o = &options_table[i];
+        if ((o->flags & OF_POLICY) != 0) {
+            memcpy((char *)to + o->offset, (const char *)from + o->offset, field_size(o));
+        }
+    }
+    to->user_policy = from->user_policy;
+    to->user_policies = from->user_policies;
 }
 
 /* A flushed memtable takes about a quarter of its memory on disk, so that level0_runs of them come

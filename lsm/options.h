@@ -8,6 +8,9 @@
  * option. */
 int options_resolve(const firn_options *given, firn_options *out);
 
+/* Copies what tells how to merge (firn_set_policy()). */
+void options_take_policy(const firn_options *from, firn_options *to);
+
 /* What the policies go by. */
 void options_policy(const firn_options *options, firn_policy_params *policy);
 

@@ -119,6 +119,7 @@ int running_begin_locked(firn_db *db, const firn_job *job, bool by_hand, struct 
     return FIRN_OK;
 }
 
+/* Tables that were moved are there after a success, too. */
 void running_end_locked(firn_db *db, const firn_job *job, struct running *r, bool failed) {
     struct running **at = &db->running;
     while (*at != r) {
@@ -127,7 +128,7 @@ void running_end_locked(firn_db *db, const firn_job *job, struct running *r, boo
     *at = r->next;
     buf_deinit(&r->smallest);
     buf_deinit(&r->largest);
-    if (failed) {
+    if (failed || job->output == FIRN_OUTPUT_MOVE) {
         (void)mark_locked(db, job, false);
     }
 }

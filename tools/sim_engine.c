@@ -6,7 +6,6 @@
  */
 #include "tools/sim_study.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -51,23 +50,20 @@ static firn_slice key_of(uint64_t number, bool absent, uint8_t bytes[8]) {
 
 /* ---- Counting ---- */
 
-/* What entries take in the last level, and above it, by the report's lines on levels. */
+/* What entries take in the last level, and above it. */
 static bool measure_levels(struct engine_run *r) {
-    static const char line[] = "\n  level  number ";
-    char *text;
-    if (firn_report(r->db, FIRN_TEXT, &text) != FIRN_OK) {
+    const firn_shape *shape;
+    if (firn_get_shape(r->db, &shape) != FIRN_OK) {
         return false;
     }
-    for (const char *at = strstr(text, line), *next; at != NULL; at = next) {
-        unsigned long long bytes, entries;
-        next = strstr(at + 1, line);
-        if (sscanf(at + sizeof line - 1, "%*u runs %*u tables %*u bytes %llu entries %llu", &bytes,
-                   &entries) == 2) {
-            r->bytes[next != NULL] += bytes;
-            r->entries[next != NULL] += entries;
-        }
+    for (size_t l = 0; l < shape->level_count; l++) {
+        firn_shape_sum sum = {0};
+        bool above = l + 1 < shape->level_count;
+        firn_shape_add_level(&shape->levels[l], &sum);
+        r->bytes[above] += sum.bytes;
+        r->entries[above] += sum.entries;
     }
-    firn_free(text);
+    firn_shape_release(r->db, shape);
     double mean[2];
     for (int i = 0; i < 2; i++) {
         mean[i] = r->entries[i] > 0 ? (double)r->bytes[i] / (double)r->entries[i] : 0;

@@ -124,7 +124,9 @@ static void answer_job(struct scene *s) {
         (void)snprintf(s->answer + n, size - n, "leave: %s", job->reason);
     } else {
         (void)snprintf(s->answer + n, size - n, "%s level %zu%s: %s",
-                       job->output == FIRN_OUTPUT_NEW_RUN ? "as a new run of" : "into",
+                       job->output == FIRN_OUTPUT_NEW_RUN ? "as a new run of"
+                       : job->output == FIRN_OUTPUT_MOVE  ? "moved to"
+                                                          : "into",
                        job->output_level, job->bottom ? ", bottom" : "", job->reason);
     }
     if (job_check(&s->shape, job) != FIRN_OK) {
@@ -162,6 +164,8 @@ static void answer_check(struct scene *s, char *words) {
     char *rest, *word = strtok_r(words, " ", &rest);
     if (strcmp(word, "new") == 0) {
         job->output = FIRN_OUTPUT_NEW_RUN;
+    } else if (strcmp(word, "move") == 0) {
+        job->output = FIRN_OUTPUT_MOVE;
     } else if (strcmp(word, "leave") == 0) {
         job->output = FIRN_OUTPUT_NONE;
     }

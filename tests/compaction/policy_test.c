@@ -276,15 +276,15 @@ static void finish_job(struct model *m, size_t which) {
     m->range_running = false;
     size_t count, kept = 0;
     struct item *items = take_inputs(m, job, &count);
-    bool leave = job->output == FIRN_OUTPUT_NONE;
-    m->entries_merged += leave ? 0 : count;
+    bool leave = job->output == FIRN_OUTPUT_NONE, move = job->output == FIRN_OUTPUT_MOVE;
+    m->entries_merged += leave || move ? 0 : count;
     for (size_t i = 0; i < count && !leave; i++) {
-        bool newest = i == 0 || items[i].key != items[kept - 1].key;
+        bool newest = move || i == 0 || items[i].key != items[kept - 1].key;
         if (newest) {
             items[kept++] = items[i];
         }
     }
-    if (job->bottom && !leave) {
+    if (job->bottom && !leave && !move) {
         size_t alive = 0;
         for (size_t i = 0; i < kept; i++) {
             if (!items[i].dead) {

@@ -351,6 +351,72 @@ static void runs_per_level_is_a_list(void **state) {
     assert_non_null(strstr(firn_errmsg(), "level 15"));
 }
 
+/* ---- The bound on space ---- */
+
+#define MANY_KEYS 20000
+#define MANY_MEMTABLE 250
+
+/* Writes the keys of a memtable and lets all be merged. *live: of keys that were written. */
+static void write_and_settle(firn_db *db, struct rand *rand, bool *written, unsigned *live) {
+    for (unsigned n = 0; n < MANY_MEMTABLE; n++) {
+        char key[16];
+        bool load = *live < MANY_KEYS;
+        unsigned i = load ? *live * 7919 % MANY_KEYS : (unsigned)rand_below(rand, MANY_KEYS);
+        (void)snprintf(key, sizeof key, "%08u", i);
+        assert_int_equal(firn_put(db, firn_slice_make(key, 8), firn_slice_make(key, 8), 0),
+                         FIRN_OK);
+        *live += !written[i];
+        written[i] = true;
+    }
+    assert_int_equal(firn_flush(db), FIRN_OK);
+    assert_int_equal(firn_wait_idle(db), FIRN_OK);
+}
+
+/* docs/compaction.md states it, and tests/compaction/simulate_test.c asks the simulator. */
+static void stay_within_bound(firn_policy policy, uint32_t t, unsigned table) {
+    firn_db *db;
+    firn_options options;
+    firn_stats stats;
+    struct rand rand;
+    static bool written[MANY_KEYS];
+    unsigned live = 0;
+    double part = 0, merging = policy == FIRN_POLICY_LEVELED ? 0 : 1.0 / t;
+    double slack = 4 * MANY_MEMTABLE + (policy == FIRN_POLICY_LEVELED ? t + 2 : 2) * table;
+    memset(written, 0, sizeof written);
+    rand_init(&rand, test_seed());
+    firn_options_init(&options);
+    options.in_memory = true;
+    options.table_form = FIRN_TABLE_ARRAY;
+    options.compaction_policy = policy;
+    options.size_ratio = t;
+    options.level0_runs = 1;
+    options.memtable_entries = MANY_MEMTABLE;
+    options.table_entries = table;
+    assert_int_equal(firn_open("bound", &options, &db), FIRN_OK);
+    for (unsigned puts = 0; puts < 3 * MANY_KEYS; puts += MANY_MEMTABLE) {
+        write_and_settle(db, &rand, written, &live);
+        firn_get_stats(db, &stats);
+        double keys = live, most = ((double)stats.table_entries_most - slack) / keys;
+        part = most > part ? most : part;
+        if (most > 1 + 1.0 / (t - 1) + merging) {
+            fail_msg("%.3f entries for each of %u keys", most, live);
+        }
+    }
+    printf("  %-12s T %2u: %.3f entries a key while merging, of %.3f; %.3f at rest\n",
+           policy == FIRN_POLICY_LEVELED ? "leveled" : "lazy-leveled", t, part,
+           1 + 1.0 / (t - 1) + merging, (double)stats.table_entries / live);
+    assert_true((double)stats.table_entries <= live * (1 + 1.0 / (t - 1)) + 2 * MANY_MEMTABLE);
+    assert_int_equal(firn_close(db), FIRN_OK);
+}
+
+static void space_stays_bounded_also_while_merging(void **state) {
+    (void)state;
+    stay_within_bound(FIRN_POLICY_LEVELED, 4, 300);
+    stay_within_bound(FIRN_POLICY_LEVELED, 10, 300);
+    stay_within_bound(FIRN_POLICY_LAZY_LEVELED, 4, 1000);
+    stay_within_bound(FIRN_POLICY_LAZY_LEVELED, 10, 1000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_legal_jobs_keep_every_answer),
@@ -360,6 +426,7 @@ int main(void) {
         cmocka_unit_test(the_policy_of_a_live_database_changes),
         cmocka_unit_test(the_picture_and_the_bytes_by_level_add_up),
         cmocka_unit_test(runs_per_level_is_a_list),
+        cmocka_unit_test(space_stays_bounded_also_while_merging),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,9 @@ static void draw_job(struct chaos *c, const firn_shape *shape, firn_job *job) {
         job->tables[job->table_count++] = run->tables[rand_below(&c->rand, run->count)].number;
     }
     job->output_level = level + (size_t)rand_below(&c->rand, 3);
-    job->output = (firn_job_output)rand_below(&c->rand, 2);
+    static const firn_job_output outputs[] = {FIRN_OUTPUT_MERGE_INTO_RUN, FIRN_OUTPUT_NEW_RUN,
+                                              FIRN_OUTPUT_MOVE};
+    job->output = outputs[rand_below(&c->rand, 3)];
     if (job->output_level < shape->level_count && rand_below(&c->rand, 2) == 0) {
         const firn_shape_level *to = &shape->levels[job->output_level];
         for (size_t r = 0; r < to->count && job->output_level != level; r++) {
