@@ -213,7 +213,9 @@ typedef struct firn_options {
     uint64_t memory_budget;
 
     /* A memtable is flushed when it reaches either limit. 0: an eighth of memory_budget; 0: no
-     * limit on entries. Larger ones mean fewer, larger flushes and longer recovery. */
+     * limit on entries, each write counting as one. Larger ones mean fewer, larger flushes and
+     * longer recovery. A memtable whose entries are overwritten may take less memory than was
+     * written; it is flushed when its log has four times memtable_bytes. */
     uint64_t memtable_bytes;
     uint64_t memtable_entries;
 

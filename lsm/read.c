@@ -18,7 +18,7 @@ struct pin_kind {
 
 static void release_memtable(firn_db *db, void *pin) {
     (void)db;
-    memtable_unref(pin);
+    memtable_let_go(pin);
 }
 
 static void release_frame(firn_db *db, void *pin) {
@@ -86,7 +86,7 @@ static int search_memtable(firn_db *db, struct sst_section *section, struct memt
         if (mine != NULL) {
             pin(db, value, e.value, mine, &kind_memtable_pin);
         } else {
-            memtable_ref(m);
+            memtable_hold(m);
             pin(db, value, e.value, m, &kind_memtable);
         }
     }
