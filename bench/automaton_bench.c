@@ -210,9 +210,9 @@ static void run_segment(struct alloc *alloc, const struct options *o, firn_slice
     key_buffer_deinit(&buffer);
 
     begin = now();
-    check(segment_open(alloc, buf_slice(&phrases), buf_slice(&shared), &segment), "open");
+    check(segment_open(alloc, buf_slice(&phrases), buf_slice(&shared), true, &segment), "open");
     t->open_s += now() - begin;
-    t->resident += segment_memory(segment) + shared.size;
+    t->resident += segment_memory(segment);
     t->keys += n;
     t->pages += page_count;
     t->page_bytes += bytes.size;

@@ -246,7 +246,7 @@ static int print_reads(firn_db *db, const struct keys *keys, const uint32_t *ord
         "filters let %.4f through\n",
         (double)stats.file_bytes / mib, (unsigned long long)stats.runs,
         (double)memory.page_cache / mib, present, absent, stats.false_reads_expected);
-    printf("memory of tables: filters %.2f bytes a key, all else %.2f\n",
+    printf("memory of tables: filters %.3f bytes a key, all else %.3f\n",
            (double)memory.filters / entries,
            (double)(memory.indexes + memory.shared_sections) / entries);
     return 0;

@@ -41,8 +41,7 @@ static inline struct node_start enter_node(const struct segment *s, const uint8_
             n.first = NULL;
             return n;
         }
-        p = s->shared.bytes + s->shared.offsets[entry];
-        n.end = s->shared.bytes + s->shared.offsets[entry + 1];
+        p = shared_table_entry(&s->shared, entry, &n.end);
     }
     p = take_header(p, n.end, &n.children, &flags);
     if (p != NULL && (flags & HEADER_EXTENT) != 0) {
