@@ -130,7 +130,7 @@ function over(s, a, b, what) {
 }
 
 function print_small(i, j, k, parts, s) {
-    print "\nFew keys: bytes per key, means of three draws. A sample is keys drawn at random from the set, a piece is neighbours:\n"
+    print "\nFew keys: bytes per key, means of three draws. A sample is keys drawn at random from the set, a piece is neighbours, all is a set of that size:\n"
     printf "| keys | drawn "
     for (j = 1; j <= forms; j++) {
         printf "| %s %s", title[form[j]], j == 1 ? "| " title["firn-fast"] " " : ""

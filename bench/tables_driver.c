@@ -3,7 +3,9 @@
  *
  *     bench_tables whole NAME FILE LOOKUPS ROUNDS   all keys; times are CPU of this thread
  *     bench_tables small NAME FILE                  random samples and contiguous pieces of few
- * keys
+ *                                                   keys
+ *     bench_tables shapes                           the names of bench/shapes.h
+ *     bench_tables shape NAME COUNT...              so many keys of that shape
  *
  * Prints one fact a line, "NAME form what number", separated by tabs; "what" has -draw-COUNT behind
  * it for small sets, whose numbers are means over draws. Forms take turns in every round, with the
@@ -17,6 +19,7 @@
 
 #include "bench/keys.h"
 #include "bench/machine.h"
+#include "bench/shapes.h"
 #include "bench/tables.h"
 
 #define ROUNDS_MAX 25
@@ -214,32 +217,73 @@ static void draw(const firn_slice *keys, size_t count, size_t n, bool piece, uin
     free(order);
 }
 
+/* Adds what each form takes for these keys, in bytes a key. */
+static void add_bytes(const firn_slice *keys, size_t n, double bytes[COUNT_OF(small_forms)]) {
+    for (size_t i = 0; i < COUNT_OF(small_forms); i++) {
+        void *table = small_forms[i]->build(keys, n);
+        if (table != NULL) {
+            bytes[i] += (double)small_forms[i]->bytes(table) / (double)n;
+            small_forms[i]->destroy(table);
+        }
+    }
+}
+
 static void measure_small(const struct keys *set, const firn_slice *keys, size_t n, bool piece) {
     double bytes[COUNT_OF(small_forms)] = {0};
     firn_slice *drawn = get_memory(n * sizeof *drawn);
     for (uint64_t seed = 1; seed <= DRAWS; seed++) {
         draw(keys, set->count, n, piece, seed, drawn);
-        for (size_t i = 0; i < COUNT_OF(small_forms); i++) {
-            void *table = small_forms[i]->build(drawn, n);
-            if (table != NULL) {
-                bytes[i] += (double)small_forms[i]->bytes(table) / (double)n / DRAWS;
-                small_forms[i]->destroy(table);
-            }
-        }
+        add_bytes(drawn, n, bytes);
     }
     for (size_t i = 0; i < COUNT_OF(small_forms); i++) {
         char what[64];
         snprintf(what, sizeof what, "bytes-%s-%zu", piece ? "piece" : "sample", n);
-        report(small_forms[i]->name, what, bytes[i]);
+        report(small_forms[i]->name, what, bytes[i] / DRAWS);
     }
     free(drawn);
+}
+
+/* ---- Shapes ---- */
+
+static int list_shapes(void) {
+    for (size_t i = 0; shapes_name(i) != NULL; i++) {
+        puts(shapes_name(i));
+    }
+    return 0;
+}
+
+static int measure_shape(char **counts, int n) {
+    for (int i = 0; i < n; i++) {
+        struct shape_keys made;
+        size_t count = strtoull(counts[i], NULL, 10);
+        if (count == 0 || !shapes_make(set_name, count, &made)) {
+            fail("driver", "no such shape, no keys, or no memory");
+        }
+        double bytes[COUNT_OF(small_forms)] = {0};
+        add_bytes(made.keys, made.count, bytes);
+        for (size_t f = 0; f < COUNT_OF(small_forms); f++) {
+            char what[64];
+            snprintf(what, sizeof what, "bytes-all-%zu", made.count);
+            report(small_forms[f]->name, what, bytes[f]);
+        }
+        shapes_free(&made);
+    }
+    return 0;
 }
 
 int main(int argc, char **argv) {
     static const size_t sizes[] = {1000, 10000, 50000};
     bool whole = argc == 6 && strcmp(argv[1], "whole") == 0;
+    if (argc == 2 && strcmp(argv[1], "shapes") == 0) {
+        return list_shapes();
+    }
+    if (argc >= 4 && strcmp(argv[1], "shape") == 0) {
+        set_name = argv[2];
+        return measure_shape(argv + 3, argc - 3);
+    }
     if (!whole && !(argc == 4 && strcmp(argv[1], "small") == 0)) {
-        fprintf(stderr, "usage: bench_tables whole NAME FILE LOOKUPS ROUNDS | small NAME FILE\n");
+        fprintf(stderr, "usage: bench_tables whole NAME FILE LOOKUPS ROUNDS | small NAME FILE | "
+                        "shapes | shape NAME COUNT...\n");
         return 2;
     }
     struct keys set;
