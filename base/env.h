@@ -2,13 +2,13 @@
  *
  * Files are append-only and created exclusively: there is no in-place write, no truncation and no
  * writable mapping, so that the states a power cut may leave are few and known. Directory changes
- * (create, rename, link, unlink) are durable only after env_sync_dir() of the folder; bytes of a file
- * only after env_sync() of the file. After a failed append, sync or close a file is poisoned: the
- * caller must close it and never writes through it again.
+ * (create, rename, link, unlink) are durable only after env_sync_dir() of the folder; bytes of a
+ * file only after env_sync() of the file. After a failed append, sync or close a file is poisoned:
+ * the caller must close it and never writes through it again.
  *
- * Three implementations: POSIX (env_posix.c), in memory (env_mem.c), and simulated (env_sim.c), which
- * is single-threaded, deterministic from a seed, and models power cuts and faults. Errors are FAIL()s
- * that name the path: FIRN_IO, FIRN_NO_SPACE, FIRN_MISSING, FIRN_EXISTS, FIRN_NOMEM.
+ * Three implementations: POSIX (env_posix.c), in memory (env_mem.c), and simulated (env_sim.c),
+ * which is single-threaded, deterministic from a seed, and models power cuts and faults. Errors are
+ * FAIL()s that name the path: FIRN_IO, FIRN_NO_SPACE, FIRN_MISSING, FIRN_EXISTS, FIRN_NOMEM.
  *
  * Thread-safe but for one file's appends, which one thread does at a time.
  */
@@ -30,6 +30,16 @@ enum env_priority { ENV_WAITER, ENV_FLUSH, ENV_COMPACT, ENV_PRIORITIES };
 
 #define ENV_FOREVER UINT64_MAX
 
+/* One read of env_read_many(): what env_read_at() is given, and what it answers. */
+struct env_read {
+    struct env_file *file;
+    uint64_t offset;
+    void *to;
+    size_t size;
+    size_t got;
+    int rc;
+};
+
 struct env_ops {
     void (*destroy)(firn_env *env);
 
@@ -40,6 +50,8 @@ struct env_ops {
     int (*preallocate)(struct env_file *file, uint64_t bytes);
     int (*sync)(struct env_file *file);
     int (*read_at)(struct env_file *file, uint64_t offset, void *to, size_t size, size_t *got);
+    /* NULL: they are done by read_at, one by one. */
+    void (*read_many)(firn_env *env, firn_read_overlap how, struct env_read *reads, size_t n);
     int (*file_size)(struct env_file *file, uint64_t *bytes);
     const void *(*file_memory)(struct env_file *file);
     int (*close)(struct env_file *file);
@@ -126,6 +138,20 @@ static inline int env_read_at(struct env_file *file, uint64_t offset, void *to, 
     return file->env->ops->read_at(file, offset, to, size, got);
 }
 
+/* Does all of these reads, of files of one environment, at the same time where it can: so they take
+ * about as long as one. Each has its own result; the thread's message is of one that failed. */
+static inline void env_read_many(firn_read_overlap how, struct env_read *reads, size_t n) {
+    firn_env *env = n > 0 ? reads[0].file->env : NULL;
+    if (n > 1 && env->ops->read_many != NULL) {
+        env->ops->read_many(env, how, reads, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct env_read *r = &reads[i];
+        r->rc = env_read_at(r->file, r->offset, r->to, r->size, &r->got);
+    }
+}
+
 static inline int env_file_size(struct env_file *file, uint64_t *bytes) {
     return file->env->ops->file_size(file, bytes);
 }
@@ -136,7 +162,8 @@ static inline const void *env_file_memory(struct env_file *file) {
     return file->env->ops->file_memory(file);
 }
 
-/* Frees the handle whatever it returns; an error means what a failed append means. NULL is allowed. */
+/* Frees the handle whatever it returns; an error means what a failed append means. NULL is allowed.
+ */
 static inline int env_close(struct env_file *file) {
     return file == NULL ? FIRN_OK : file->env->ops->close(file);
 }

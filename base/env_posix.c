@@ -17,9 +17,17 @@
 
 #include "base/env_host.h"
 #include "base/file_lock.h"
+#include "base/read_ring.h"
+#include "base/read_threads.h"
 
 #define FILE_MODE 0644 /* less the umask: never writable by others */
 #define FOLDER_MODE 0755
+
+struct env_posix {
+    struct env_host host; /* first: its address is the environment's */
+    struct read_rings rings;
+    struct read_threads read_threads;
+};
 
 struct posix_file {
     struct env_file file;
@@ -35,7 +43,11 @@ struct posix_file {
 };
 
 static struct env_host *host_of(firn_env *env) {
-    return (struct env_host *)env; /* which is all that this environment is */
+    return (struct env_host *)env; /* its first member */
+}
+
+static struct env_posix *posix_of(firn_env *env) {
+    return (struct env_posix *)env;
 }
 
 static struct posix_file *posix_file_of(struct env_file *file) {
@@ -174,11 +186,9 @@ static int posix_sync(struct env_file *file) {
     return FIRN_OK;
 }
 
-static int posix_read_at(struct env_file *file, uint64_t offset, void *to, size_t size,
-                         size_t *got) {
-    struct posix_file *f = posix_file_of(file);
+/* Reads on from *got. */
+static int read_rest(struct posix_file *f, uint64_t offset, void *to, size_t size, size_t *got) {
     uint8_t *p = to;
-    *got = 0;
     while (*got < size) {
         ssize_t n = pread(f->fd, p + *got, size - *got, (off_t)(offset + *got));
         if (n < 0 && errno == EINTR) {
@@ -196,6 +206,37 @@ static int posix_read_at(struct env_file *file, uint64_t offset, void *to, size_
         *got += (size_t)n;
     }
     return FIRN_OK;
+}
+
+static int posix_read_at(struct env_file *file, uint64_t offset, void *to, size_t size,
+                         size_t *got) {
+    *got = 0;
+    return read_rest(posix_file_of(file), offset, to, size, got);
+}
+
+/* What helps may leave reads short, which are then carried through here, with the failure they
+ * have.
+ */
+static void posix_read_many(firn_env *env, firn_read_overlap how, struct env_read *reads,
+                            size_t n) {
+    struct env_posix *e = posix_of(env);
+    struct fd_read batch[READ_BATCH_MAX];
+    for (size_t begin = 0, size; begin < n; begin += size) {
+        size = n - begin < READ_BATCH_MAX ? n - begin : READ_BATCH_MAX;
+        for (size_t i = 0; i < size; i++) {
+            const struct env_read *r = &reads[begin + i];
+            batch[i] = (struct fd_read){posix_file_of(r->file)->fd, r->offset, r->to, r->size, 0};
+        }
+        if (how != FIRN_OVERLAP_NONE &&
+            (how != FIRN_OVERLAP_AUTO || !read_rings_fill(&e->rings, batch, size))) {
+            read_threads_fill(&e->read_threads, batch, size);
+        }
+        for (size_t i = 0; i < size; i++) {
+            struct env_read *r = &reads[begin + i];
+            r->got = batch[i].got;
+            r->rc = read_rest(posix_file_of(r->file), r->offset, r->to, r->size, &r->got);
+        }
+    }
 }
 
 static int posix_file_size(struct env_file *file, uint64_t *bytes) {
@@ -319,8 +360,11 @@ static void posix_unlock(firn_env *env, struct env_lock *lock) {
 /* ---- The environment. ---- */
 
 static void posix_destroy(firn_env *env) {
-    if (env_host_stop(host_of(env))) {
-        env_host_free(host_of(env), sizeof(struct env_host));
+    struct env_posix *e = posix_of(env);
+    if (env_host_stop(&e->host)) {
+        read_threads_deinit(&e->read_threads);
+        read_rings_deinit(&e->rings);
+        env_host_free(&e->host, sizeof *e);
     }
 }
 
@@ -342,6 +386,7 @@ static const struct env_ops posix_ops = {
     .preallocate = posix_preallocate,
     .sync = posix_sync,
     .read_at = posix_read_at,
+    .read_many = posix_read_many,
     .file_size = posix_file_size,
     .file_memory = posix_file_memory,
     .close = posix_close,
@@ -367,6 +412,13 @@ static const struct env_ops posix_ops = {
 };
 
 int env_posix_create(firn_env **out) {
-    *out = env_host_create(sizeof(struct env_host), &posix_ops);
-    return *out != NULL ? FIRN_OK : FAIL(FIRN_NOMEM, "no memory for an environment");
+    struct env_posix *e = env_host_create(sizeof *e, &posix_ops);
+    *out = NULL;
+    if (e == NULL) {
+        return FAIL(FIRN_NOMEM, "no memory for an environment");
+    }
+    read_rings_init(&e->rings, &e->host.alloc);
+    read_threads_init(&e->read_threads, &e->host.env);
+    *out = &e->host.env;
+    return FIRN_OK;
 }

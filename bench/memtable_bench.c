@@ -149,7 +149,7 @@ static bool measure_memtable(struct keys *keys, firn_slice value, struct rand *r
     struct alloc alloc;
     struct memtable *m;
     alloc_init(&alloc, NULL);
-    if (memtable_create(&alloc, &m) != FIRN_OK) {
+    if (memtable_create(&alloc, NULL, &m) != FIRN_OK) {
         return false;
     }
     shuffle(keys->at, keys->count, rand);

@@ -12,7 +12,7 @@ set_target_properties(firn_shared PROPERTIES
   VERSION ${FIRN_SOVERSION}.${PROJECT_VERSION_MINOR}.${PROJECT_VERSION_PATCH} SOVERSION ${FIRN_SOVERSION}
   LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/firn.map)
 target_link_libraries(firn_shared
-  PRIVATE $<BUILD_INTERFACE:firn_flags> PkgConfig::ZSTD Threads::Threads m)
+  PRIVATE $<BUILD_INTERFACE:firn_flags> ${FIRN_URING_ARCHIVE} PkgConfig::ZSTD Threads::Threads m)
 target_link_options(firn_shared PRIVATE
   -Wl,--version-script=${CMAKE_CURRENT_LIST_DIR}/firn.map -Wl,--as-needed)
 if(NOT FIRN_ASAN AND NOT FIRN_TSAN AND NOT FIRN_FUZZ)
@@ -20,11 +20,12 @@ if(NOT FIRN_ASAN AND NOT FIRN_TSAN AND NOT FIRN_FUZZ)
 endif()
 
 # An archive has no visibility: a hidden art_insert would still clash with a host's. So the objects
-# are linked into one, and its hidden symbols become local.
+# are linked into one, and its hidden symbols become local, as do those of liburing.
 set(relocatable ${CMAKE_BINARY_DIR}/firn.o)
 add_custom_command(OUTPUT ${relocatable}
-  COMMAND ${CMAKE_LINKER} -r -o ${relocatable} ${objects}
-  COMMAND ${CMAKE_OBJCOPY} --localize-hidden ${relocatable}
+  COMMAND ${CMAKE_LINKER} -r -o ${relocatable} ${objects} ${FIRN_URING_ARCHIVE}
+  COMMAND ${CMAKE_OBJCOPY} --localize-hidden --wildcard --localize-symbol=*io_uring_*
+          ${relocatable}
   DEPENDS ${objects} COMMAND_EXPAND_LISTS VERBATIM
   COMMENT "Linking all folders into one object with firn_* symbols only")
 set_source_files_properties(${relocatable} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)

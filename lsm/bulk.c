@@ -102,7 +102,7 @@ int firn_bulk_create(firn_db *db, unsigned flags, firn_bulk **out) {
     mutex_lock(&db->mutex);
     db->bulks++;
     mutex_unlock(&db->mutex);
-    rc = b->sorted ? FIRN_OK : memtable_create(&db->alloc, &b->memtable);
+    rc = b->sorted ? FIRN_OK : memtable_create(&db->alloc, NULL, &b->memtable);
     if (rc != FIRN_OK) {
         destroy(b);
         return rc;
@@ -328,7 +328,7 @@ static int write_run(firn_bulk *b) {
     if (rc == FIRN_OK) {
         memtable_unref(b->memtable);
         b->memtable = NULL;
-        rc = memtable_create(&b->db->alloc, &b->memtable);
+        rc = memtable_create(&b->db->alloc, NULL, &b->memtable);
     }
     return rc;
 }

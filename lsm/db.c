@@ -107,7 +107,7 @@ static int create_database(firn_db *db, const struct folder *f) {
     /* The folder's own name is durable before CURRENT makes a database of it: whoever finds CURRENT
      * later has no reason to sync the parent. */
     int rc = env_sync_dir(db->env, parent);
-    rc = rc != FIRN_OK ? rc : memtable_create(&db->alloc, &db->active.table);
+    rc = rc != FIRN_OK ? rc : memtable_create(&db->alloc, db->epoch, &db->active.table);
     return rc != FIRN_OK ? rc : recover_create(db, f->highest);
 }
 
@@ -121,7 +121,7 @@ static int open_existing(firn_db *db, const struct folder *f) {
     if (db->options.error_if_exists) {
         return FAIL(FIRN_EXISTS, "%s exists", db->path);
     }
-    int rc = memtable_create(&db->alloc, &db->active.table);
+    int rc = memtable_create(&db->alloc, db->epoch, &db->active.table);
     return rc != FIRN_OK ? rc : recover(db, f);
 }
 
@@ -257,6 +257,7 @@ static void init_fields(firn_db *db) {
     mutex_init(&db->obsolete_mutex, RANK_OBSOLETE);
     cond_init(&db->background);
     snapshot_list_init(&db->snapshots);
+    buf_init(&db->seen_seqs, &db->alloc, MEM_OTHER);
     buf_init(&db->obsolete, &db->alloc, MEM_OTHER);
     buf_init(&db->held_tables, &db->alloc, MEM_OTHER);
     options_policy(&db->options, &db->policy);
@@ -326,6 +327,7 @@ static void destroy(firn_db *db) {
     page_cache_destroy(db->pages);
     epoch_destroy(db->epoch);
     buf_deinit(&db->obsolete);
+    buf_deinit(&db->seen_seqs);
     buf_deinit(&db->held_tables);
     if (db->lock != NULL) {
         env_unlock(db->env, db->lock);

@@ -142,6 +142,7 @@ struct firn_db {
     struct old_log old_logs[WAL_OLDER_MAX];
     size_t old_log_count;
     double delay_debt_ns;
+    struct buf seen_seqs; /* scratch: uint64_t, of snapshots */
 
     /* Guarded by obsolete_mutex. */
     struct mutex obsolete_mutex;

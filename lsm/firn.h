@@ -180,6 +180,14 @@ typedef enum firn_filter_allocation {
     FIRN_FILTER_UNIFORM = 1 /* all keys have the same */
 } firn_filter_allocation;
 
+/* How the reads that firn_multi_get() needs at one time are done side by side. */
+typedef enum firn_read_overlap {
+    FIRN_OVERLAP_AUTO = 0,    /* by io_uring, where the library was built with it and the system has
+                                 it and allows it; else by threads */
+    FIRN_OVERLAP_THREADS = 1, /* by up to 15 threads, which are started by the first that wait */
+    FIRN_OVERLAP_NONE = 2     /* one by one */
+} firn_read_overlap;
+
 /* A host's allocator. All three or none; must be thread-safe. context is passed through. */
 typedef struct firn_allocator {
     void *context;
@@ -213,7 +221,9 @@ typedef struct firn_options {
     uint64_t memory_budget;
 
     /* A memtable is flushed when it reaches either limit. 0: an eighth of memory_budget; 0: no
-     * limit on entries. Larger ones mean fewer, larger flushes and longer recovery. */
+     * limit on entries, each write counting as one. Larger ones mean fewer, larger flushes and
+     * longer recovery. A memtable whose entries are overwritten may take less memory than was
+     * written; it is flushed when its log has four times memtable_bytes. */
     uint64_t memtable_bytes;
     uint64_t memtable_entries;
 
@@ -283,6 +293,8 @@ typedef struct firn_options {
      * firn_bulk_finish() works on; default 1: each merge is one thread's; up to 64. Tables end where
      * ranges do, which takes a little room. More than two at once share the memory of two. */
     uint32_t subcompactions;
+
+    firn_read_overlap read_overlap; /* default FIRN_OVERLAP_AUTO */
 
     /* A manifest is followed by a new one when it is larger than this and than twice what it began
      * with; default 1 MiB. Less makes opening faster, more makes edits cheaper. */
@@ -415,7 +427,8 @@ FIRN_API int firn_get_into(firn_db *db, const firn_snapshot *snapshot, firn_slic
 FIRN_API int firn_contains(firn_db *db, const firn_snapshot *snapshot, firn_slice key);
 
 /* Reads count keys from one consistent state. codes[i] and values[i] are as of firn_get(). Returns
- * FIRN_OK, or the first failure among codes. */
+ * FIRN_OK, or the first failure among codes. What is not in memory is read 64 pages at a time, side by
+ * side (read_overlap): 64 keys wait about as long as one does. */
 FIRN_API int firn_multi_get(firn_db *db, const firn_snapshot *snapshot, size_t count,
                             const firn_slice *keys, firn_value *values, int *codes);
 

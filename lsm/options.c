@@ -102,6 +102,8 @@ static const struct option options_table[] = {
     {"subcompactions", OPTION_U32, offsetof(firn_options, subcompactions), 1, 64, 0, NULL},
     {"background_bytes_per_second", OPTION_U64, offsetof(firn_options, background_bytes_per_second),
      65536, 65536 * GIB, ZERO_CHOOSES, NULL},
+    {"read_overlap", OPTION_CHOICE, offsetof(firn_options, read_overlap), 0, 2, 0,
+     CHOICES("auto, threads or none", "auto", "threads", "none")},
     {"manifest_bytes", OPTION_U64, offsetof(firn_options, manifest_bytes), 4096, GIB, 0, NULL},
 };
 

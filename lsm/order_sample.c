@@ -80,10 +80,12 @@ static int in_source(struct order *o, const struct order_source *s, firn_slice k
                      uint8_t *kind) {
     if (s->memtable != NULL) {
         struct entry e;
+        unsigned token = epoch_enter(o->db->epoch);
         int rc = memtable_get(s->memtable->memtable, key, o->seq, &e);
         if (rc == FIRN_OK) {
             *kind = e.kind;
         }
+        epoch_leave(o->db->epoch, token);
         return rc;
     }
     const struct version_table *t = version_run_find(s->run, key);

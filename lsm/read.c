@@ -5,6 +5,9 @@
  * pinned before the section is left, by one of the section's own pins while there are any. So a get
  * that finds all it needs in memory writes to no cache line but those of its thread's slot in the
  * epoch, where it also counts.
+ *
+ * Many keys are looked up in rounds: each goes on until it needs what is not in memory, all of
+ * which is then read at once (sst/reads.h).
  */
 #include "base/checksum.h"
 #include "lsm/db.h"
@@ -18,7 +21,7 @@ struct pin_kind {
 
 static void release_memtable(firn_db *db, void *pin) {
     (void)db;
-    memtable_unref(pin);
+    memtable_let_go(pin);
 }
 
 static void release_frame(firn_db *db, void *pin) {
@@ -86,7 +89,7 @@ static int search_memtable(firn_db *db, struct sst_section *section, struct memt
         if (mine != NULL) {
             pin(db, value, e.value, mine, &kind_memtable_pin);
         } else {
-            memtable_ref(m);
+            memtable_hold(m);
             pin(db, value, e.value, m, &kind_memtable);
         }
     }
@@ -124,23 +127,39 @@ static int search_table(firn_db *db, struct sst_section *section, const struct v
     return rc;
 }
 
-static int search_view(firn_db *db, struct sst_section *section, const struct view *view,
-                       firn_slice key, uint64_t seq, firn_value *value, bool *found) {
+static int search_memtables(firn_db *db, struct sst_section *section, const struct view *view,
+                            firn_slice key, uint64_t seq, firn_value *value, bool *found) {
     for (size_t i = 0; i < view->memtable_count; i++) {
         int rc = search_memtable(db, section, view->memtables[i], key, seq, value, found);
         if (rc != FIRN_NOT_FOUND) {
             return rc;
         }
     }
-    const struct version *v = view->version;
+    return FIRN_NOT_FOUND;
+}
+
+/* A run, and how many pages were searched in vain above it. */
+struct stop {
+    uint32_t level, run, false_reads;
+};
+
+/* From a place on; SST_LATER: *from is where to go on. */
+static int search_tables(firn_db *db, struct sst_section *section, const struct version *v,
+                         firn_slice key, uint64_t seq, struct stop *from, firn_value *value,
+                         bool *found) {
     uint64_t hash = v->table_count > 0 ? key_hash(key) : 0;
-    for (size_t l = 0; l < v->level_count; l++) {
-        for (size_t i = 0; i < v->levels[l].count; i++) {
+    size_t i = from->run;
+    section->false_reads = from->false_reads;
+    for (size_t l = from->level; l < v->level_count; l++, i = 0) {
+        for (; i < v->levels[l].count; i++) {
             const struct version_table *t = version_run_find(&v->levels[l].runs[i], key);
             if (t == NULL) {
                 continue;
             }
             int rc = search_table(db, section, t, key, hash, seq, value, found);
+            if (rc == SST_LATER) {
+                *from = (struct stop){(uint32_t)l, (uint32_t)i, section->false_reads};
+            }
             if (rc != FIRN_NOT_FOUND) {
                 return rc;
             }
@@ -151,8 +170,8 @@ static int search_view(firn_db *db, struct sst_section *section, const struct vi
     return FIRN_NOT_FOUND;
 }
 
-static void count_get(const struct sst_section *s, bool found) {
-    epoch_count(s->epoch, s->token, TALLY_GETS, 1);
+static void count_get(const struct sst_section *s, int rc, bool found) {
+    epoch_count(s->epoch, s->token, TALLY_GETS, rc != SST_LATER);
     epoch_count(s->epoch, s->token, TALLY_GETS_FOUND, found);
     epoch_count(s->epoch, s->token, TALLY_PAGE_CACHE_HITS, s->page_cache_hits);
     epoch_count(s->epoch, s->token, TALLY_FILTER_PROBES, s->filter_probes);
@@ -166,8 +185,12 @@ int read_get(firn_db *db, firn_slice key, uint64_t *seen, firn_value *value) {
     if (*seen == 0) { /* after the view: see view.h */
         *seen = atomic_load_explicit(&db->published, memory_order_acquire);
     }
-    int rc = search_view(db, &section, view, key, *seen, value, &found);
-    count_get(&section, found);
+    int rc = search_memtables(db, &section, view, key, *seen, value, &found);
+    if (rc == FIRN_NOT_FOUND) {
+        struct stop top = {0, 0, 0};
+        rc = search_tables(db, &section, view->version, key, *seen, &top, value, &found);
+    }
+    count_get(&section, rc, found);
     epoch_leave(db->epoch, section.token);
     return rc < 0 ? rc : found ? FIRN_OK : FIRN_NOT_FOUND;
 }
@@ -224,32 +247,84 @@ int firn_contains(firn_db *db, const firn_snapshot *snapshot, firn_slice key) {
     return get(db, snapshot, key, NULL);
 }
 
+/* So that nobody waits long for a section to be left, it has this many keys at most. More are
+ * looked up at a snapshot that is registered for them. */
+#define SECTION_KEYS_MAX 256
+
+/* What all keys of one section are looked up with. */
+struct lookups {
+    firn_db *db;
+    const struct view *view;
+    unsigned token;
+    uint64_t seq;
+    struct sst_reads reads;
+    const firn_slice *keys;
+    firn_value *values;
+    int *codes;
+};
+
+/* Key i, anew or from where it stopped. False: it stopped, *stop tells where. */
+static bool look_up(struct lookups *l, size_t i, struct stop *stop, bool anew) {
+    struct sst_section section = {.epoch = l->db->epoch, .token = l->token, .reads = &l->reads};
+    bool found = false;
+    int rc = FIRN_NOT_FOUND;
+    if (anew) {
+        *stop = (struct stop){0, 0, 0};
+        rc = search_memtables(l->db, &section, l->view, l->keys[i], l->seq, &l->values[i], &found);
+    }
+    if (rc == FIRN_NOT_FOUND) {
+        rc = search_tables(l->db, &section, l->view->version, l->keys[i], l->seq, stop,
+                           &l->values[i], &found);
+    }
+    count_get(&section, rc, found);
+    l->codes[i] = rc < 0 ? rc : found ? FIRN_OK : FIRN_NOT_FOUND;
+    return rc != SST_LATER;
+}
+
+/* In rounds: those that could not be answered go on after what they need was read. */
+static void look_up_all(struct lookups *l, size_t n) {
+    uint16_t waiting[SECTION_KEYS_MAX];
+    struct stop stops[SECTION_KEYS_MAX];
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++) {
+        l->codes[i] = FIRN_NOT_FOUND;
+        if (l->keys[i].size <= FIRN_KEY_BYTES_MAX && !look_up(l, i, &stops[left], true)) {
+            waiting[left++] = (uint16_t)i;
+        }
+    }
+    while (left > 0) {
+        size_t before = left;
+        left = 0;
+        sst_reads_run(&l->reads);
+        for (size_t k = 0; k < before; k++) {
+            struct stop stop = stops[k];
+            uint16_t i = waiting[k];
+            if (!look_up(l, i, &stop, false)) {
+                stops[left] = stop;
+                waiting[left++] = i;
+            }
+        }
+    }
+}
+
 /* One section: one view, and a sequence loaded after it, are one consistent state for all keys, as
  * for a single get. seq 0: the newest. */
 static int get_some(firn_db *db, uint64_t seq, size_t n, const firn_slice *keys, firn_value *values,
                     int *codes) {
+    struct lookups l = {.db = db, .keys = keys, .values = values, .codes = codes};
+    sst_reads_init(&l.reads, &db->alloc, db->options.read_overlap);
+    l.token = epoch_enter(db->epoch);
+    l.view = atomic_load_explicit(&db->view, memory_order_acquire);
+    l.seq = seq != 0 ? seq : atomic_load_explicit(&db->published, memory_order_acquire);
+    look_up_all(&l, n);
+    sst_reads_deinit(&l.reads);
+    epoch_leave(db->epoch, l.token);
     int rc = FIRN_OK;
-    unsigned token = epoch_enter(db->epoch);
-    const struct view *view = atomic_load_explicit(&db->view, memory_order_acquire);
-    seq = seq != 0 ? seq : atomic_load_explicit(&db->published, memory_order_acquire);
-    for (size_t i = 0; i < n; i++) {
-        struct sst_section section = {.epoch = db->epoch, .token = token};
-        bool found = false;
-        codes[i] = FIRN_NOT_FOUND;
-        if (keys[i].size <= FIRN_KEY_BYTES_MAX) {
-            int searched = search_view(db, &section, view, keys[i], seq, &values[i], &found);
-            codes[i] = searched < 0 ? searched : found ? FIRN_OK : FIRN_NOT_FOUND;
-            count_get(&section, found);
-        }
-        rc = rc == FIRN_OK && codes[i] < 0 ? codes[i] : rc;
+    for (size_t i = 0; rc == FIRN_OK && i < n; i++) {
+        rc = codes[i] < 0 ? codes[i] : FIRN_OK;
     }
-    epoch_leave(db->epoch, token);
     return rc;
 }
-
-/* So that nobody waits long for a section to be left, it has this many keys at most. More are
- * looked up at a snapshot that is registered for them. */
-#define SECTION_KEYS_MAX 256
 
 static int get_many(firn_db *db, uint64_t seq, size_t n, const firn_slice *keys, firn_value *values,
                     int *codes) {

@@ -193,7 +193,7 @@ static int seal_if_full(firn_db *db) {
         return FIRN_OK;
     }
     struct mem next = {0};
-    int rc = memtable_create(&db->alloc, &next.table);
+    int rc = memtable_create(&db->alloc, db->epoch, &next.table);
     if (rc == FIRN_OK) {
         db->sealed[db->sealed_count++] = db->active;
         db->memtable_number++;
@@ -227,6 +227,9 @@ static int replay_batch(struct recovery *r, const struct live_log *log,
         rc = memtable_put(db->active.table, op.key, seq, op.kind, op.value);
         r->last_seq = seq > r->last_seq ? seq : r->last_seq;
         seq++;
+    }
+    if (memtable_prune_is_due(db->active.table)) { /* nobody will read below the last sequence */
+        memtable_prune(db->active.table, &r->last_seq, 1);
     }
     if (db->active.oldest_delete_ns == 0 && memtable_tombstones(db->active.table) > 0) {
         uint64_t created_ns = wal_reader_header(log->reader)->created_ns;

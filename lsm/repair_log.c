@@ -40,7 +40,7 @@ static int write_memtable(struct log_repair *l) {
     merge_result_deinit(&r->alloc, &result);
     memtable_unref(l->memtable);
     l->memtable = NULL;
-    return rc == FIRN_OK ? memtable_create(&r->alloc, &l->memtable) : rc;
+    return rc == FIRN_OK ? memtable_create(&r->alloc, NULL, &l->memtable) : rc;
 }
 
 /* A batch is taken whole or not at all: it is walked over once before. */
@@ -171,7 +171,7 @@ int repair_logs(struct repair *r) {
         return FAIL(FIRN_NOMEM, "no memory to read the logs");
     }
     l->repair = r;
-    int rc = memtable_create(&r->alloc, &l->memtable);
+    int rc = memtable_create(&r->alloc, NULL, &l->memtable);
     rc = rc == FIRN_OK ? find_logs(r, &logs) : rc;
     const struct wal_older *log = (const struct wal_older *)(const void *)logs.data;
     for (size_t i = logs.size / sizeof *log; rc == FIRN_OK && i-- > 0;) {

@@ -6,12 +6,24 @@
  */
 #include "lsm/listen.h"
 
-static bool memtable_is_full(const firn_db *db) {
+/* Overwriting what is in a memtable need not make it larger, but the log, and with it the time that
+ * opening takes, grows by every write: to this many times memtable_bytes. */
+#define LOG_BYTES_FACTOR 4
+
+/* Why the memtable is to be sealed, or NULL. */
+static const char *reason_to_seal(const firn_db *db) {
     const struct memtable *m = db->active.table;
     const firn_options *o = &db->options;
-    return memtable_bytes(m) >= o->memtable_bytes ||
-           (o->memtable_entries > 0 && memtable_count(m) >= o->memtable_entries) ||
-           db->old_log_count >= LIVE_LOGS_MAX;
+    if (memtable_bytes(m) >= o->memtable_bytes ||
+        (o->memtable_entries > 0 && memtable_puts(m) >= o->memtable_entries)) {
+        return "the memtable is full";
+    }
+    if (db->old_log_count >= LIVE_LOGS_MAX) {
+        return "there are many logs";
+    }
+    bool long_log =
+        db->wal != NULL && wal_writer_bytes(db->wal) / LOG_BYTES_FACTOR >= o->memtable_bytes;
+    return long_log ? "the log is long" : NULL;
 }
 
 static bool must_stall_locked(const firn_db *db) {
@@ -55,7 +67,8 @@ static int wait_for_room_locked(firn_db *db) REQUIRES(&db->mutex) {
 }
 
 int seal_make_room_locked(firn_db *db, bool force) {
-    if (memtable_count(db->active.table) == 0 || (!force && !memtable_is_full(db))) {
+    const char *why = force ? "asked for" : reason_to_seal(db);
+    if (memtable_count(db->active.table) == 0 || why == NULL) {
         return FIRN_OK;
     }
     int room = wait_for_room_locked(db);
@@ -65,12 +78,12 @@ int seal_make_room_locked(firn_db *db, bool force) {
     struct mem next = {0};
     struct view *view;
     int rc = view_create(&db->alloc, &view);
-    rc = rc != FIRN_OK ? rc : memtable_create(&db->alloc, &next.table);
+    rc = rc != FIRN_OK ? rc : memtable_create(&db->alloc, db->epoch, &next.table);
     if (rc != FIRN_OK) {
         view_destroy(&db->alloc, view);
         return rc;
     }
-    db->active.why = force ? "asked for" : "the memtable is full";
+    db->active.why = why;
     db->sealed[db->sealed_count++] = db->active;
     db->active = next;
     db->memtable_number++;

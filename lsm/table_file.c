@@ -62,7 +62,7 @@ static int begin(firn_db *db, void *context) {
     if (rc == FIRN_OK && meta.keyspace != KEYSPACE_DEFAULT) {
         rc = FAIL(FIRN_UNSUPPORTED, "%s: a table of keyspace %u", db->path, meta.keyspace);
     }
-    rc = rc != FIRN_OK ? rc : memtable_create(&db->alloc, &db->active.table);
+    rc = rc != FIRN_OK ? rc : memtable_create(&db->alloc, db->epoch, &db->active.table);
     rc = rc != FIRN_OK ? rc : make_version(db, &meta);
     rc = rc != FIRN_OK ? rc : open_table(db, &meta);
     /* At least 1: a snapshot of sequence 0 would be one of an empty database. */

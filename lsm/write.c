@@ -4,7 +4,8 @@
  * 2. The head makes room in the memtable, then takes what stands behind it into its group.
  * 3. Without the mutex: memory is reserved, so that nothing can fail after the log; the group goes
  * into the log with one append, is synced if a member asked for it, and is applied to the memtable.
- * 4. The group is published by one store: readers see all of it or nothing.
+ * 4. The group is published by one store: readers see all of it or nothing. Now and then versions
+ * that it has superseded are forgotten.
  * 5. The members are woken, and the next head.
  *
  * A write with a precondition (insert, remove) is always a group of its own: so nothing written in
@@ -160,6 +161,22 @@ static int apply_group(firn_db *db, const struct writer *first, const struct wri
     }
 }
 
+/* Lets the memtable forget what no reader can see any more. Gets load the published sequence inside
+ * their section, and all other readers are registered. */
+static void forget_versions(firn_db *db) {
+    if (!memtable_prune_is_due(db->active.table)) {
+        return;
+    }
+    buf_reset(&db->seen_seqs);
+    mutex_lock(&db->mutex);
+    int rc = snapshot_collect_locked(db, &db->seen_seqs);
+    mutex_unlock(&db->mutex);
+    if (rc == FIRN_OK) {
+        memtable_prune(db->active.table, (const uint64_t *)(const void *)db->seen_seqs.data,
+                       db->seen_seqs.size / sizeof(uint64_t));
+    }
+}
+
 /* Steps 3 and 4. */
 static int write_group(firn_db *db, const struct writer *first, const struct writer *last) {
     size_t ops = 0, bytes = 0;
@@ -195,6 +212,7 @@ static int write_group(firn_db *db, const struct writer *first, const struct wri
         atomic_store_explicit(&db->published, seq + ops - 1, memory_order_release);
         count(&db->counters.user_bytes, bytes);
         count(&db->counters.groups, 1);
+        forget_versions(db);
     }
     return rc;
 }

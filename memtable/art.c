@@ -6,20 +6,24 @@
 
 #include "base/status.h"
 
-static void count_add(_Atomic uint64_t *count, uint64_t n) {
-    atomic_store_explicit(count, count_get(count) + n, memory_order_relaxed);
-}
-
-static void count_sub(_Atomic uint64_t *count, uint64_t n) {
-    atomic_store_explicit(count, count_get(count) - n, memory_order_relaxed);
-}
-
 int art_init(struct art *art, struct alloc *alloc) {
     memset(art, 0, sizeof(*art));
+    prune_init(&art->prune, alloc);
     return arena_init(&art->arena, alloc, MEM_MEMTABLE);
 }
 
+int art_enable_prune(struct art *art, struct epoch *gets, const void *pinned) {
+    int rc = epoch_create(art->arena.alloc, &art->prune.scans);
+    if (rc == FIRN_OK) {
+        art->prune.gets = gets;
+        art->prune.pinned = pinned;
+    }
+    return rc;
+}
+
 void art_deinit(struct art *art) {
+    prune_end(&art->prune);
+    epoch_destroy(art->prune.scans);
     arena_deinit(&art->arena);
 }
 
@@ -32,7 +36,7 @@ static void count_arena(struct art *art) {
 
 /* What one put takes at most beside its key and value: its record, a skip node, and a node grown.
  */
-#define PUT_OVERHEAD_MAX (RECORD_OVERHEAD_MAX + 16 + 1040)
+#define PUT_OVERHEAD_MAX (RECORD_OVERHEAD_MAX * 9 / 8 + 16 + 1040)
 
 /* What each of many puts takes at most beside its record and growth_max(): its share of further
  * growth, dearest from form 48 to 256, which takes 17 puts to earn; a pair of its own with a skip
@@ -55,7 +59,7 @@ static uint64_t growth_max(const struct art *art, uint64_t count) {
 
 int art_reserve(struct art *art, size_t count, size_t bytes) {
     size_t left = art->arena.committed - art->arena.used;
-    if (count == 1 && bytes <= left && left - bytes >= PUT_OVERHEAD_MAX) {
+    if (count == 1 && bytes <= left && left - bytes >= bytes / 8 + PUT_OVERHEAD_MAX) {
         return FIRN_OK;
     }
     size_t limit = art->arena.reserved;
@@ -63,6 +67,7 @@ int art_reserve(struct art *art, size_t count, size_t bytes) {
         return FAIL(FIRN_NOMEM, "%zu entries of %zu bytes do not fit in a memtable", count, bytes);
     }
     size_t need = bytes + count * RECORD_OVERHEAD_MAX;
+    need += need > BLOCK_EXACT_MAX * 8 ? need / 8 : 0; /* version_room() */
     need += count == 1 ? PUT_OVERHEAD_MAX : count * PUT_AMORTIZED + growth_max(art, count);
     int rc = arena_reserve(&art->arena, need);
     count_arena(art);
@@ -77,9 +82,24 @@ struct position {
     size_t depth;
 };
 
+/* Not zeroed: it may have been in use before. */
 static arena_ref take(struct art *art, size_t bytes) {
-    arena_ref ref = arena_alloc(&art->arena, bytes);
+    uint32_t units = (uint32_t)((bytes + 7) / 8);
+    arena_ref ref = blocks_take(&art->prune.blocks, &art->arena, units);
+    if (ref != 0) {
+        count_sub(&art->counts.free_bytes, (uint64_t)units * 8);
+        return ref;
+    }
+    ref = arena_alloc(&art->arena, bytes);
     count_arena(art);
+    return ref;
+}
+
+static arena_ref take_node(struct art *art, size_t bytes) {
+    arena_ref ref = take(art, bytes);
+    if (ref != 0) {
+        memset(arena_at(&art->arena, ref), 0, bytes);
+    }
     return ref;
 }
 
@@ -101,6 +121,7 @@ static void count_record(struct art *art, const struct entry *entry, size_t size
     count_add(&c->version_bytes, rounded - tail - entry->value.size);
     count_add(&c->raw_key_bytes, entry->key.size);
     count_add(&c->entries, 1);
+    count_add(&c->puts, 1);
     count_add(&c->tombstones, entry->kind == ENTRY_DELETE);
 }
 
@@ -143,7 +164,7 @@ static int put_first(struct art *art, struct position at, const struct entry *en
 
 static int put_version(struct art *art, struct position at, const struct entry *entry) {
     arena_ref older = ref_load(at.slot);
-    size_t size = record_size(NULL, entry, art->seq_base);
+    size_t size = version_room(record_size(NULL, entry, art->seq_base));
     arena_ref version = take(art, size);
     if (version == 0) {
         return abandon(art, 0);
@@ -152,6 +173,7 @@ static int put_version(struct art *art, struct position at, const struct entry *
                   art->seq_base);
     count_record(art, entry, size, 0);
     publish(at.slot, version);
+    art_note_superseding(art, version, size);
     return FIRN_OK;
 }
 
@@ -167,7 +189,7 @@ static int put_fork(struct art *art, struct position at, struct node_label *labe
 
     bool skip = label->size > NODE_LABEL_MAX;
     size_t node_size = node_bytes[NODE_2] + (skip ? node_bytes[NODE_SKIP] : 0u);
-    arena_ref ref = take(art, node_size);
+    arena_ref ref = take_node(art, node_size);
     if (ref == 0) {
         return abandon(art, 0);
     }
@@ -210,15 +232,15 @@ static int put_child(struct art *art, struct position at, struct node *n,
     }
     if (!node_add(n, place, leaf)) {
         enum node_form old_form = node_form(n), form = node_grown_form(n);
-        arena_ref grown = take(art, node_bytes[form]);
+        arena_ref outgrown = ref_load(at.slot), grown = take_node(art, node_bytes[form]);
         if (grown == 0) {
             return abandon(art, made.size);
         }
         node_copy_grown(arena_at(&art->arena, grown), n, place, leaf);
         count_sub(&art->counts.nodes[old_form], 1);
         count_add(&art->counts.nodes[form], 1);
-        count_add(&art->counts.waste_bytes, node_bytes[old_form]);
         publish(at.slot, grown);
+        art_note_unlinked(art, outgrown, node_bytes[old_form]);
     }
     count_leaf(art, entry, &made);
     return FIRN_OK;

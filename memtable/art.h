@@ -16,19 +16,24 @@
  * falling sequences; the bytes of all parts add up to what the arena gave out.
  *
  * Threading: one writer, any number of readers without locks. What a reader may see is complete
- * when a release store makes it reachable, and is never freed nor changed afterwards but by adding
- * children in place (memtable/art_node.h).
+ * when a release store makes it reachable, and is not changed afterwards but by adding children in
+ * place (memtable/art_node.h) and by unlinking versions, whose memory, like that of outgrown nodes,
+ * is used again when no reader can be there any more (memtable/prune.h).
  */
 #ifndef FIRN_MEMTABLE_ART_H
 #define FIRN_MEMTABLE_ART_H
 
 #include "memtable/leaf.h"
+#include "memtable/prune.h"
 
 /* Written by the writer alone, read by anyone: loads and stores are relaxed. */
 struct art_counts {
     _Atomic uint64_t nodes[NODE_FORMS]; /* in use */
     _Atomic uint64_t keys, entries, tombstones;
-    _Atomic uint64_t tail_bytes, version_bytes, value_bytes, waste_bytes;
+    _Atomic uint64_t tail_bytes, version_bytes, value_bytes;
+    _Atomic uint64_t waste_bytes;     /* out of use */
+    _Atomic uint64_t free_bytes;      /* of blocks to be used again */
+    _Atomic uint64_t puts;            /* entries, and those that were forgotten */
     _Atomic uint64_t raw_key_bytes;   /* of entries */
     _Atomic uint64_t used, committed; /* of the arena */
 };
@@ -38,6 +43,7 @@ struct art {
     uint64_t seq_base;
     /* base is constant after init; the rest is the writer's. */
     struct arena arena;
+    struct prune prune;
     /* Atomic. */
     _Atomic arena_ref root; /* 0: empty */
     struct art_counts counts;
@@ -45,6 +51,24 @@ struct art {
 
 int art_init(struct art *art, struct alloc *alloc);
 void art_deinit(struct art *art);
+
+/* Writer, once, before the first put: versions may be forgotten. REQUIRES: gets read within
+ * sections of `gets`, where they pin `pinned` or hold what they hand out. FIRN_NOMEM. */
+int art_enable_prune(struct art *art, struct epoch *gets, const void *pinned);
+
+/* What is registered, ascending; the last one is what is published: the sequences of all puts so
+ * far are at or below it. */
+struct snapshots {
+    const uint64_t *seqs;
+    size_t count;
+};
+
+/* Writer, now and then (prune_is_due()): forgets what nobody can see. */
+void art_prune(struct art *art, const struct snapshots *snapshots);
+
+/* For art.c: a version was linked above another; a node or version is out of the tree. */
+void art_note_superseding(struct art *art, arena_ref version, size_t older_bytes);
+void art_note_unlinked(struct art *art, arena_ref ref, size_t bytes);
 
 /* Writer: makes `count` puts of together `bytes` of keys and values unable to fail. */
 int art_reserve(struct art *art, size_t count, size_t bytes);
@@ -72,6 +96,14 @@ static inline const uint8_t *art_record(const struct art *art, arena_ref ref) {
 
 static inline uint64_t count_get(const _Atomic uint64_t *count) {
     return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)count, memory_order_relaxed);
+}
+
+static inline void count_add(_Atomic uint64_t *count, uint64_t n) {
+    atomic_store_explicit(count, count_get(count) + n, memory_order_relaxed);
+}
+
+static inline void count_sub(_Atomic uint64_t *count, uint64_t n) {
+    atomic_store_explicit(count, count_get(count) - n, memory_order_relaxed);
 }
 
 /* The bytes of a node's label for someone at `depth`: inline, in the leaf that it borrows from, or

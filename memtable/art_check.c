@@ -32,20 +32,26 @@ static bool check_record(const struct art *art, struct visit at, struct found *f
     f->keys++;
     f->tail_bytes += leaf_tail_stored(&tail);
     uint64_t newer = UINT64_MAX;
+    bool leaf_met = false;
     for (arena_ref ref = at.ref; ref != 0; ref = record_older(art_record(art, ref))) {
         const uint8_t *record = art_record(art, ref);
         struct entry entry;
         record_entry(record, art->seq_base, &entry);
         bool last = !record_is_version(record[0]);
         EXPECT(entry.seq < newer, "versions of a key are not in falling order");
-        EXPECT(last == (ref == leaf), "the versions of a key do not end at its leaf");
+        EXPECT(last == (ref == leaf), "a leaf is among the versions of another");
+        leaf_met = last;
         EXPECT(last || version_leaf(record) == leaf, "versions of a key name different leaves");
         newer = entry.seq;
         f->entries++;
         f->tombstones += entry.kind == ENTRY_DELETE;
         f->raw_key_bytes += tail.start + tail.size;
         f->value_bytes += entry.value.size;
-        f->record_bytes += (record_size(last ? &tail : NULL, &entry, art->seq_base) + 7) / 8 * 8;
+        size_t size = record_size(last ? &tail : NULL, &entry, art->seq_base);
+        f->record_bytes += last ? (size + 7) / 8 * 8 : version_room(size);
+    }
+    if (!leaf_met) { /* its version is forgotten */
+        f->record_bytes += leaf_tail_bytes(art_record(art, leaf));
     }
     return true;
 }
@@ -131,7 +137,9 @@ static bool check_order(const struct art *art, struct art_iter *it, struct buf *
 
 static bool check_sums(const struct art *art, const struct found *f, const char **reason) {
     const struct art_counts *c = &art->counts;
-    uint64_t bytes = 8 + f->record_bytes + count_get(&c->waste_bytes);
+    uint64_t free_bytes = blocks_count_bytes(&art->prune.blocks, &art->arena);
+    uint64_t bytes = 8 + f->record_bytes + count_get(&c->waste_bytes) + free_bytes;
+    EXPECT(free_bytes == count_get(&c->free_bytes), "free bytes are miscounted");
     for (int form = 0; form < NODE_FORMS; form++) {
         EXPECT(f->nodes[form] == count_get(&c->nodes[form]), "nodes are miscounted");
         bytes += f->nodes[form] * node_bytes[form];

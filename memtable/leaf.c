@@ -29,15 +29,25 @@ static const uint8_t *read_kind(const uint8_t *record, const uint8_t *at, uint8_
     return at;
 }
 
+/* Of the sequence bytes of a record. */
+static unsigned seq_bytes_in_front(uint8_t code) {
+    unsigned size = code & LEAF_SEQ_BYTES;
+    unsigned most = record_is_version(code) ? VERSION_SEQ_BYTES : 0;
+    return size < most ? size : most;
+}
+
 static const uint8_t *read_seq(const uint8_t *record, const uint8_t *at, uint64_t base,
                                uint64_t *seq) {
-    unsigned size = record[0] & LEAF_SEQ_BYTES;
+    unsigned size = record[0] & LEAF_SEQ_BYTES, front = seq_bytes_in_front(record[0]);
     uint64_t distance = 0;
-    for (unsigned i = 0; i < size; i++) {
-        distance |= (uint64_t)at[i] << (8 * i);
+    for (unsigned i = 0; i < front; i++) {
+        distance |= (uint64_t)record[1 + i] << (8 * i);
+    }
+    for (unsigned i = front; i < size; i++) {
+        distance |= (uint64_t)*at++ << (8 * i);
     }
     *seq = (base + distance) & SEQ_MAX;
-    return at + size;
+    return at;
 }
 
 static const uint8_t *read_size(const uint8_t *at, size_t *size) {
@@ -99,10 +109,14 @@ void leaf_choose_digits(struct leaf_tail *tail, const struct entry *entry, uint6
 }
 
 size_t record_size(const struct leaf_tail *tail, const struct entry *entry, uint64_t seq_base) {
-    size_t header =
-        tail == NULL ? VERSION_HEADER_BYTES : leaf_tail_stored(tail) + leaf_header_bytes(tail);
-    return header + (kind_fits_code(entry->kind) ? 0 : 1) +
-           seq_bytes(seq_distance(entry->seq, seq_base)) + varint_size(entry->value.size) +
+    size_t header, seq = seq_bytes(seq_distance(entry->seq, seq_base));
+    if (tail == NULL) {
+        header = VERSION_HEADER_BYTES;
+        seq -= seq < VERSION_SEQ_BYTES ? seq : VERSION_SEQ_BYTES;
+    } else {
+        header = leaf_tail_stored(tail) + leaf_header_bytes(tail);
+    }
+    return header + (kind_fits_code(entry->kind) ? 0 : 1) + seq + varint_size(entry->value.size) +
            entry->value.size;
 }
 
@@ -112,14 +126,15 @@ static unsigned body_code(const struct entry *entry, uint64_t seq_base) {
     return kind << LEAF_KIND_SHIFT | seq_bytes(seq_distance(entry->seq, seq_base));
 }
 
-static void write_body(uint8_t *to, const struct entry *entry, uint64_t seq_base) {
+/* The body of `record`, whose code is written. */
+static void write_body(uint8_t *record, uint8_t *to, const struct entry *entry, uint64_t seq_base) {
     if (!kind_fits_code(entry->kind)) {
         *to++ = entry->kind;
     }
     uint64_t distance = seq_distance(entry->seq, seq_base);
-    unsigned size = seq_bytes(distance);
+    unsigned size = seq_bytes(distance), front = seq_bytes_in_front(record[0]);
     for (unsigned i = 0; i < size; i++) {
-        *to++ = (uint8_t)(distance >> (8 * i));
+        *(i < front ? record + 1 + i : to++) = (uint8_t)(distance >> (8 * i));
     }
     to += put_varint(to, entry->value.size);
     if (entry->value.size > 0) {
@@ -130,6 +145,7 @@ static void write_body(uint8_t *to, const struct entry *entry, uint64_t seq_base
 void leaf_write(uint8_t *to, const struct leaf_tail *tail, const struct entry *entry,
                 uint64_t seq_base) {
     bool wide = tail_is_wide(tail);
+    uint8_t *record = to;
     unsigned flags = tail->digits.count > 0 ? LEAF_PACKED : wide ? LEAF_WIDE : 0;
     to[0] = (uint8_t)(CODE_LEAF | body_code(entry, seq_base) | flags);
     if (wide) {
@@ -150,13 +166,13 @@ void leaf_write(uint8_t *to, const struct leaf_tail *tail, const struct entry *e
     if (tail->size > digits) {
         memcpy(to, tail->bytes + digits, tail->size - digits);
     }
-    write_body(to + (tail->size - digits), entry, seq_base);
+    write_body(record, to + (tail->size - digits), entry, seq_base);
 }
 
 void version_write(uint8_t *to, arena_ref leaf, arena_ref older, const struct entry *entry,
                    uint64_t seq_base) {
     to[0] = (uint8_t)(CODE_LEAF | LEAF_VERSION | body_code(entry, seq_base));
-    put_u32(to + 1, leaf);
-    put_u32(to + 5, older);
-    write_body(to + VERSION_HEADER_BYTES, entry, seq_base);
+    atomic_store_explicit(version_older(to), older, memory_order_relaxed);
+    put_u32(to + 8, leaf);
+    write_body(to, to + VERSION_HEADER_BYTES, entry, seq_base);
 }

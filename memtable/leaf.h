@@ -8,16 +8,19 @@
  *
  *     leaf       code  start  tail size  tail...            body
  *     packed     code  start  tail size  digits  dashes  half bytes...  tail...  body
- *     version    code  leaf:4  next older:4                 body
+ *     version    code  sequence:3  next older:4  leaf:4     body
  *     body       [kind]  sequence (1 to 7 bytes)  value size (varint)  value...
  *
  *   code    1 | kind:2 | version | wide | sequence bytes:3. Kind 0 means that it stands in the
  * body; wide: start and tail size take two bytes each instead of one; both of version and wide: the
  * first `digits` characters of the tail are packed (memtable/tail_digits.h), where that is shorter.
- *   sequence  the distance from the first one of the memtable, mod 2^56, so mostly three bytes.
+ *   sequence  the distance from the first one of the memtable, mod 2^56, so mostly three bytes. A
+ * version has the first three in front, so that `next older` is aligned, and only more of them in
+ * the body.
  *
  * A key with a value of 8 bytes so takes 15 bytes more than its tail, and a rounding up to 8.
- * Records never change once they are published.
+ * Records never change once they are published, but for `next older`, when what it leads to is
+ * forgotten (memtable/prune.h).
  */
 #ifndef FIRN_MEMTABLE_LEAF_H
 #define FIRN_MEMTABLE_LEAF_H
@@ -34,7 +37,8 @@
 #define LEAF_PACKED (LEAF_VERSION | LEAF_WIDE) /* both */
 #define LEAF_SEQ_BYTES 0x07u
 
-#define VERSION_HEADER_BYTES 9
+#define VERSION_HEADER_BYTES 12
+#define VERSION_SEQ_BYTES 3 /* of these */
 
 static inline bool record_is_version(uint8_t code) {
     return (code & LEAF_PACKED) == LEAF_VERSION;
@@ -78,6 +82,12 @@ static inline size_t leaf_tail_stored(const struct leaf_tail *t) {
                                 : tail_digits_bytes(t->digits) + t->size - t->digits.count;
 }
 
+/* Bytes from the leaf to the end of its tail, rounded up to 8. */
+static inline size_t leaf_tail_bytes(const uint8_t *leaf) {
+    struct leaf_tail t = leaf_tail(leaf);
+    return ((size_t)(t.bytes + leaf_tail_stored(&t) - leaf) + 7) / 8 * 8;
+}
+
 const uint8_t *leaf_unpack(const struct leaf_tail *t, struct leaf_text *text);
 
 /* All bytes of the tail: where they are stored, or in *text. */
@@ -86,7 +96,11 @@ static inline const uint8_t *leaf_tail_text(const struct leaf_tail *t, struct le
 }
 
 static inline arena_ref version_leaf(const uint8_t *version) {
-    return get_u32(version + 1);
+    return get_u32(version + 8);
+}
+
+static inline _Atomic arena_ref *version_older(const uint8_t *version) {
+    return (_Atomic arena_ref *)(void *)((uint8_t *)(uintptr_t)version + 4);
 }
 
 /* The leaf of the key that a record belongs to. */
@@ -97,7 +111,7 @@ static inline arena_ref record_leaf(const struct arena *arena, arena_ref record)
 
 /* The next older version of the same key, or 0. */
 static inline arena_ref record_older(const uint8_t *record) {
-    return record_is_version(record[0]) ? get_u32(record + 5) : 0;
+    return record_is_version(record[0]) ? ref_load(version_older(record)) : 0;
 }
 
 uint64_t record_seq(const uint8_t *record, uint64_t seq_base);
@@ -122,5 +136,10 @@ void leaf_write(uint8_t *to, const struct leaf_tail *tail, const struct entry *e
                 uint64_t seq_base);
 void version_write(uint8_t *to, arena_ref leaf, arena_ref older, const struct entry *entry,
                    uint64_t seq_base);
+
+/* Leaves out the next older version. What readers find there instead was published before. */
+static inline void version_set_older(uint8_t *version, arena_ref older) {
+    atomic_store_explicit(version_older(version), older, memory_order_release);
+}
 
 #endif

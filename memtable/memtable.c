@@ -9,7 +9,7 @@ static firn_slice with_data(firn_slice s) {
     return s.data == NULL ? firn_slice_make("", 0) : s;
 }
 
-int memtable_create(struct alloc *alloc, struct memtable **out) {
+int memtable_create(struct alloc *alloc, struct epoch *epoch, struct memtable **out) {
     *out = NULL;
     struct memtable *m = alloc_get_zeroed(alloc, MEM_MEMTABLE, sizeof(*m));
     if (m == NULL) {
@@ -18,8 +18,11 @@ int memtable_create(struct alloc *alloc, struct memtable **out) {
     m->alloc = alloc;
     atomic_init(&m->references, 1);
     int rc = art_init(&m->art, alloc);
+    if (rc == FIRN_OK && epoch != NULL) {
+        rc = art_enable_prune(&m->art, epoch, m);
+    }
     if (rc != FIRN_OK) {
-        alloc_release(alloc, MEM_MEMTABLE, m, sizeof(*m));
+        memtable_unref(m);
         return rc;
     }
     *out = m;
@@ -38,8 +41,19 @@ void memtable_unref(struct memtable *m) {
     }
 }
 
+void memtable_hold(struct memtable *m) {
+    memtable_ref(m);
+    atomic_fetch_add_explicit(&m->art.prune.held, 1, memory_order_relaxed);
+}
+
+void memtable_let_go(struct memtable *m) {
+    atomic_fetch_sub_explicit(&m->art.prune.held, 1, memory_order_release);
+    memtable_unref(m);
+}
+
 /* The part is read by the last memtable_unref(), which sees what came before this one. */
 void memtable_retire(struct memtable *m) {
+    prune_end(&m->art.prune);
     arena_recount(&m->art.arena, MEM_PINNED);
     memtable_unref(m);
 }
@@ -68,12 +82,25 @@ int memtable_get(const struct memtable *m, firn_slice key, uint64_t seq, struct 
     return FIRN_OK;
 }
 
+bool memtable_prune_is_due(const struct memtable *m) {
+    return prune_is_due(&m->art.prune);
+}
+
+void memtable_prune(struct memtable *m, const uint64_t *seqs, size_t count) {
+    struct snapshots snapshots = {seqs, count};
+    art_prune(&m->art, &snapshots);
+}
+
 uint64_t memtable_count(const struct memtable *m) {
     return count_get(&m->art.counts.entries);
 }
 
 uint64_t memtable_tombstones(const struct memtable *m) {
     return count_get(&m->art.counts.tombstones);
+}
+
+uint64_t memtable_puts(const struct memtable *m) {
+    return count_get(&m->art.counts.puts);
 }
 
 size_t memtable_bytes(const struct memtable *m) {
@@ -91,9 +118,10 @@ void memtable_get_usage(const struct memtable *m, struct memtable_usage *usage) 
     usage->versions = count_get(&c->version_bytes);
     usage->values = count_get(&c->value_bytes);
     usage->waste = count_get(&c->waste_bytes);
+    usage->reusable = count_get(&c->free_bytes);
     usage->total = count_get(&c->committed);
-    usage->unused =
-        usage->total - usage->nodes - usage->tails - usage->versions - usage->values - usage->waste;
+    usage->unused = usage->total - usage->nodes - usage->tails - usage->versions - usage->values -
+                    usage->waste - usage->reusable;
     usage->keys = count_get(&c->keys);
     usage->entries = count_get(&c->entries);
     usage->raw_key_bytes = count_get(&c->raw_key_bytes);
@@ -101,7 +129,12 @@ void memtable_get_usage(const struct memtable *m, struct memtable_usage *usage) 
 }
 
 uint64_t memtable_count_estimate(const struct memtable *m, firn_slice lower, firn_slice upper) {
+    struct epoch *scans = m->art.prune.scans;
+    unsigned token = scans != NULL ? epoch_enter(scans) : 0;
     uint64_t estimate = art_count_estimate(&m->art, lower, upper);
+    if (scans != NULL) {
+        epoch_leave(scans, token);
+    }
     uint64_t keys = count_get(&m->art.counts.keys);
     return estimate < keys ? estimate : keys;
 }

@@ -16,6 +16,7 @@ struct memtable_iter {
     arena_ref version; /* the current one, of those from keys.record on */
     struct buf newer;  /* references of the versions before it, newest first, when listed */
     bool newer_listed;
+    unsigned token; /* of its section in the memtable's epoch of scans, if there is one */
 };
 
 static const struct art *art_of(const struct memtable_iter *it) {
@@ -47,10 +48,16 @@ static void to_newest(struct memtable_iter *it, int rc) {
     }
 }
 
-/* Lists all versions newer than `end`, which is 0 for the one past the oldest. */
+/* Lists all versions newer than `end`, which is 0 for the one past the oldest. It may have been
+ * unlinked since the iterator came to it, so it is known by its sequence. */
 static int list_newer(struct memtable_iter *it, arena_ref end) {
+    const struct art *art = art_of(it);
+    uint64_t end_seq = end == 0 ? 0 : record_seq(art_record(art, end), art->seq_base);
     buf_reset(&it->newer);
-    for (arena_ref v = it->keys.record; v != end; v = record_older(art_record(art_of(it), v))) {
+    for (arena_ref v = it->keys.record; v != 0; v = record_older(art_record(art, v))) {
+        if (end != 0 && record_seq(art_record(art, v), art->seq_base) <= end_seq) {
+            break;
+        }
         int rc = buf_append(&it->newer, &v, sizeof(v));
         if (rc != FIRN_OK) {
             return rc;
@@ -163,6 +170,9 @@ static void iter_op_destroy(struct iter *base) {
     struct memtable_iter *it = (struct memtable_iter *)base;
     art_iter_deinit(&it->keys);
     buf_deinit(&it->newer);
+    if (art_of(it)->prune.scans != NULL) {
+        epoch_leave(art_of(it)->prune.scans, it->token);
+    }
     memtable_unref(it->memtable);
     alloc_release(it->alloc, MEM_ITERATOR, it, sizeof(*it));
 }
@@ -181,6 +191,9 @@ int memtable_iter_create(struct memtable *m, struct alloc *alloc, struct iter **
     it->alloc = alloc;
     it->memtable = m;
     memtable_ref(m);
+    if (m->art.prune.scans != NULL) {
+        it->token = epoch_enter(m->art.prune.scans);
+    }
     art_iter_init(&it->keys, &m->art, alloc);
     buf_init(&it->newer, alloc, MEM_ITERATOR);
     *out = &it->base;

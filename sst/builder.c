@@ -5,9 +5,10 @@
  *      and the hashes for the filters,
  *   3. the model's two sections and the filters follow.
  *
- * Memory: what is gathered may take half of memory_max, so its sizes end a segment at a third:
- * buffers grow by half. Training gets what is left. The index of all pages, a few bytes for each,
- * is the only thing that grows with the table.
+ * Memory: what is gathered may take half of memory_max. Buffers grow by half, so its sizes may in
+ * any case come to a third; beyond, a segment ends where a buffer would have to grow above the
+ * half: the larger segments are, the less their phrases take. Training gets what is left. The index
+ * of all pages, a few bytes for each, is the only thing that grows with the table.
  */
 #include "sst/builder.h"
 
@@ -353,10 +354,24 @@ static int end_segment(struct sst_builder *b) {
 
 /* ---- Adding ---- */
 
+/* What a buffer holds once it has taken so many bytes more. */
+static size_t capacity_with(const struct buf *buf, size_t more) {
+    return more <= buf->capacity - buf->size ? buf->capacity : buf->size + more + buf->capacity / 2;
+}
+
 static bool segment_is_full(const struct sst_builder *b, const struct entry *e) {
-    size_t held = segment_bytes(b) + b->keys.restarts.size;
-    return b->keys.count >= SEGMENT_KEYS_MAX ||
-           held + e->key.size + (size_t)b->options.value_inline_max > b->options.memory_max / 3;
+    size_t value = (size_t)b->options.value_inline_max, more = e->key.size + value;
+    if (b->keys.count >= SEGMENT_KEYS_MAX) {
+        return true;
+    }
+    if (segment_bytes(b) + b->keys.restarts.size + more <= b->options.memory_max / 3) {
+        return false;
+    }
+    size_t capacity = capacity_with(&b->keys.bytes, e->key.size + 2 * VARINT_BYTES_MAX) +
+                      capacity_with(&b->keys.restarts, sizeof(uint64_t)) +
+                      capacity_with(&b->entries.records, ENTRY_RECORD_BYTES_MAX) +
+                      capacity_with(&b->entries.values, value);
+    return 2 * capacity + TRAINING_BYTES_MIN > b->options.memory_max;
 }
 
 /* Inputs of a merge come from files: an order they should not have is damage, not a bug. */

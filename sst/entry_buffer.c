@@ -2,7 +2,6 @@
 #include "sst/entry_buffer.h"
 
 enum { RECORD_FIRST = 1, RECORD_PUT = 2, RECORD_APART = 4, RECORD_SEQ = 8, RECORD_SIZE = 16 };
-#define RECORD_BYTES_MAX (1 + 2 * VARINT_BYTES_MAX)
 
 void entry_buffer_init(struct entry_buffer *e, struct alloc *alloc) {
     buf_init(&e->records, alloc, MEM_BUILDER);
@@ -24,7 +23,7 @@ void entry_buffer_reset(struct entry_buffer *e) {
 }
 
 int entry_buffer_add(struct entry_buffer *e, const struct entry_record *record) {
-    int rc = buf_reserve(&e->records, RECORD_BYTES_MAX);
+    int rc = buf_reserve(&e->records, ENTRY_RECORD_BYTES_MAX);
     if (rc != FIRN_OK || (rc = buf_append_slice(&e->values, record->value)) != FIRN_OK) {
         return rc;
     }

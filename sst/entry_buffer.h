@@ -13,6 +13,8 @@
 #include "base/buf.h"
 #include "base/entry.h"
 
+#define ENTRY_RECORD_BYTES_MAX (1 + 2 * VARINT_BYTES_MAX)
+
 struct entry_buffer {
     struct buf records, values;
     size_t count;

@@ -1,6 +1,7 @@
 #include "sst/segment_internal.h"
 
-int segment_open(struct alloc *alloc, firn_slice phrases, firn_slice shared, struct segment **out) {
+int segment_open(struct alloc *alloc, firn_slice phrases, firn_slice shared, bool copy,
+                 struct segment **out) {
     *out = NULL;
     struct segment *s = alloc_get_zeroed(alloc, MEM_SHARED, sizeof *s);
     if (s == NULL) {
@@ -9,7 +10,7 @@ int segment_open(struct alloc *alloc, firn_slice phrases, firn_slice shared, str
     s->alloc = alloc;
     int rc = phrase_table_init(&s->phrases, alloc, phrases);
     if (rc == FIRN_OK) {
-        rc = shared_table_init(&s->shared, alloc, shared);
+        rc = shared_table_init(&s->shared, alloc, shared, copy);
     }
     if (rc != FIRN_OK) {
         segment_close(s);
@@ -22,7 +23,7 @@ int segment_open(struct alloc *alloc, firn_slice phrases, firn_slice shared, str
 int segment_open_empty(struct alloc *alloc, struct segment **out) {
     static const uint8_t phrases[PHRASE_SECTION_HEADER + 1], shared[SHARED_SECTION_HEADER];
     return segment_open(alloc, firn_slice_make(phrases, sizeof phrases),
-                        firn_slice_make(shared, sizeof shared), out);
+                        firn_slice_make(shared, sizeof shared), false, out);
 }
 
 void segment_close(struct segment *s) {

@@ -1,17 +1,20 @@
-/* sst/segment.h: what the pages of one segment share: a phrase table and shared sub-automata, trained
- * on all of the segment's keys, and resident while its pages are searched.
+/* sst/segment.h: what the pages of one segment share: a phrase table and shared sub-automata,
+ * trained on all of the segment's keys, and resident while its pages are searched.
  *
- * Building: train a model over a key_buffer, write its two sections, then encode page after page with
- * it (sst/automaton_builder.h). Reading: open the sections (sst/automaton.h searches pages with them).
+ * Building: train a model over a key_buffer, write its two sections, then encode page after page
+ * with it (sst/automaton_builder.h). Reading: open the sections (sst/automaton.h searches pages
+ * with them).
  */
 #ifndef FIRN_SST_SEGMENT_H
 #define FIRN_SST_SEGMENT_H
 
 #include "sst/key_buffer.h"
 
-/* How much CPU to spend per key: a table that will soon be merged again is not worth a full search. */
+/* How much CPU to spend per key: a table that will soon be merged again is not worth a full search.
+ */
 enum sst_effort {
-    SST_EFFORT_FAST, /* phrases trained on a sample, no shared sub-automata: flushes, upper levels */
+    SST_EFFORT_FAST, /* phrases trained on a sample, no shared sub-automata: flushes, upper levels
+                      */
     SST_EFFORT_FULL  /* everything: what will stay */
 };
 
@@ -36,15 +39,18 @@ bool segment_model_is_verbatim(const struct segment_model *m);
 
 struct segment;
 
-/* Opens the two sections. The bytes must live, at the same place, as long as the segment; padding is
- * not required. They were checksummed by the caller but may still be hostile: every reference in them
- * is checked here or at each hop, never trusted. FIRN_CORRUPT, FIRN_NOMEM. */
-int segment_open(struct alloc *alloc, firn_slice phrases, firn_slice shared, struct segment **out);
+/* Opens the two sections. With copy neither is needed afterwards, and what the segment keeps of
+ * them is less than they are; without, the shared section must live, at the same place, as long as
+ * the segment. Padding is not required. They were checksummed by the caller but may still be
+ * hostile: every reference in them is checked here or at each hop, never trusted. FIRN_CORRUPT,
+ * FIRN_NOMEM. */
+int segment_open(struct alloc *alloc, firn_slice phrases, firn_slice shared, bool copy,
+                 struct segment **out);
 /* A segment whose pages share nothing. */
 int segment_open_empty(struct alloc *alloc, struct segment **out);
 void segment_close(struct segment *s); /* NULL is allowed */
 
-/* Bytes held besides the sections themselves. */
+/* Bytes held. */
 size_t segment_memory(const struct segment *s);
 
 #endif

@@ -187,29 +187,54 @@ void shared_table_deinit(struct shared_table *t) {
     if (t->alloc == NULL) {
         return;
     }
-    alloc_release(t->alloc, MEM_SHARED, t->offsets, shared_table_memory(t));
+    alloc_release(t->alloc, MEM_SHARED, t->starts, t->memory);
     memset(t, 0, sizeof *t);
 }
 
-uint32_t shared_table_many_keys(const struct shared_table *t, uint32_t entry) {
-    uint32_t low = 0, high = t->many_count;
+const uint32_t *shared_table_large(const struct shared_table *t, uint32_t entry) {
+    uint32_t low = 0, high = t->large_count;
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        if (t->many[2 * middle] <= entry) {
+        if (t->large[3 * middle] <= entry) {
             low = middle;
         } else {
             high = middle;
         }
     }
-    return t->many[2 * low + 1];
+    return t->large + (size_t)3 * low;
+}
+
+size_t shared_table_before(const struct shared_table *t, uint32_t entry) {
+    size_t bytes = 0;
+    for (uint32_t i = entry / SHARED_GROUP * SHARED_GROUP; i < entry; i++) {
+        bytes += t->sizes[i] != SHARED_MANY ? t->sizes[i] : shared_table_large(t, i)[1];
+    }
+    return bytes;
+}
+
+/* Notes where an entry lies and what it has. */
+static void set_entry(struct shared_table *t, uint32_t i, uint32_t start, uint32_t size,
+                      uint32_t keys, uint32_t large) {
+    if (i % SHARED_GROUP == 0) {
+        t->starts[i / SHARED_GROUP] = start;
+    }
+    t->sizes[i] = (uint8_t)(size < SHARED_MANY ? size : SHARED_MANY);
+    t->keys[i] = (uint8_t)(keys < SHARED_MANY ? keys : SHARED_MANY);
+    if (size >= SHARED_MANY || keys >= SHARED_MANY) {
+        uint32_t *to = t->large + (size_t)3 * large;
+        to[0] = i;
+        to[1] = size;
+        to[2] = keys;
+    }
 }
 
 /* Walks the entries' sizes and key counts; fills the table in, once it has its memory. *total:
- * bytes of all entries; *many: how many have many keys. Returns the byte behind, NULL: damaged. */
+ * bytes of all entries; *large: how many need more than bytes. Returns the byte behind, NULL:
+ * damaged. */
 static const uint8_t *read_counts(struct shared_table *t, const uint8_t *p, const uint8_t *end,
-                                  uint64_t *total, uint32_t *many) {
+                                  uint64_t *total, uint32_t *large) {
     *total = 0;
-    *many = 0;
+    *large = 0;
     for (uint32_t i = 0; i < t->count; i++) {
         uint32_t size = 0, keys = 0;
         p = take_number(p, end, &size);
@@ -217,24 +242,36 @@ static const uint8_t *read_counts(struct shared_table *t, const uint8_t *p, cons
         if (p == NULL || *total + size > (size_t)(end - p)) {
             return NULL;
         }
-        if (t->offsets != NULL) {
-            t->offsets[i] = (uint32_t)*total;
-            t->keys[i] = (uint8_t)(keys < SHARED_KEYS_MANY ? keys : SHARED_KEYS_MANY);
-            if (keys >= SHARED_KEYS_MANY) {
-                t->many[2 * *many] = i;
-                t->many[2 * *many + 1] = keys;
-            }
+        if (t->starts != NULL) {
+            set_entry(t, i, (uint32_t)*total, size, keys, *large);
         }
-        *many += keys >= SHARED_KEYS_MANY;
+        *large += size >= SHARED_MANY || keys >= SHARED_MANY;
         *total += size;
     }
     return *total == (uint64_t)(end - p) ? p : NULL;
 }
 
-int shared_table_init(struct shared_table *t, struct alloc *alloc, firn_slice section) {
+/* One block for all, the words first. */
+static int make_room(struct shared_table *t, uint32_t large, size_t copied) {
+    size_t groups = ((size_t)t->count + SHARED_GROUP - 1) / SHARED_GROUP;
+    size_t words = groups + 3 * (size_t)large, sizes = groups * SHARED_GROUP;
+    t->memory = words * sizeof *t->starts + sizes + t->count + copied;
+    t->starts = alloc_get(t->alloc, MEM_SHARED, t->memory);
+    if (t->starts == NULL) {
+        t->memory = 0;
+        return FAIL(FIRN_NOMEM, "no memory for %u shared sub-automata", t->count);
+    }
+    t->large = t->starts + groups;
+    t->large_count = large;
+    t->sizes = (uint8_t *)(t->starts + words);
+    t->keys = t->sizes + sizes;
+    memset(t->sizes, 0, sizes);
+    return FIRN_OK;
+}
+
+int shared_table_init(struct shared_table *t, struct alloc *alloc, firn_slice section, bool copy) {
     memset(t, 0, sizeof *t);
     t->alloc = alloc;
-    t->bytes = slice_bytes(section);
     t->code = (struct reference_code){0, 1};
     if (section.size == 0) {
         return FIRN_OK;
@@ -242,28 +279,28 @@ int shared_table_init(struct shared_table *t, struct alloc *alloc, firn_slice se
     if (section.size < SHARED_SECTION_HEADER || section.size > UINT32_MAX) {
         return FAIL(FIRN_CORRUPT, "shared section: impossible size %zu", section.size);
     }
-    const uint8_t *p = t->bytes, *end = p + section.size;
+    const uint8_t *p = slice_bytes(section), *end = p + section.size;
     uint64_t total;
-    uint32_t many;
+    uint32_t large;
     t->count = get_u32(p);
     t->code = (struct reference_code){p[4], p[5]};
     if (t->count > (section.size - SHARED_SECTION_HEADER) / 2 || p[4] + p[5] > 256) {
         return FAIL(FIRN_CORRUPT, "shared section: %u entries, %u + %u lead bytes in %zu bytes",
                     t->count, p[4], p[5], section.size);
     }
-    if (read_counts(t, p + SHARED_SECTION_HEADER, end, &total, &many) == NULL) {
+    const uint8_t *bytes = read_counts(t, p + SHARED_SECTION_HEADER, end, &total, &large);
+    if (bytes == NULL) {
         return FAIL(FIRN_CORRUPT, "shared section: %u entries do not fill %zu bytes", t->count,
                     section.size);
     }
-    size_t words = (size_t)t->count + 1 + 2 * (size_t)many;
-    t->offsets = alloc_get(alloc, MEM_SHARED, words * sizeof *t->offsets + t->count);
-    if (t->offsets == NULL) {
-        return FAIL(FIRN_NOMEM, "no memory for %u shared sub-automata", t->count);
+    int rc = make_room(t, large, copy ? (size_t)total : 0);
+    if (rc != FIRN_OK) {
+        return rc;
     }
-    t->many_count = many;
-    t->many = t->offsets + t->count + 1;
-    t->keys = (uint8_t *)(t->offsets + words);
-    t->bytes = read_counts(t, p + SHARED_SECTION_HEADER, end, &total, &many);
-    t->offsets[t->count] = (uint32_t)total;
+    (void)read_counts(t, p + SHARED_SECTION_HEADER, end, &total, &large);
+    t->bytes = bytes;
+    if (copy && total > 0) {
+        t->bytes = memcpy(t->keys + t->count, bytes, (size_t)total);
+    }
     return FIRN_OK;
 }

@@ -49,35 +49,61 @@ int shared_model_write(const struct shared_model *m, struct buf *out);
 
 /* ---- Reading ---- */
 
-#define SHARED_KEYS_MANY 255
+#define SHARED_GROUP 8  /* entries to a start: their sizes are one word */
+#define SHARED_MANY 255 /* a size or count of keys that `large` tells */
 
+/* Every open table holds one, so it is small: two bytes and a half for an entry. */
 struct shared_table {
     const uint8_t *bytes; /* of the entries, one after another */
-    uint32_t *offsets;    /* by entry; one more for the end */
-    uint8_t *keys;        /* by entry; SHARED_KEYS_MANY: `many` tells */
-    uint32_t *many;       /* pairs of entry and keys, by entry, of those with many keys */
-    uint32_t many_count;
+    uint32_t *starts;     /* of every SHARED_GROUP-th entry in bytes; owns what follows, too */
+    uint32_t *large;      /* entry, size and keys, by entry, of those of which a byte cannot tell */
+    uint8_t *sizes;       /* by entry, to a multiple of SHARED_GROUP */
+    uint8_t *keys;        /* by entry */
+    uint32_t large_count;
     uint32_t count;
+    size_t memory;
     struct reference_code code;
     struct alloc *alloc;
 };
 
-/* The section's bytes must outlive the table. FIRN_CORRUPT, FIRN_NOMEM. */
-int shared_table_init(struct shared_table *t, struct alloc *alloc, firn_slice section);
+/* copy: the section is not needed afterwards; otherwise its bytes must outlive the table.
+ * FIRN_CORRUPT, FIRN_NOMEM. */
+int shared_table_init(struct shared_table *t, struct alloc *alloc, firn_slice section, bool copy);
 void shared_table_deinit(struct shared_table *t);
 
 static inline size_t shared_table_memory(const struct shared_table *t) {
-    return t->offsets == NULL ? 0
-                              : ((size_t)t->count + 1 + 2 * (size_t)t->many_count) * 4 + t->count;
+    return t->memory;
 }
 
-/* For shared_table_keys(). */
-uint32_t shared_table_many_keys(const struct shared_table *t, uint32_t entry);
+/* For the two below: {entry, size, keys} of a large one, and the bytes before one in its group. */
+const uint32_t *shared_table_large(const struct shared_table *t, uint32_t entry);
+size_t shared_table_before(const struct shared_table *t, uint32_t entry);
 
 /* How many keys an entry has. REQUIRES: entry < t->count. */
 static inline uint32_t shared_table_keys(const struct shared_table *t, uint32_t entry) {
     uint32_t keys = t->keys[entry];
-    return keys != SHARED_KEYS_MANY ? keys : shared_table_many_keys(t, entry);
+    return keys != SHARED_MANY ? keys : shared_table_large(t, entry)[2];
+}
+
+/* Where the bytes of an entry begin and end. REQUIRES: entry < t->count. */
+static inline const uint8_t *shared_table_entry(const struct shared_table *t, uint32_t entry,
+                                                const uint8_t **end) {
+    uint32_t group = entry / SHARED_GROUP, size = t->sizes[entry];
+    uint64_t sizes = get_u64(t->sizes + (size_t)group * SHARED_GROUP);
+    uint64_t before = sizes & ((UINT64_C(1) << entry % SHARED_GROUP * 8) - 1);
+    size_t offset; /* in the group */
+    /* Whether one of them is 255. */
+    if ((((before & UINT64_C(0x7f7f7f7f7f7f7f7f)) + UINT64_C(0x0101010101010101)) & before &
+         UINT64_C(0x8080808080808080)) != 0) {
+        offset = shared_table_before(t, entry);
+    } else {
+        uint64_t pairs =
+            (before & UINT64_C(0x00ff00ff00ff00ff)) + (before >> 8 & UINT64_C(0x00ff00ff00ff00ff));
+        offset = (size_t)(pairs * UINT64_C(0x0001000100010001) >> 48);
+    }
+    const uint8_t *begin = t->bytes + t->starts[group] + offset;
+    *end = begin + (size != SHARED_MANY ? size : shared_table_large(t, entry)[1]);
+    return begin;
 }
 
 #endif

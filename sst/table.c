@@ -17,8 +17,6 @@ static void close_table(struct sst_table *t) {
         segment_close(table_segment_opened(s));
         value_dictionary_close(s->value_dictionary);
         table_unload_section(t, s->dictionary, MEM_SHARED, &s->dictionary_loaded);
-        table_unload_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded);
-        table_unload_section(t, s->shared, MEM_SHARED, &s->shared_loaded);
     }
     for (size_t i = 0; t->filters != NULL && i < t->filter_count; i++) {
         table_unload_section(t, t->filters[i].section, MEM_FILTER, &t->filters[i].loaded);

@@ -14,6 +14,7 @@
 #include "base/epoch.h"
 #include "base/iter.h"
 #include "sst/page_cache.h"
+#include "sst/reads.h"
 #include "sst/table_meta.h"
 
 struct sst_table;
@@ -70,9 +71,11 @@ struct sst_section {
     struct epoch *epoch;
     unsigned token;
     unsigned page_cache_hits, filter_probes, filter_negatives, false_reads;
+    struct sst_reads *reads; /* NULL: a lookup reads what it misses itself */
 };
 
-/* sst_table_get() inside a section; what it counts is left to the caller. */
+/* sst_table_get() inside a section; what it counts is left to the caller. SST_LATER: after the next
+ * sst_reads_run() of the section's reads, to be called again; what was counted counts then. */
 int sst_table_search(struct sst_table *t, struct sst_section *section, firn_slice key,
                      uint64_t hash, uint64_t seq, uint8_t *kind, uint64_t *found_seq,
                      struct sst_value *value);

@@ -251,7 +251,7 @@ static int load_segment(struct dump *d, const struct section *pages) {
         rc = load_section(d, phrases, &d->phrases);
         rc = rc == FIRN_OK ? load_section(d, shared, &d->shared) : rc;
         rc = rc == FIRN_OK ? segment_open(d->alloc, section_body(phrases, &d->phrases),
-                                          section_body(shared, &d->shared), &d->segment)
+                                          section_body(shared, &d->shared), false, &d->segment)
                            : rc;
     }
     if (rc == FIRN_OK && next->kind == SECTION_DICTIONARY) {
@@ -267,7 +267,7 @@ static int load_segment(struct dump *d, const struct section *pages) {
 static int dump_shared(struct dump *d, const struct section *pages) {
     int rc = load_segment(d, pages);
     if (rc == FIRN_OK && footer_form(&d->footer) == FIRN_TABLE_FST) {
-        print_number(d->out, "phrases", d->segment->phrases.count);
+        print_number(d->out, "phrases", d->segment->phrases.phrase_count);
         print_number(d->out, "patterns", d->segment->phrases.pattern_count);
         print_number(d->out, "shared_automata", d->segment->shared.count);
         print_number(d->out, "resident_bytes", segment_memory(d->segment));

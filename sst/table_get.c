@@ -128,21 +128,39 @@ int table_page_settle(struct sst_table *t, struct table_page *page, struct page 
     return page_parse(page->bytes, page->size, p);
 }
 
-static int page_in_frame(struct sst_table *t, const struct table_segment *s, size_t page,
-                         uint64_t offset, size_t size, bool cold, struct page_frame **frame,
-                         bool *found) {
-    *frame = find_frame(t, page, size);
-    *found = *frame != NULL;
-    if (*found) {
-        return FIRN_OK;
-    }
-    int rc = page_frame_create(t->cache, t->alloc, size, frame);
+/* A new frame of bytes of the file, unchecked. */
+static int read_frame(struct sst_table *t, struct page_cache *cache, uint64_t offset, size_t size,
+                      struct page_frame **frame) {
+    int rc = page_frame_create(cache, t->alloc, size, frame);
     if (rc != FIRN_OK) {
         return rc;
     }
     COUNT(t, page_reads);
     rc = table_read(t, offset, page_frame_data(*frame), size);
-    rc = rc == FIRN_OK ? page_check(t->meta.id, offset, page_frame_data(*frame), size) : rc;
+    if (rc != FIRN_OK) {
+        page_frame_release(*frame);
+        *frame = NULL;
+    }
+    return rc;
+}
+
+static int page_in_frame(struct sst_table *t, struct sst_reads *reads,
+                         const struct table_segment *s, size_t page, uint64_t offset, size_t size,
+                         bool cold, struct page_frame **frame, bool *found) {
+    *frame = find_frame(t, page, size);
+    *found = *frame != NULL;
+    if (*found) {
+        return FIRN_OK;
+    }
+    bool ready;
+    int rc = sst_reads_page(reads, t, t->cache, offset, size, frame, &ready);
+    if (rc == FIRN_NOT_FOUND) {
+        rc = read_frame(t, t->cache, offset, size, frame);
+    }
+    if (rc != FIRN_OK || ready) {
+        return rc;
+    }
+    rc = page_check(t->meta.id, offset, page_frame_data(*frame), size);
     struct page_frame *decoded = NULL;
     if (rc == FIRN_OK) {
         rc = table_page_decode(t, s, page_frame_data(*frame), size, true, &decoded);
@@ -154,11 +172,14 @@ static int page_in_frame(struct sst_table *t, const struct table_segment *s, siz
     if (rc != FIRN_OK) {
         page_frame_release(*frame);
         *frame = NULL;
-    } else if (t->cache != NULL) {
+        return rc;
+    }
+    if (t->cache != NULL) {
         set_tail(*frame);
         *frame = page_cache_insert(t->cache, t->cache_number, page, *frame, cold);
     }
-    return rc;
+    sst_reads_keep(reads, t, offset, size, *frame);
+    return FIRN_OK;
 }
 
 bool table_page_cached(struct sst_table *t, size_t page, struct table_page *out) {
@@ -199,7 +220,8 @@ int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_pag
         out->bytes = t->memory + offset;
         return page_in_memory(t, page, offset, out->size);
     }
-    rc = page_in_frame(t, out->segment, page, offset, out->size, cold, &out->frame, &out->found);
+    rc = page_in_frame(t, NULL, out->segment, page, offset, out->size, cold, &out->frame,
+                       &out->found);
     if (rc == FIRN_OK) {
         out->bytes = page_frame_data(out->frame);
         out->size = page_frame_size(out->frame);
@@ -222,7 +244,7 @@ int table_node_get(struct sst_table *t, size_t node, struct table_page *out) {
         out->bytes = t->memory + begin;
         return page_in_memory(t, t->index.pages + node, begin, out->size);
     }
-    int rc = page_in_frame(t, out->segment, t->index.pages + node, begin, out->size, false,
+    int rc = page_in_frame(t, NULL, out->segment, t->index.pages + node, begin, out->size, false,
                            &out->frame, &out->found);
     if (rc == FIRN_OK) {
         out->bytes = page_frame_data(out->frame);
@@ -241,7 +263,7 @@ void table_page_release(struct table_page *p) {
 /* The page for a reader in a section: in place, peeked, or read. */
 static int page_in_section(struct sst_table *t, struct sst_section *section, size_t page,
                            struct table_page *out) {
-    if (section == NULL || t->cache == NULL || table_is_in_place(t)) {
+    if (section == NULL || table_is_in_place(t)) {
         return table_page_get(t, page, false, out);
     }
     uint64_t offset;
@@ -250,13 +272,13 @@ static int page_in_section(struct sst_table *t, struct sst_section *section, siz
     if (rc != FIRN_OK) {
         return rc;
     }
-    out->frame = page_cache_peek(t->cache, t->cache_number, page);
+    out->frame = t->cache == NULL ? NULL : page_cache_peek(t->cache, t->cache_number, page);
     out->found = out->peeked = out->frame != NULL && is_of_size(t, out->frame, out->size);
     if (out->peeked) {
         section->page_cache_hits++;
     } else {
-        rc = page_in_frame(t, out->segment, page, offset, out->size, false, &out->frame,
-                           &out->found);
+        rc = page_in_frame(t, section->reads, out->segment, page, offset, out->size, false,
+                           &out->frame, &out->found);
     }
     if (rc == FIRN_OK) {
         out->bytes = page_frame_data(out->frame);
@@ -351,7 +373,8 @@ static int check_record(struct sst_table *t, const struct value_ref *ref, const 
 }
 
 /* The whole value as one frame; or where it lies, when it is one chunk of a file in memory. */
-static int get_value_apart(struct sst_table *t, const struct table_segment *s, firn_slice bytes,
+static int get_value_apart(struct sst_table *t, struct sst_section *section,
+                           const struct table_segment *s, firn_slice bytes,
                            struct sst_value *value) {
     struct value_ref ref;
     int rc = value_ref_decode(bytes, &ref);
@@ -364,18 +387,22 @@ static int get_value_apart(struct sst_table *t, const struct table_segment *s, f
         return check_record(t, &ref, t->memory + ref.offset, NULL);
     }
     size_t stored = (size_t)value_record_bytes(ref.size);
-    rc = page_frame_create(NULL, t->alloc, stored, &value->frame);
+    if (t->memory != NULL) {
+        rc = page_frame_create(NULL, t->alloc, stored, &value->frame);
+    } else {
+        struct sst_reads *reads = section == NULL ? NULL : section->reads;
+        rc = sst_reads_value(reads, t, ref.offset, stored, &value->frame);
+        if (rc == FIRN_NOT_FOUND) {
+            rc = read_frame(t, NULL, ref.offset, stored, &value->frame);
+        }
+    }
     if (rc != FIRN_OK) {
         return rc;
     }
     uint8_t *to = page_frame_data(value->frame);
     const uint8_t *record = t->memory != NULL ? t->memory + ref.offset : to;
-    if (t->memory == NULL) {
-        COUNT(t, page_reads);
-        rc = table_read(t, ref.offset, to, stored);
-    }
     value->bytes = firn_slice_make(to, (size_t)ref.size);
-    rc = rc == FIRN_OK ? check_record(t, &ref, record, to) : rc;
+    rc = check_record(t, &ref, record, to);
     if (rc != FIRN_OK) {
         page_frame_release(value->frame);
         memset(value, 0, sizeof *value);
@@ -514,7 +541,7 @@ static int get_grouped(struct sst_table *t, struct sst_section *section, const s
         return FIRN_OK;
     }
     if (rc == FIRN_OK) {
-        rc = get_value_apart(t, s, firn_slice_make(bytes + offset, size), value);
+        rc = get_value_apart(t, section, s, firn_slice_make(bytes + offset, size), value);
     }
     page_frame_release(frame);
     if (rc == FIRN_OK && value->frame == NULL) {
@@ -543,7 +570,7 @@ static int get_value(struct sst_table *t, struct sst_section *section, struct pa
     }
     bool apart = p->values.apart != NULL && packed_bit(p->values.apart, put);
     if (apart) {
-        rc = get_value_apart(t, page->segment, bytes, value);
+        rc = get_value_apart(t, section, page->segment, bytes, value);
         if (rc != FIRN_OK) {
             return rc;
         }
@@ -602,6 +629,9 @@ static int get(struct sst_table *t, struct sst_section *section, firn_slice key,
             rc = get_value(t, section, &p, entry, &page, value);
         }
     }
+    if (rc == SST_LATER && page.peeked) {
+        section->page_cache_hits--;
+    }
     table_page_release(&page);
     return rc;
 }
@@ -620,6 +650,8 @@ int sst_table_search(struct sst_table *t, struct sst_section *section, firn_slic
     int rc = get(t, section, key, hash, seq - given, kind, found_seq, value);
     if (rc == FIRN_OK) {
         *found_seq += given;
+    } else if (rc == SST_LATER) {
+        section->filter_probes -= t->filter_count > 0; /* it passed, and will again */
     }
     return table_failed(t, rc);
 }

@@ -31,7 +31,7 @@ struct table_segment {
     const struct section *dictionary; /* NULL: its values are compressed without one */
 
     /* Guarded by mu while it is loaded, then constant. */
-    struct loaded phrases_loaded, shared_loaded, dictionary_loaded;
+    struct loaded dictionary_loaded;
     struct value_dictionary *value_dictionary;
     _Atomic(struct segment *) segment; /* NULL: not loaded yet */
 };

@@ -122,24 +122,33 @@ int table_load_index(struct sst_table *t) {
     return rc;
 }
 
+/* What the segment's pages share: of a file that is not in memory nothing but what is searched is
+ * kept. */
+static int open_segment(struct sst_table *t, const struct table_segment *s, struct segment **out) {
+    if (s->phrases == NULL) {
+        return segment_open_empty(t->alloc, out);
+    }
+    struct loaded phrases = {.memory = NULL}, shared = {.memory = NULL};
+    int rc = load_section(t, s->phrases, MEM_SHARED, &phrases);
+    rc = rc == FIRN_OK ? load_section(t, s->shared, MEM_SHARED, &shared) : rc;
+    rc = rc == FIRN_OK ? segment_open(t->alloc, phrases.body, shared.body, t->memory == NULL, out)
+                       : rc;
+    table_unload_section(t, s->phrases, MEM_SHARED, &phrases);
+    table_unload_section(t, s->shared, MEM_SHARED, &shared);
+    return rc;
+}
+
 static int load_segment_locked(struct sst_table *t, struct table_segment *s) REQUIRES(&t->mu) {
     struct segment *opened = NULL;
-    bool shares = s->phrases != NULL;
-    int rc = shares ? load_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded) : FIRN_OK;
-    rc = rc == FIRN_OK && shares ? load_section(t, s->shared, MEM_SHARED, &s->shared_loaded) : rc;
-    if (rc == FIRN_OK && s->dictionary != NULL) {
+    int rc = FIRN_OK;
+    if (s->dictionary != NULL) {
         rc = load_section(t, s->dictionary, MEM_SHARED, &s->dictionary_loaded);
         rc = rc == FIRN_OK
                  ? value_dictionary_open(t->alloc, s->dictionary_loaded.body, &s->value_dictionary)
                  : rc;
     }
-    if (rc == FIRN_OK) {
-        rc = shares ? segment_open(t->alloc, s->phrases_loaded.body, s->shared_loaded.body, &opened)
-                    : segment_open_empty(t->alloc, &opened);
-    }
+    rc = rc == FIRN_OK ? open_segment(t, s, &opened) : rc;
     if (rc != FIRN_OK) {
-        table_unload_section(t, s->phrases, MEM_SHARED, &s->phrases_loaded);
-        table_unload_section(t, s->shared, MEM_SHARED, &s->shared_loaded);
         value_dictionary_close(s->value_dictionary);
         s->value_dictionary = NULL;
         table_unload_section(t, s->dictionary, MEM_SHARED, &s->dictionary_loaded);

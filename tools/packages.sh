@@ -24,4 +24,4 @@ install_packages() {
 }
 
 build_packages=(gcc libc6-dev binutils cmake ninja-build pkg-config
-    libxxhash-dev libzstd-dev libjemalloc-dev)
+    libxxhash-dev libzstd-dev liburing-dev libjemalloc-dev)

@@ -1,5 +1,6 @@
 /* What every environment's files must do: run on this machine's files, in a folder of their own,
  * and on files in memory. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -86,6 +87,15 @@ static void assert_content(struct place *p, const char *name, const void *data, 
     assert_int_equal(env_close(f), FIRN_OK);
 }
 
+/* What the system has cached of a file on a disk is to be read from there again. */
+static void drop_cached(struct place *p, const char *name) {
+    int fd = open(path(p, name), O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        (void)close(fd);
+    }
+}
+
 /* ---- Bytes. ---- */
 
 static void reads_back_what_was_appended(void **state) {
@@ -118,6 +128,56 @@ static void reads_back_what_was_appended(void **state) {
     assert_int_equal(env_close(writer), FIRN_OK);
     assert_int_equal(env_close(reader), FIRN_OK);
     assert_content(p, "a", data, SIZE);
+    free(data);
+    free(read);
+}
+
+static struct env_read random_read(struct env_file *f, char *to, size_t size_max, size_t file_size,
+                                   struct rand *r) {
+    struct env_read read = {.file = f, .to = to, .rc = -1, .got = 12345};
+    read.offset = rand_below(r, file_size + 2000); /* some lie past the end, or reach past it */
+    read.size = rand_below(r, 4) == 0 ? rand_below(r, 3) : rand_below(r, size_max + 1);
+    return read;
+}
+
+/* Many reads at once answer as single ones do, whatever way is asked for, cached or not. */
+static void many_reads_answer_as_single_ones(void **state) {
+    struct place *p = *state;
+    struct rand r;
+    rand_init(&r, test_seed());
+    enum { SIZE = 1 << 20, READS = 150, READ_MAX = 9000, ROUNDS = 12 };
+    char *data = malloc(SIZE), *read = malloc((size_t)READS * READ_MAX);
+    assert_true(data != NULL && read != NULL);
+    for (size_t i = 0; i < SIZE; i++) {
+        data[i] = (char)rand_next(&r);
+    }
+    write_file(p, "a", data, SIZE);
+    write_file(p, "b", data, SIZE / 3);
+    struct env_file *files[2];
+    assert_int_equal(env_open(p->env, path(p, "a"), ENV_RANDOM, &files[0]), FIRN_OK);
+    assert_int_equal(env_open(p->env, path(p, "b"), ENV_RANDOM, &files[1]), FIRN_OK);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct env_read reads[READS];
+        size_t n = round < 3 ? round : 1 + rand_below(&r, READS), sizes[2] = {SIZE, SIZE / 3};
+        size_t which[READS];
+        for (size_t i = 0; i < n; i++) {
+            which[i] = rand_below(&r, 2);
+            reads[i] =
+                random_read(files[which[i]], read + i * READ_MAX, READ_MAX, sizes[which[i]], &r);
+        }
+        drop_cached(p, "a");
+        drop_cached(p, "b");
+        env_read_many((firn_read_overlap)(round % 3), reads, n);
+        for (size_t i = 0; i < n; i++) {
+            size_t end = sizes[which[i]], at = (size_t)reads[i].offset;
+            size_t left = at < end ? end - at : 0;
+            assert_int_equal(reads[i].rc, FIRN_OK);
+            assert_int_equal(reads[i].got, reads[i].size < left ? reads[i].size : left);
+            assert_memory_equal(reads[i].to, data + (left > 0 ? at : 0), reads[i].got);
+        }
+    }
+    assert_int_equal(env_close(files[0]), FIRN_OK);
+    assert_int_equal(env_close(files[1]), FIRN_OK);
     free(data);
     free(read);
 }
@@ -393,10 +453,11 @@ static void a_file_may_be_read_while_it_grows(void **state) {
 
 #define ON(env, test) cmocka_unit_test_setup_teardown(test, begin_##env, end)
 #define ALL_ON(env)                                                                                \
-    ON(env, reads_back_what_was_appended), ON(env, takes_empty_files_and_empty_appends),           \
-        ON(env, preallocating_leaves_the_size), ON(env, a_reader_may_sync_but_not_write),          \
-        ON(env, creates_only_what_is_not_there), ON(env, renaming_replaces),                       \
-        ON(env, a_link_is_the_same_file), ON(env, an_unlinked_file_lives_until_it_is_closed),      \
+    ON(env, reads_back_what_was_appended), ON(env, many_reads_answer_as_single_ones),              \
+        ON(env, takes_empty_files_and_empty_appends), ON(env, preallocating_leaves_the_size),      \
+        ON(env, a_reader_may_sync_but_not_write), ON(env, creates_only_what_is_not_there),         \
+        ON(env, renaming_replaces), ON(env, a_link_is_the_same_file),                              \
+        ON(env, an_unlinked_file_lives_until_it_is_closed),                                        \
         ON(env, folders_are_made_one_by_one_and_removed_empty),                                    \
         ON(env, lists_every_name_once_with_its_size),                                              \
         ON(env, one_lock_at_a_time_and_the_holder_is_named),                                       \

@@ -2,14 +2,18 @@
  * processes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -170,6 +174,147 @@ static void a_lock_file_without_a_process_id_is_held_by_someone(void **state) {
     env_unlock(env, lock);
 }
 
+/* ---- Reads side by side. ---- */
+
+enum { SIDE_BY_SIDE = 64 };
+
+/* Whether that many reads of a file say what it holds. The system keeps nothing of it cached, where
+ * the file system has a disk below. */
+static bool reads_side_by_side(firn_env *e, firn_read_overlap how) {
+    static char content[SIDE_BY_SIDE * 4096], read[SIDE_BY_SIDE * 4096];
+    struct env_file *f;
+    struct env_read reads[SIDE_BY_SIDE];
+    for (size_t i = 0; i < sizeof content; i++) {
+        content[i] = (char)(i * 7 + i / 4096);
+    }
+    (void)unlink("many");
+    if (env_create(e, "many", &f) != FIRN_OK || env_append(f, content, sizeof content) != FIRN_OK ||
+        env_sync(f) != FIRN_OK || env_close(f) != FIRN_OK ||
+        env_open(e, "many", ENV_RANDOM, &f) != FIRN_OK) {
+        return false;
+    }
+    int fd = open("many", O_RDONLY | O_CLOEXEC);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    (void)close(fd);
+    memset(read, 0, sizeof read);
+    for (size_t i = 0; i < SIDE_BY_SIDE; i++) {
+        reads[i] = (struct env_read){.file = f, .offset = i * 4096, .to = read + i * 4096};
+        reads[i].size = 4096;
+    }
+    env_read_many(how, reads, SIDE_BY_SIDE);
+    bool right = memcmp(read, content, sizeof read) == 0;
+    for (size_t i = 0; i < SIDE_BY_SIDE; i++) {
+        right = right && reads[i].rc == FIRN_OK && reads[i].got == 4096;
+    }
+    return env_close(f) == FIRN_OK && right;
+}
+
+/* Rings that this process has open. */
+static unsigned count_rings(void) {
+    unsigned found = 0;
+    for (int fd = 3; fd < 64; fd++) {
+        char link[64], target[256] = "";
+        (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        found +=
+            readlink(link, target, sizeof target - 1) > 0 && strstr(target, "io_uring") != NULL;
+    }
+    return found;
+}
+
+/* Whether a ring can be made here at all: EFAULT says that only its parameters are missing. */
+static bool has_uring(void) {
+#ifdef FIRN_URING
+    return syscall(SYS_io_uring_setup, 1, NULL) < 0 && errno == EFAULT;
+#else
+    return false;
+#endif
+}
+
+static void reads_go_through_a_ring_where_there_are_rings(void **state) {
+    (void)state;
+    firn_env *own;
+    assert_int_equal(env_posix_create(&own), FIRN_OK);
+    assert_true(reads_side_by_side(own, FIRN_OVERLAP_NONE));
+    assert_true(reads_side_by_side(own, FIRN_OVERLAP_THREADS));
+    assert_int_equal(count_rings(), 0);
+    assert_true(reads_side_by_side(own, FIRN_OVERLAP_AUTO));
+    assert_true(reads_side_by_side(own, FIRN_OVERLAP_AUTO));
+    assert_int_equal(count_rings(), has_uring());
+    env_destroy(own);
+    assert_int_equal(count_rings(), 0);
+}
+
+/* As a sandbox does that wants none of a system call. */
+static bool forbid(unsigned call, int error) {
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog program = {.len = sizeof filter / sizeof filter[0], .filter = filter};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static bool reads_without_rings(int error) {
+    firn_env *own;
+    bool right = forbid(SYS_io_uring_setup, error) && env_posix_create(&own) == FIRN_OK &&
+                 reads_side_by_side(own, FIRN_OVERLAP_AUTO) &&
+                 reads_side_by_side(own, FIRN_OVERLAP_AUTO) && count_rings() == 0;
+    if (right) {
+        env_destroy(own);
+    }
+    return right;
+}
+
+static bool reads_where_rings_are_forbidden(void) {
+    return reads_without_rings(EPERM);
+}
+
+static bool reads_where_rings_are_unknown(void) {
+    return reads_without_rings(ENOSYS);
+}
+
+/* Neither a ring nor a thread can be had. */
+static bool reads_where_nothing_is_left(void) {
+    return forbid(SYS_clone3, ENOSYS) && forbid(SYS_clone, EPERM) && reads_without_rings(EPERM);
+}
+
+static void many_reads_of_a_file_that_fail_tell_which(void **state) {
+    (void)state;
+    static char to[SIDE_BY_SIDE][16];
+    struct env_file *good, *bad;
+    struct env_read reads[SIDE_BY_SIDE];
+    char data[1024] = {0};
+    assert_int_equal(env_create(env, "good", &good), FIRN_OK);
+    assert_int_equal(env_append(good, data, sizeof data), FIRN_OK);
+    assert_int_equal(env_create(env, "bad", &bad), FIRN_OK);
+    /* Its descriptor becomes one of a folder, which cannot be read. */
+    int folder = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int fd = 3; fd < folder; fd++) {
+        char link[64], target[256] = "";
+        (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        if (readlink(link, target, sizeof target - 1) > 4 &&
+            strcmp(target + strlen(target) - 4, "/bad") == 0) {
+            assert_int_equal(dup2(folder, fd), fd);
+        }
+    }
+    for (unsigned how = 0; how < 3; how++) {
+        for (size_t i = 0; i < SIDE_BY_SIDE; i++) {
+            reads[i] = (struct env_read){.file = i % 3 == 1 ? bad : good, .to = to[i], .size = 16};
+        }
+        env_read_many((firn_read_overlap)how, reads, SIDE_BY_SIDE);
+        for (size_t i = 0; i < SIDE_BY_SIDE; i++) {
+            assert_int_equal(reads[i].rc, i % 3 == 1 ? FIRN_IO : FIRN_OK);
+            assert_int_equal(reads[i].got, i % 3 == 1 ? 0 : 16);
+        }
+        assert_non_null(strstr(status_message(), "bad: cannot read"));
+    }
+    (void)close(folder);
+    assert_int_equal(env_close(good), FIRN_OK);
+    assert_int_equal(env_close(bad), FIRN_OK);
+}
+
 /* ---- Other processes. ---- */
 
 /* Runs in a child, which ends with 0 when it returns true. */
@@ -181,6 +326,13 @@ static void assert_in_child(bool (*check)(void)) {
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void reads_go_on_where_there_is_no_ring(void **state) {
+    (void)state;
+    assert_in_child(reads_where_rings_are_forbidden);
+    assert_in_child(reads_where_rings_are_unknown);
+    assert_in_child(reads_where_nothing_is_left);
 }
 
 static bool is_busy_by_the_parent(void) {
@@ -317,6 +469,9 @@ int main(void) {
         TEST(closing_gives_back_what_was_reserved),
         TEST(handles_need_memory_and_leave_nothing_without),
         TEST(a_lock_file_without_a_process_id_is_held_by_someone),
+        TEST(reads_go_through_a_ring_where_there_are_rings),
+        TEST(many_reads_of_a_file_that_fail_tell_which),
+        TEST(reads_go_on_where_there_is_no_ring),
         TEST(another_process_is_told_who_holds_the_lock),
         TEST(a_child_cannot_unlock_for_its_parent),
         TEST(a_child_does_not_hold_on_to_the_lock),

@@ -1,6 +1,6 @@
 /* What a lookup reads where the page cache holds a tenth of the data: one page, and what the
- * filters let through. The environment counts the reads, so nothing that the engine does can go
- * unseen. */
+ * filters let through; and how little the tables hold in memory for that. The environment counts
+ * the reads, so nothing that the engine does can go unseen. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -151,9 +151,45 @@ static void a_get_reads_one_page_and_what_filters_let_through(void **state) {
     key_set_free(&s.keys);
 }
 
+#define RESIDENT_KEYS 250000 /* what tables hold does not grow with their keys: fewer prove less   \
+                              */
+#define RESIDENT_BYTES_A_KEY 0.6
+
+/* Everything that an open table keeps, after lookups all over it have loaded what they need. */
+static void tables_hold_little_besides_filters(void **state) {
+    (void)state;
+    struct rand r;
+    struct scene s = {0};
+    firn_bulk *bulk;
+    firn_memory memory;
+    rand_init(&r, test_seed());
+    firn_options_init(&s.options);
+    s.options.env = counting_env();
+    key_set_make(&s.keys, KEYS_PATHS, RESIDENT_KEYS, &r);
+    assert_int_equal(firn_open(PATH, &s.options, &s.db), FIRN_OK);
+    assert_int_equal(firn_bulk_create(s.db, FIRN_BULK_SORTED, &bulk), FIRN_OK);
+    for (size_t i = 0; i < s.keys.count; i++) {
+        uint64_t value = rand_next(&r);
+        assert_int_equal(firn_bulk_put(bulk, s.keys.keys[i], firn_slice_make(&value, sizeof value)),
+                         FIRN_OK);
+    }
+    assert_int_equal(firn_bulk_finish(bulk), FIRN_OK);
+    reopen(&s);
+    firn_get_memory(s.db, &memory);
+    double keys = (double)s.keys.count,
+           held = (double)(memory.indexes + memory.shared_sections) / keys;
+    printf("%.3f bytes a key, and filters of %.3f\n", held, (double)memory.filters / keys);
+    assert_true(memory.filters > 0 && memory.indexes > 0 && memory.shared_sections > 0);
+    assert_true(held <= RESIDENT_BYTES_A_KEY);
+    assert_int_equal(firn_close(s.db), FIRN_OK);
+    firn_env_destroy(s.options.env);
+    key_set_free(&s.keys);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_get_reads_one_page_and_what_filters_let_through),
+        cmocka_unit_test(tables_hold_little_besides_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

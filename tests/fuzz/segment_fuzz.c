@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         part[i] = firn_slice_make(fuzz_copy(s), s.size);
     }
     struct segment *segment;
-    int rc = segment_open(&alloc, part[0], part[1], &segment);
+    int rc = segment_open(&alloc, part[0], part[1], size % 2 == 0, &segment);
     if (answered(rc)) {
         struct automaton_cursor c;
         automaton_cursor_init(&c, &alloc);

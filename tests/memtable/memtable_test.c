@@ -196,7 +196,7 @@ static void agrees_with_a_sorted_array(void **state) {
     assert_non_null(o);
     for (int shape = 0; shape < 3; shape++) {
         struct memtable *m;
-        assert_int_equal(memtable_create(&alloc, &m), FIRN_OK);
+        assert_int_equal(memtable_create(&alloc, NULL, &m), FIRN_OK);
         o->count = 0;
         /* Sequences need not start low, nor be in order between keys. */
         uint64_t seq = 1 + rand_below(&rand, 200);
@@ -227,7 +227,7 @@ struct fixture {
 
 static void begin(struct fixture *f) {
     alloc_init(&f->alloc, NULL);
-    assert_int_equal(memtable_create(&f->alloc, &f->m), FIRN_OK);
+    assert_int_equal(memtable_create(&f->alloc, NULL, &f->m), FIRN_OK);
     assert_int_equal(memtable_iter_create(f->m, &f->alloc, &f->it), FIRN_OK);
 }
 
@@ -453,7 +453,7 @@ static void answers_no_memory_at_every_allocation_and_goes_on(void **state) {
         alloc_init(&alloc, NULL);
         atomic_store(&alloc.fail_after, n);
         failed = false;
-        int rc = memtable_create(&alloc, &m);
+        int rc = memtable_create(&alloc, NULL, &m);
         if (rc != FIRN_OK) {
             assert_int_equal(rc, FIRN_NOMEM);
             assert_null(m);

@@ -127,7 +127,7 @@ static void check_estimates(const struct memtable *m, const struct set *set) {
 static void check_set(struct alloc *alloc, const struct set *set, size_t step) {
     struct memtable *m;
     struct iter *it;
-    assert_int_equal(memtable_create(alloc, &m), FIRN_OK);
+    assert_int_equal(memtable_create(alloc, NULL, &m), FIRN_OK);
     for (size_t turn = 41; turn-- > 0;) {
         for (size_t i = 0; i < set->count; i++) {
             size_t place = set->at[i];

@@ -88,7 +88,7 @@ static void uuids_are_dense_and_found(void **state) {
     struct iter *it;
     const char *reason = "";
     alloc_init(&alloc, NULL);
-    assert_int_equal(memtable_create(&alloc, &m), FIRN_OK);
+    assert_int_equal(memtable_create(&alloc, NULL, &m), FIRN_OK);
     for (uint64_t i = 0; i < KEYS; i++) {
         firn_slice key = uuid(seed, i, text);
         assert_int_equal(memtable_put(m, key, i + 1, ENTRY_PUT, firn_slice_make(&i, 8)), FIRN_OK);

@@ -115,7 +115,7 @@ static void readers_see_whole_entries_beside_the_writer(void **state) {
     pthread_t threads[1 + READERS + WALKERS];
     alloc_init(&s.alloc, NULL);
     atomic_init(&s.published, 0);
-    assert_int_equal(memtable_create(&s.alloc, &s.m), FIRN_OK);
+    assert_int_equal(memtable_create(&s.alloc, NULL, &s.m), FIRN_OK);
     for (int i = 0; i < 1 + READERS + WALKERS; i++) {
         void *(*run)(void *) = i == 0 ? write_all : i <= READERS ? read_some : walk_some;
         assert_int_equal(pthread_create(&threads[i], NULL, run, &s), 0);

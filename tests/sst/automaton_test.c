@@ -495,7 +495,7 @@ static void damaged_bytes_give_any_answer_but_touch_nothing_else(void **state) {
             firn_slice shared =
                 damaged_copy(buf_slice(&set.shared), &f->rand, which == 4 || which == 6);
             struct segment *s;
-            int rc = segment_open(&f->alloc, phrases, shared, &s);
+            int rc = segment_open(&f->alloc, phrases, shared, i % 2 == 0, &s);
             assert_true(rc == FIRN_OK || rc == FIRN_CORRUPT);
             if (rc == FIRN_OK) {
                 exercise(f, s, automaton, &keys);
@@ -521,7 +521,7 @@ static void references_in_a_circle_end_in_an_error(void **state) {
     memcpy(shared + 8, entry, sizeof entry);
     struct segment *s;
     assert_int_equal(segment_open(&f->alloc, buf_slice(&set.phrases),
-                                  firn_slice_make(shared, sizeof shared), &s),
+                                  firn_slice_make(shared, sizeof shared), false, &s),
                      FIRN_OK);
     firn_slice automaton = firn_slice_make(entry, sizeof entry);
     struct automaton_cursor c;

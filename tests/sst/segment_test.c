@@ -145,7 +145,8 @@ static void damaged_shared_sections_are_refused_or_harmless(void **state) {
         struct segment *s;
         assert_non_null(bytes);
         memcpy(bytes, set.shared.data, size);
-        int rc = segment_open(&f->alloc, buf_slice(&set.phrases), firn_slice_make(bytes, size), &s);
+        int rc = segment_open(&f->alloc, buf_slice(&set.phrases), firn_slice_make(bytes, size),
+                              size % 2 == 0, &s);
         assert_int_equal(rc, size == 0 || size == set.shared.size ? FIRN_OK : FIRN_CORRUPT);
         segment_close(s);
         free(bytes);
@@ -157,9 +158,9 @@ static void damaged_shared_sections_are_refused_or_harmless(void **state) {
 static void sections_that_are_no_sections_are_refused(void **state) {
     struct fixture *f = *state;
     struct segment *s;
-    assert_int_equal(segment_open(&f->alloc, FIRN_STR(""), FIRN_STR(""), &s), FIRN_CORRUPT);
+    assert_int_equal(segment_open(&f->alloc, FIRN_STR(""), FIRN_STR(""), false, &s), FIRN_CORRUPT);
     assert_null(s);
-    assert_int_equal(segment_open(&f->alloc, FIRN_STR("not a section"), FIRN_STR(""), &s),
+    assert_int_equal(segment_open(&f->alloc, FIRN_STR("not a section"), FIRN_STR(""), false, &s),
                      FIRN_CORRUPT);
     segment_close(NULL);
     segment_model_destroy(NULL);

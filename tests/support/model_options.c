@@ -37,6 +37,7 @@ static void random_options(unsigned i, firn_options *options) {
     options->filter_kind = (firn_filter_kind)rand_below(&r, 2);
     options->filter_allocation = (firn_filter_allocation)rand_below(&r, 2);
     options->value_compression = rand_below(&r, 2) == 0;
+    options->read_overlap = (firn_read_overlap)rand_below(&r, 3);
 }
 
 /* Small everything, so that a few thousand operations pass through flushes and merges of many
@@ -82,6 +83,7 @@ void model_options(unsigned i, firn_options *options) {
     options->granularity = i % 2 == 1 ? FIRN_GRANULARITY_FULL : FIRN_GRANULARITY_PARTIAL;
     options->background_threads = sets[i].threads;
     options->subcompactions = 1 + i % 5;
+    options->read_overlap = (firn_read_overlap)(i % 3);
     options->manifest_bytes = 4096;
     options->memtable_entries = sets[i].memtable_entries;
     options->memtable_bytes = sets[i].memtable_bytes;

@@ -87,7 +87,8 @@ int page_set_init(struct page_set *set, struct alloc *alloc, const firn_slice *k
     int rc = build(set, &buffer, options);
     key_buffer_deinit(&buffer);
     if (rc == FIRN_OK) {
-        rc = segment_open(alloc, buf_slice(&set->phrases), buf_slice(&set->shared), &set->segment);
+        rc = segment_open(alloc, buf_slice(&set->phrases), buf_slice(&set->shared), false,
+                          &set->segment);
     }
     if (rc != FIRN_OK) {
         page_set_deinit(set);
