@@ -32,6 +32,7 @@ enum mutex_rank {
     RANK_LIMBO,          /* what waits to be freed */
     RANK_EPOCH,          /* raising the epoch */
     RANK_RATE,           /* of background writes */
+    RANK_TRACE,          /* of operations that are traced */
     RANK_ENV             /* innermost: files and threads */
 };
 

@@ -99,6 +99,16 @@ static uint32_t lines_for(size_t count, double bits_per_key) {
     return lines > (double)UINT32_MAX ? UINT32_MAX : (uint32_t)lines;
 }
 
+/* What each key gets, in whole lines: few keys more than was asked for. */
+static double bits_in_lines(size_t count, double bits_per_key) {
+    uint32_t lines = lines_for(count, bits_per_key);
+    return clamp_bits(count == 0 ? BITS_PER_KEY_MIN : (double)lines * LINE_BITS / (double)count);
+}
+
+double bloom_rate_of_lines(uint64_t keys, double bits_per_key) {
+    return bloom_expected_rate(bits_in_lines((size_t)keys, bits_per_key));
+}
+
 size_t bloom_bytes(size_t count, double bits_per_key) {
     return ((size_t)lines_for(count, bits_per_key) + 1) * LINE_BYTES;
 }
@@ -132,10 +142,8 @@ int bloom_build(const uint64_t *hashes, size_t count, double bits_per_key, struc
     if (rc != FIRN_OK) {
         return rc;
     }
-    /* Few keys may have more bits each than was asked for, in whole lines: use them well. */
-    double bits_each = count == 0 ? BITS_PER_KEY_MIN : (double)lines * LINE_BITS / (double)count;
     double rate;
-    unsigned probes = best_probes(clamp_bits(bits_each), &rate);
+    unsigned probes = best_probes(bits_in_lines(count, bits_per_key), &rate);
 
     uint8_t *header = out->data + out->size;
     memset(header, 0, bytes);

@@ -24,6 +24,8 @@ bool bloom_may_contain(firn_slice filter, uint64_t hash);
 /* The false positive rate to expect of a blocked filter with these bits per key, by the formula of
  * the paper (a Poisson mixture over line loads). */
 double bloom_expected_rate(double bits_per_key);
+/* The same for so many keys: few have more bits each, in whole lines. */
+double bloom_rate_of_lines(uint64_t keys, double bits_per_key);
 
 /* The rate of this filter, which bloom_check() accepted, when so many keys were added to it. */
 double bloom_rate(firn_slice filter, uint64_t keys);

@@ -38,9 +38,9 @@ double filter_expected_rate(firn_filter_kind kind, uint64_t keys, double bits_pe
     if (!(bits_per_key > 0)) {
         return 1;
     }
-    double rate = bloom_expected_rate(bits_per_key);
     double fuse = kind != FIRN_FILTER_BLOOM ? fuse_expected_rate(keys, bits_per_key) : 1;
-    return fuse < rate ? fuse : rate;
+    return fuse < bloom_expected_rate(bits_per_key) ? fuse
+                                                    : bloom_rate_of_lines(keys, bits_per_key);
 }
 
 /* Of partitions of 60,000 keys at ten bits each; more keys or bits change it by a few in a hundred.

@@ -1,5 +1,6 @@
 /* compaction/sim_ops.h: the operations of a workload, one after the other: first every key is
- * inserted once, then updates and deletes, and between them, evenly, reads of each kind.
+ * inserted once, then updates and deletes, and between them, evenly, reads of each kind; or those
+ * that were recorded.
  *
  * A sample of one in `scale` keys stands for all, and of the reads of a kind no more are done than
  * `reads_most`; each then stands for `weight`.
@@ -19,10 +20,28 @@ struct sim_op {
     firn_sim_op kind;
     uint32_t ordinal; /* of the key it goes to, or beside it */
     double weight;
+    uint64_t entries; /* that a scan passes */
+};
+
+/* Operations that were recorded; they go to one in `scale` of the keys there were. */
+struct sim_recorded_op {
+    firn_sim_op kind;
+    uint32_t key; /* its place among all keys of these operations, in key order */
+    uint32_t passed;
+};
+
+struct sim_recorded {
+    struct sim_recorded_op *ops;
+    size_t count;
+    uint64_t writes, scale;
+    uint32_t keys;
 };
 
 struct sim_ops {
+    const struct sim_recorded *recorded; /* NULL: drawn */
+    size_t next;                         /* of those */
     struct sim_keys keys;
+    uint64_t scan_entries;
     uint64_t writes, writes_done, deletes; /* after the inserts */
     struct sim_reader readers[3];          /* reads, empty reads, scans */
     uint64_t total;                        /* writes, inserts among them */
@@ -30,6 +49,8 @@ struct sim_ops {
 
 int sim_ops_init(struct sim_ops *ops, struct alloc *alloc, const firn_sim_workload *workload,
                  uint64_t scale, uint64_t reads_most);
+/* Those that were recorded, which have to live as long. */
+void sim_ops_init_recorded(struct sim_ops *ops, const struct sim_recorded *recorded);
 void sim_ops_deinit(struct sim_ops *ops);
 
 /* Whether all writes were given out. */

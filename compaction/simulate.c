@@ -340,7 +340,7 @@ static void read_one(struct simulation *s, const struct sim_op *op) {
 #define SCAN_KEYS_LEAST 64
 
 static void scan_one(struct simulation *s, const struct sim_op *op) {
-    double wanted = (double)s->setup->workload->scan_entries / (double)s->scale;
+    double wanted = (double)op->entries / (double)s->scale;
     double keys = wanted > SCAN_KEYS_LEAST ? wanted : SCAN_KEYS_LEAST;
     uint32_t from = sim_key_of(op->ordinal);
     uint64_t to = from + 2 * (uint64_t)keys - 1;
@@ -348,8 +348,7 @@ static void scan_one(struct simulation *s, const struct sim_op *op) {
     sim_tree_scan(&s->tree, from, to < UINT32_MAX ? (uint32_t)to : UINT32_MAX - 1, &runs, &entries);
     s->counts.scans += op->weight;
     s->counts.scan_runs += op->weight * (double)runs;
-    s->counts.scan_entries +=
-        op->weight * (double)entries / keys * (double)s->setup->workload->scan_entries;
+    s->counts.scan_entries += op->weight * (double)entries / keys * (double)op->entries;
 }
 
 /* ---- A run ---- */
@@ -419,11 +418,18 @@ static void simulation_deinit(struct simulation *s) {
 /* A memtable should still hold enough for tables to have some, too. */
 #define MEMTABLE_ENTRIES_LEAST 500
 
+uint64_t sim_scale_max(uint64_t memtable_entries) {
+    return memtable_entries / MEMTABLE_ENTRIES_LEAST;
+}
+
 static uint64_t choose_scale(const struct sim_setup *setup) {
+    if (setup->recorded != NULL) {
+        return setup->recorded->scale;
+    }
     uint64_t most = setup->machine->entries_max > 0 ? setup->machine->entries_max : 1;
     uint64_t entries = setup->workload->entries;
     uint64_t scale = (entries + most - 1) / most;
-    uint64_t coarsest = setup->memtable_entries / MEMTABLE_ENTRIES_LEAST;
+    uint64_t coarsest = sim_scale_max(setup->memtable_entries);
     scale = scale < coarsest ? scale : coarsest;
     uint64_t needed = entries / SIM_KEYS_MAX + 1; /* whatever was asked */
     scale = scale > needed ? scale : needed;
@@ -439,7 +445,8 @@ static int simulation_init(struct simulation *s, struct alloc *alloc,
     s->scale = choose_scale(setup);
     s->memtable_max = (size_t)(setup->memtable_entries / s->scale);
     s->memtable_max = s->memtable_max > 0 ? s->memtable_max : 1;
-    uint64_t writes = (w->entries + w->updates + w->deletes) / s->scale;
+    uint64_t writes = setup->recorded != NULL ? setup->recorded->writes
+                                              : (w->entries + w->updates + w->deletes) / s->scale;
     if (writes >= SIM_VERSION_MAX) {
         return FAIL(FIRN_INVALID, "%llu writes are too many for one simulation",
                     (unsigned long long)(writes * s->scale));
@@ -453,7 +460,12 @@ static int simulation_init(struct simulation *s, struct alloc *alloc,
     s->tree.table_entries = s->tree.table_entries > 0 ? s->tree.table_entries : 1;
     s->tree.filter_kind = setup->filters.kind;
     s->tree.filter_gain = setup->filter_gain;
-    int rc = sim_ops_init(&s->ops, alloc, w, s->scale, READS_MAX);
+    int rc = FIRN_OK;
+    if (setup->recorded != NULL) {
+        sim_ops_init_recorded(&s->ops, setup->recorded);
+    } else {
+        rc = sim_ops_init(&s->ops, alloc, w, s->scale, READS_MAX);
+    }
     return rc == FIRN_OK ? memtables_create(s) : rc;
 }
 

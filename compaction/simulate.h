@@ -11,11 +11,13 @@
 
 #include "base/alloc.h"
 #include "compaction/filter_bits.h"
+#include "compaction/sim_ops.h"
 
 struct sim_setup {
     const firn_sim_workload *workload;
     const firn_sim_machine *machine;
     firn_policy_params policy;
+    const struct sim_recorded *recorded; /* instead of the workload; NULL: the workload */
     uint64_t memtable_entries, table_entries;
     struct filter_budget filters;
     double filter_gain;      /* above 0: ideal filters (sim_tree.h) */
@@ -25,6 +27,9 @@ struct sim_setup {
     int (*sample)(void *context, const firn_sim_sample *sample);
     void *context;
 };
+
+/* By how much memtables of so many entries may be scaled down, to be still worth the name. */
+uint64_t sim_scale_max(uint64_t memtable_entries);
 
 /* FIRN_CANCELLED, FIRN_NOMEM, FIRN_INVALID: a policy's job broke a rule. */
 int simulate(struct alloc *alloc, const struct sim_setup *setup);

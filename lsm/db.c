@@ -256,6 +256,7 @@ static void init_fields(firn_db *db) {
     mutex_init(&db->mutex, RANK_DB);
     mutex_init(&db->obsolete_mutex, RANK_OBSOLETE);
     cond_init(&db->background);
+    trace_init(&db->trace, &db->alloc);
     snapshot_list_init(&db->snapshots);
     buf_init(&db->seen_seqs, &db->alloc, MEM_OTHER);
     buf_init(&db->obsolete, &db->alloc, MEM_OTHER);
@@ -332,6 +333,7 @@ static void destroy(firn_db *db) {
     if (db->lock != NULL) {
         env_unlock(db->env, db->lock);
     }
+    trace_deinit(&db->trace);
     if (db->owns_env) {
         env_destroy(db->env);
     }

@@ -20,6 +20,7 @@
 #include "lsm/files.h"
 #include "lsm/manifest.h"
 #include "lsm/snapshot.h"
+#include "lsm/trace.h"
 #include "lsm/view.h"
 #include "lsm/wal.h"
 #include "memtable/memtable.h"
@@ -94,6 +95,7 @@ struct firn_db {
     struct page_cache *pages; /* NULL: off */
     struct table_cache *tables;
     struct sst_counters sst_counters;
+    struct trace trace;      /* of what is asked of this handle */
     firn_rate_limiter *rate; /* NULL: flushes and merges write as fast as they can */
 
     /* Serializes version changes; held over the manifest's I/O. */

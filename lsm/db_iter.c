@@ -31,6 +31,8 @@ struct firn_iter {
     bool passed;         /* key_copy is set: its older versions are to be skipped */
     struct buf value_copy;
     bool value_is_copied;
+    struct buf scan_key; /* while traced: where it was positioned */
+    uint64_t scanned; /* entries it stood on since; 0: it was not positioned, or nothing traces */
 };
 
 void firn_iter_options_init(firn_iter_options *options) {
@@ -41,6 +43,33 @@ void firn_iter_options_init(firn_iter_options *options) {
 static void end(struct firn_iter *it, int status) {
     it->position = NOWHERE;
     it->status = status;
+}
+
+/* ---- Traces: from being positioned to the next time ---- */
+
+static void trace_scan(struct firn_iter *it) {
+    if (it->scanned > 0) {
+        trace_note(&it->db->trace, TRACE_SCAN, buf_slice(&it->scan_key), it->scanned);
+    }
+    it->scanned = 0;
+}
+
+static void trace_position(struct firn_iter *it) {
+    if (it->position != NOWHERE && buf_assign(&it->scan_key, it->key) == FIRN_OK) {
+        it->scanned = 1;
+    }
+}
+
+static inline void position_begin(struct firn_iter *it) {
+    if (it->scanned > 0) {
+        trace_scan(it);
+    }
+}
+
+static inline void position_end(struct firn_iter *it) {
+    if (trace_is_on(&it->db->trace)) {
+        trace_position(it);
+    }
 }
 
 /* ---- Bounds: everything is turned into "at or after lower, before upper" ---- */
@@ -112,6 +141,7 @@ static void init_bufs(struct firn_iter *it, struct alloc *alloc) {
     buf_init(&it->upper, alloc, MEM_ITERATOR);
     buf_init(&it->key_copy, alloc, MEM_ITERATOR);
     buf_init(&it->value_copy, alloc, MEM_ITERATOR);
+    buf_init(&it->scan_key, alloc, MEM_ITERATOR);
 }
 
 static int check_options(const firn_db *db, const firn_iter_options *o) {
@@ -168,11 +198,13 @@ void firn_iter_destroy(firn_iter *it) {
         return;
     }
     firn_db *db = it->db;
+    position_begin(it);
     source_close(&it->source);
     buf_deinit(&it->lower);
     buf_deinit(&it->upper);
     buf_deinit(&it->key_copy);
     buf_deinit(&it->value_copy);
+    buf_deinit(&it->scan_key);
     mutex_lock(&db->mutex);
     snapshot_unregister_locked(db, &it->registered);
     db->iterators--;
@@ -290,8 +322,10 @@ static void seek_forward(struct firn_iter *it, firn_slice key) {
     if (before_lower(it, key)) {
         key = buf_slice(&it->lower);
     }
+    position_begin(it);
     iter_seek(it->source.iter, key, it->seq);
     find_forward(it);
+    position_end(it);
 }
 
 /* The last visible key before `key`. */
@@ -299,8 +333,10 @@ static void seek_backward(struct firn_iter *it, firn_slice key) {
     if (at_or_after_upper(it, key)) {
         key = buf_slice(&it->upper);
     }
+    position_begin(it);
     iter_seek_before(it->source.iter, key, SEQ_MAX);
     find_backward(it);
+    position_end(it);
 }
 
 void firn_iter_first(firn_iter *it) {
@@ -309,8 +345,10 @@ void firn_iter_first(firn_iter *it) {
         return;
     }
     it->passed = false;
+    position_begin(it);
     iter_first(it->source.iter);
     find_forward(it);
+    position_end(it);
 }
 
 void firn_iter_last(firn_iter *it) {
@@ -318,8 +356,10 @@ void firn_iter_last(firn_iter *it) {
         seek_backward(it, buf_slice(&it->upper));
         return;
     }
+    position_begin(it);
     iter_last(it->source.iter);
     find_backward(it);
+    position_end(it);
 }
 
 void firn_iter_seek(firn_iter *it, firn_slice key) {
@@ -336,6 +376,11 @@ void firn_iter_seek_for_prev(firn_iter *it, firn_slice key) {
         end(it, rc);
     }
     buf_deinit(&after);
+}
+
+/* The entry to come is counted where there is one. */
+static inline void count_scanned(struct firn_iter *it) {
+    it->scanned += it->scanned > 0 && it->position != NOWHERE;
 }
 
 void firn_iter_next(firn_iter *it) {
@@ -355,6 +400,7 @@ void firn_iter_next(firn_iter *it) {
         iter_seek(s, it->key, 0);
         find_forward(it);
     }
+    count_scanned(it);
 }
 
 void firn_iter_prev(firn_iter *it) {
@@ -370,6 +416,7 @@ void firn_iter_prev(firn_iter *it) {
     } else if (it->position == PAST_SOURCE) {
         find_backward(it);
     }
+    count_scanned(it);
 }
 
 bool firn_iter_valid(const firn_iter *it) {

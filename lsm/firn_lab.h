@@ -154,6 +154,75 @@ typedef struct firn_user_policy {
  * writers say why. */
 FIRN_API int firn_job_check(const firn_shape *shape, const firn_job *job);
 
+/* ---- Traces ------------------------------------------------------------------------------------
+ *
+ * What an open database is asked for, operation by operation, in a file: to look at (`firn trace`),
+ * and to do it over in the simulator under other policies (firn_sim_workload.trace). Recording bounds
+ * its memory and never fails an operation: what cannot be written is lost, and counted. A lookup that
+ * is recorded takes a mutex; one that is not only looks whether it should be. */
+
+typedef enum firn_trace_kind {
+    FIRN_TRACE_PUT = 0,
+    FIRN_TRACE_DELETE = 1,
+    FIRN_TRACE_GET = 2, /* also of firn_contains() and firn_multi_get(), each key */
+    FIRN_TRACE_SCAN = 3 /* an iterator that was positioned and then moved */
+} firn_trace_kind;
+
+typedef struct firn_trace_op {
+    firn_trace_kind kind;
+    bool found;           /* a get: there was a value */
+    firn_slice key;       /* of a scan: where it began; borrowed until the next call */
+    uint64_t value_bytes; /* of a put, and of a get that read the value */
+    uint64_t passed;      /* a scan: entries that it stood on */
+    uint64_t nanoseconds; /* since recording began, in whole microseconds */
+} firn_trace_op;
+
+typedef struct firn_trace_options {
+    size_t struct_size; /* set by firn_trace_options_init() */
+    /* Instead of keys, eight bytes of hash, which tell nothing of them, nor of their order: scans
+     * and sequential writes then look like others. Default false. */
+    bool hash_keys;
+    bool reads;          /* gets and scans, too; default true */
+    uint64_t bytes_max;  /* of the file, about; what comes later is lost; 0: no bound; default 0 */
+    size_t buffer_bytes; /* two of these are held; default 1 MiB; 128 KiB to 64 MiB */
+} firn_trace_options;
+
+typedef struct firn_trace_info {
+    size_t struct_size;
+    bool hashed;   /* keys are hashes */
+    bool complete; /* recording was ended in order, and nothing failed */
+    uint64_t puts, deletes, gets, gets_absent, scans;
+    uint64_t lost; /* operations, for want of room, or after a failure */
+    uint64_t entries_before; /* the database had when recording began */
+    uint64_t wall_ns;        /* when that was, since 1970 */
+    uint64_t nanoseconds;    /* from then to the end, or to the last operation read */
+    uint64_t file_bytes;
+} firn_trace_info;
+
+FIRN_API void firn_trace_options_init(firn_trace_options *options);
+
+/* Begins a new file at path; options NULL: the defaults. Writes are recorded in the order in which
+ * they took effect; what firn_bulk and firn_ingest bring in is not. FIRN_BUSY: one is being recorded;
+ * FIRN_EXISTS: there is such a file. */
+FIRN_API int firn_trace_start(firn_db *db, const char *path, const firn_trace_options *options);
+
+/* Ends it and syncs the file; so does firn_close(), without telling. The first failure of a write to
+ * the file is told here, when the file has what came before. *info, which may be NULL, is filled in
+ * any case. */
+FIRN_API int firn_trace_stop(firn_db *db, firn_trace_info *info);
+
+typedef struct firn_trace firn_trace;
+
+/* Reads a file of these. FIRN_CORRUPT: it is none, or was changed. */
+FIRN_API int firn_trace_open(const char *path, firn_trace **trace);
+FIRN_API void firn_trace_close(firn_trace *trace); /* NULL is allowed */
+
+/* FIRN_OK and the next operation; FIRN_NOT_FOUND at the end, also where the file was cut off. */
+FIRN_API int firn_trace_next(firn_trace *trace, firn_trace_op *op);
+
+/* Of what was read so far. */
+FIRN_API void firn_trace_get_info(const firn_trace *trace, firn_trace_info *info);
+
 /* ---- The simulator ----------------------------------------------------------------------------
  *
  * Moves entries through a policy as the engine would, and counts; no formula stands for a merge. A
@@ -183,6 +252,10 @@ typedef struct firn_sim_workload {
     uint64_t scans;
     uint64_t scan_entries; /* keys a scan passes; default 100 */
     uint64_t seed;         /* default 1; the same seed gives the same run */
+    /* The file of a trace, which is done instead of all of that; default NULL. Keys that it finds
+     * before it has written them are put first. Of more than machine.entries_max keys some are
+     * sampled, with all operations on them. */
+    const char *trace;
 } firn_sim_workload;
 
 typedef struct firn_sim_machine {
@@ -252,7 +325,7 @@ typedef enum firn_sim_op {
 
 /* Tells the operations of a workload in the order in which the simulator does them, so that they
  * can be done to something else. key: its number in key order, below workload->entries. A result
- * other than 0 ends it with FIRN_CANCELLED. FIRN_INVALID: more than 2^30 entries. */
+ * other than 0 ends it with FIRN_CANCELLED. FIRN_INVALID: more than 2^30 entries, or a trace. */
 FIRN_API int firn_sim_generate(const firn_sim_workload *workload,
                                int (*act)(void *context, firn_sim_op op, uint64_t key),
                                void *context);

@@ -208,6 +208,14 @@ static bool sees_nothing(const firn_snapshot *snapshot) {
     return snapshot != NULL && snapshot->seq == 0;
 }
 
+static void trace_get(firn_db *db, firn_slice key, const firn_value *value, int rc) {
+    if (rc == FIRN_OK) {
+        trace_note(&db->trace, TRACE_GET, key, value != NULL ? value->size : 0);
+    } else if (rc == FIRN_NOT_FOUND) {
+        trace_note(&db->trace, TRACE_GET_ABSENT, key, 0);
+    }
+}
+
 static int get(firn_db *db, const firn_snapshot *snapshot, firn_slice key, firn_value *value) {
     int rc = db_check(db);
     rc = rc != FIRN_OK ? rc : check_snapshot(db, snapshot);
@@ -218,7 +226,11 @@ static int get(firn_db *db, const firn_snapshot *snapshot, firn_slice key, firn_
         return FIRN_NOT_FOUND;
     }
     uint64_t seen = snapshot != NULL ? snapshot->seq : 0;
-    return read_get(db, key, &seen, value);
+    rc = read_get(db, key, &seen, value);
+    if (trace_is_on(&db->trace)) {
+        trace_get(db, key, value, rc);
+    }
+    return rc;
 }
 
 int firn_get(firn_db *db, const firn_snapshot *snapshot, firn_slice key, firn_value *value) {
@@ -365,11 +377,13 @@ int firn_multi_get(firn_db *db, const firn_snapshot *snapshot, size_t n, const f
     memset(values, 0, n * sizeof *values);
     int rc = db_check(db);
     rc = rc != FIRN_OK ? rc : check_snapshot(db, snapshot);
-    if (rc == FIRN_OK && snapshot == NULL) {
-        return get_all_now(db, n, keys, values, codes);
-    }
-    if (rc == FIRN_OK && !sees_nothing(snapshot)) {
-        return get_many(db, snapshot->seq, n, keys, values, codes);
+    if (rc == FIRN_OK && (snapshot == NULL || !sees_nothing(snapshot))) {
+        rc = snapshot == NULL ? get_all_now(db, n, keys, values, codes)
+                              : get_many(db, snapshot->seq, n, keys, values, codes);
+        for (size_t i = 0; i < n && trace_is_on(&db->trace); i++) {
+            trace_get(db, keys[i], &values[i], codes[i]);
+        }
+        return rc;
     }
     for (size_t i = 0; i < n; i++) {
         codes[i] = rc != FIRN_OK ? rc : FIRN_NOT_FOUND;

@@ -6,6 +6,7 @@
 #include "compaction/sim_ops.h"
 #include "lsm/job.h"
 #include "lsm/options.h"
+#include "lsm/sim_trace.h"
 
 void firn_sim_workload_init(firn_sim_workload *workload) {
     *workload = (firn_sim_workload){
@@ -104,14 +105,26 @@ int firn_simulate(const firn_options *options, const firn_sim_workload *workload
         setup.level0_runs_most = (size_t)resolved.level0_runs * LEVEL0_STALL_FACTOR;
     }
     struct alloc alloc;
+    struct sim_recorded recorded;
     alloc_init(&alloc, resolved.allocator);
-    return simulate(&alloc, &setup);
+    if (workload->trace == NULL) {
+        return simulate(&alloc, &setup);
+    }
+    rc = sim_trace_load(&alloc, workload->trace, machine->entries_max,
+                        sim_scale_max(setup.memtable_entries), &recorded);
+    setup.recorded = &recorded;
+    rc = rc == FIRN_OK ? simulate(&alloc, &setup) : rc;
+    sim_trace_deinit(&alloc, &recorded);
+    return rc;
 }
 
 int firn_sim_generate(const firn_sim_workload *workload,
                       int (*act)(void *context, firn_sim_op op, uint64_t key), void *context) {
     int rc = check_struct("workload", workload->struct_size, sizeof *workload);
     rc = rc == FIRN_OK ? check_workload(workload) : rc;
+    if (rc == FIRN_OK && workload->trace != NULL) {
+        rc = FAIL(FIRN_INVALID, "a trace is read with firn_trace_open()");
+    }
     if (rc != FIRN_OK) {
         return rc;
     }

@@ -177,6 +177,23 @@ static void forget_versions(firn_db *db) {
     }
 }
 
+/* In the order of their sequences, since only the leader comes here. */
+static void trace_group(firn_db *db, const struct writer *first, const struct writer *last) {
+    for (const struct writer *w = first;; w = w->next) {
+        struct batch_reader reader;
+        struct batch_op op;
+        uint32_t ops;
+        int rc = batch_reader_init(&reader, buf_slice(&w->batch->bytes), &ops);
+        while (rc == FIRN_OK && (rc = batch_reader_next(&reader, &op)) == FIRN_OK) {
+            bool put = op.kind == ENTRY_PUT;
+            trace_note(&db->trace, put ? TRACE_PUT : TRACE_DELETE, op.key, put ? op.value.size : 0);
+        }
+        if (w == last) {
+            return;
+        }
+    }
+}
+
 /* Steps 3 and 4. */
 static int write_group(firn_db *db, const struct writer *first, const struct writer *last) {
     size_t ops = 0, bytes = 0;
@@ -213,6 +230,9 @@ static int write_group(firn_db *db, const struct writer *first, const struct wri
         count(&db->counters.user_bytes, bytes);
         count(&db->counters.groups, 1);
         forget_versions(db);
+        if (trace_is_on(&db->trace)) {
+            trace_group(db, first, last);
+        }
     }
     return rc;
 }

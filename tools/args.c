@@ -141,6 +141,7 @@ bool args_parse(struct call *call, const struct arg *own) {
         {"option", "NAME=VALUE", take_option, &call->options},
         {"options", "FILE", take_options, &call->options},
         {"memory-budget", "SIZE", take_memory_budget, &call->options},
+        {"record", "FILE", arg_text, &call->record},
         {command->has_text_forms ? "raw" : NULL, NULL, take_raw, &call->key_form},
         {"escaped", NULL, take_escaped, &call->key_form},
         {"hex", NULL, take_hex, &call->key_form},

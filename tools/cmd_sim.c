@@ -5,13 +5,14 @@
 
 #include "tools/args.h"
 #include "tools/sim_study.h"
+#include "tools/trace_summary.h"
 
 struct asked {
     char *policies[SIM_SERIES_MAX];
     size_t policy_count;
     uint32_t ratios[SIM_RATIOS_MAX];
     size_t ratio_count;
-    char *format, *engine;
+    char *format, *engine, *trace;
     bool entry_bytes; /* were told: */
     uint64_t bytes;
 };
@@ -190,6 +191,25 @@ static bool is_format(const char *format) {
            strcmp(format, "json") == 0 || strcmp(format, "html") == 0;
 }
 
+/* A trace is replayed: with entries of its mean size, unless told otherwise, and at its speed. */
+static bool use_trace(struct sim_study *study, const struct asked *asked, bool own_rate) {
+    struct trace_summary s;
+    int rc = trace_summary_read(asked->trace, &s);
+    double entries = (double)s.put_bytes.count, seconds = (double)s.info.nanoseconds / 1e9;
+    double key = s.key_bytes.count > 0 ? s.key_bytes.total / (double)s.key_bytes.count : 0;
+    double bytes = key + (entries > 0 ? s.put_bytes.total / entries : 0);
+    if (rc == FIRN_OK && !asked->entry_bytes) {
+        study->machine.entry_bytes = bytes > 1 ? (uint64_t)(bytes + 0.5) : 1;
+    }
+    if (rc == FIRN_OK && !own_rate && seconds > 0 && s.info.puts + s.info.deletes > 0) {
+        study->machine.writes_per_second = (double)(s.info.puts + s.info.deletes) / seconds;
+    }
+    trace_summary_deinit(&s);
+    study->workload.trace = asked->trace;
+    study->workload.entries = s.info.entries_before > 0 ? s.info.entries_before : 1;
+    return rc == FIRN_OK;
+}
+
 static int sim_run(struct call *call) {
     static struct sim_study study;
     static char text[] = "text";
@@ -220,9 +240,11 @@ static int sim_run(struct call *call) {
         ARG_NUMBER("samples", &samples),
         ARG_TEXT("format", "FORMAT", &asked.format),
         ARG_TEXT("engine", "DIR", &asked.engine),
+        ARG_TEXT("trace", "FILE", &asked.trace),
         ARG_END,
     };
     w->empty_reads = 100000;
+    double rate = m->writes_per_second;
     if (!args_parse(call, own)) {
         return EXIT_USAGE;
     }
@@ -232,6 +254,13 @@ static int sim_run(struct call *call) {
     }
     m->entry_bytes = asked.entry_bytes ? asked.bytes : m->entry_bytes;
     m->samples = samples < 100000 ? (uint32_t)samples : 100000;
+    if (asked.trace != NULL && asked.engine != NULL) {
+        return complain_usage(call->command,
+                              "--trace is for the simulator alone, without --engine");
+    }
+    if (asked.trace != NULL && !use_trace(&study, &asked, m->writes_per_second != rate)) {
+        return complain_firn();
+    }
     int code = run_study(call, &study, &asked);
     code = code == EXIT_DONE ? tell(&study, asked.format) : code;
     for (size_t i = 0; i < SIM_SERIES_MAX; i++) {
@@ -266,6 +295,11 @@ const struct command command_sim = {
         "  --disk-rate BYTES      a second, for flushes and merges; 0: they take no time (0)\n"
         "  --engine DIR           besides, the same in a database, made there and destroyed, and\n"
         "                         both side by side; entries then take the bytes they take there\n"
+        "  --trace FILE           do over what --record or firn_trace_start() recorded, instead of "
+        "a\n"
+        "                         workload that is drawn; entries then take the mean of its keys "
+        "and\n"
+        "                         values, and come as fast\n"
         "  --simulate N           entries at most; of more, a sample is taken (2000000)\n"
         "  --samples N            moments to tell of (200)\n"
         "  --seed N               the same seed gives the same run (1)\n"

@@ -2,10 +2,10 @@
 _firn() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     local command=${COMP_WORDS[1]} forms="--raw --escaped --hex" range="--from --to --prefix"
-    local options="--option --options --memory-budget --help"
+    local options="--option --options --memory-budget --record --help"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify repair checkpoint backup restore dump destroy sim tune help \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify repair checkpoint backup restore dump destroy sim tune trace help \
             --version" -- "$word"))
         return
     fi
@@ -27,7 +27,7 @@ _firn() {
     --from | --to | --prefix | --limit | --memory-budget | --ack-fd | --page | --seed | --keep | --backup)
         return ;;
     help)
-        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify repair checkpoint backup restore dump destroy sim tune \
+        COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify repair checkpoint backup restore dump destroy sim tune trace \
             options" -- "$word"))
         return ;;
     esac
@@ -50,7 +50,8 @@ _firn() {
         --memory --show --simulate --output --format" ;;
     sim) options+=" --policy --ratios --entries --updates --deletes --reads --empty-reads --scans \
         --scan-entries --order --accesses --theta --entry-bytes --write-rate --disk-rate --simulate \
-        --samples --seed --format --engine" ;;
+        --samples --seed --format --engine --trace" ;;
+    trace) options+=" --json --operations" ;;
     esac
     case $word in
     -*) COMPREPLY=($(compgen -W "$options" -- "$word")) ;;

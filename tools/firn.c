@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lsm/firn_lab.h"
 #include "tools/command.h"
 #include "tools/out.h"
 
@@ -15,7 +16,7 @@ static const struct command *const commands[] = {
     &command_count,   &command_rank,       &command_nth,    &command_sample,  &command_split,
     &command_stats,   &command_build,      &command_ingest, &command_compact, &command_verify,
     &command_repair,  &command_checkpoint, &command_backup, &command_restore, &command_dump,
-    &command_destroy, &command_sim,        &command_tune,
+    &command_destroy, &command_sim,        &command_tune,   &command_trace,
 };
 
 static const size_t command_count_all = sizeof(commands) / sizeof(commands[0]);
@@ -23,7 +24,9 @@ static const size_t command_count_all = sizeof(commands) / sizeof(commands[0]);
 static const char common_options[] =
     "  --option NAME=VALUE    set an option of the library; `firn help options` lists them\n"
     "  --options FILE         set those of a file: a line NAME = VALUE for each, # for remarks\n"
-    "  --memory-budget SIZE   bytes of memory to use, for example 64m or 2g\n";
+    "  --memory-budget SIZE   bytes of memory to use, for example 64m or 2g\n"
+    "  --record FILE          write a trace of what is asked of DB, for `firn trace` and\n"
+    "                         `firn sim --trace`\n";
 
 static const char text_form_options[] =
     "  --raw                  keys and values are the bytes as they are\n"
@@ -70,6 +73,8 @@ static bool is_file(const char *path) {
     return stat(path, &status) == 0 && S_ISREG(status.st_mode);
 }
 
+static firn_db *recorded; /* the one that --record is for */
+
 bool database_open(struct call *call, enum database_access access, firn_db **db) {
     call->options.create_if_missing = access == DATABASE_CREATE;
     if (access == DATABASE_READ) {
@@ -80,10 +85,20 @@ bool database_open(struct call *call, enum database_access access, firn_db **db)
         complain_firn();
         return false;
     }
+    if (call->record != NULL && firn_trace_start(*db, call->record, NULL) != FIRN_OK) {
+        complain_firn();
+        (void)firn_close(*db);
+        return false;
+    }
+    recorded = call->record != NULL ? *db : NULL;
     return true;
 }
 
 int database_close(firn_db *db, int code) {
+    if (recorded == db && firn_trace_stop(db, NULL) != FIRN_OK) {
+        complain_firn();
+        code = code == EXIT_DONE ? EXIT_FAILED : code;
+    }
     if (firn_close(db) != FIRN_OK && code == EXIT_DONE) {
         return complain_firn();
     }

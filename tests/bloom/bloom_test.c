@@ -106,6 +106,9 @@ static void more_bits_never_make_the_rate_worse(void **state) {
         assert_true(rate > 0 && rate < before);
         before = rate;
     }
+    /* 70 keys of 8 bits take two lines: 14.6 bits each. */
+    assert_true(fabs(bloom_rate_of_lines(70, 8) - bloom_expected_rate(1024.0 / 70)) < 1e-12);
+    assert_true(fabs(bloom_rate_of_lines(1000000, 8) / bloom_expected_rate(8) - 1) < 0.001);
     assert_true(bloom_expected_rate(NAN) <= 1);
     assert_true(bloom_expected_rate(1e9) > 0);
 }

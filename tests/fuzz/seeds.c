@@ -13,6 +13,7 @@
 
 #include "bloom/filter.h"
 #include "lsm/current.h"
+#include "lsm/trace.h"
 #include "sst/automaton_format.h"
 #include "sst/format.h"
 #include "tests/support/file_bytes.h"
@@ -217,6 +218,38 @@ static void write_current(void) {
                firn_slice_make(NULL, 0));
 }
 
+/* What a database recorded, as a file and as the payload of its second block. */
+static void write_trace(void) {
+    firn_options options;
+    firn_db *db;
+    firn_env *env;
+    struct env_file *file;
+    uint8_t bytes[4096], file_lead = 0, payload_lead = 1;
+    size_t size;
+    CHECK(env_mem_create(&env) == FIRN_OK);
+    firn_options_init(&options);
+    options.env = env;
+    CHECK(firn_open("db", &options, &db) == FIRN_OK);
+    CHECK(firn_trace_start(db, "trace", NULL) == FIRN_OK);
+    for (int i = 0; i < 40; i++) {
+        char key[16];
+        int length = snprintf(key, sizeof key, "key%d", i * 7 % 10);
+        firn_slice slice = firn_slice_make(key, (size_t)length);
+        CHECK((i % 4 == 0   ? firn_delete(db, slice, 0)
+               : i % 4 == 1 ? firn_put(db, slice, slice, 0)
+                            : firn_contains(db, NULL, slice)) >= 0);
+    }
+    CHECK(firn_trace_stop(db, NULL) == FIRN_OK && firn_close(db) == FIRN_OK);
+    CHECK(env_open(env, "trace", ENV_RANDOM, &file) == FIRN_OK);
+    CHECK(env_read_at(file, 0, bytes, sizeof bytes, &size) == FIRN_OK);
+    CHECK(env_close(file) == FIRN_OK);
+    write_seed("trace", "file", firn_slice_make(&file_lead, 1), firn_slice_make(bytes, size));
+    size_t second = 2 * TRACE_BLOCK_HEADER_BYTES + get_u32(bytes + 4);
+    write_seed("trace", "payload", firn_slice_make(&payload_lead, 1),
+               firn_slice_make(bytes + second, size - second));
+    env_destroy(env);
+}
+
 /* Operations drawn at random; half of them writes. */
 static void write_operations(uint8_t option_set) {
     uint8_t bytes[600];
@@ -245,6 +278,7 @@ int main(int argc, char **argv) {
     write_verbatim_segment();
     write_filter();
     write_current();
+    write_trace();
     for (uint8_t i = 0; i < 6; i++) {
         write_operations((uint8_t)(i * 2));
     }
