@@ -336,13 +336,14 @@ static size_t levels_overdue(const struct fluid *f) {
 }
 
 /* The first level that has room for what comes down, with what it takes along on the way; below
- * those that have to go. */
+ * those that have to go. Where the last level is merged in parts, nothing goes there at once,
+ * however much has come together: it waits right above. */
 static size_t find_target(const struct fluid *f, size_t overdue, uint64_t *incoming) {
     size_t target = 1;
     *incoming = level_bytes(fluid_level(f, 0));
     while (target < overdue || would_be_full(f, target, *incoming)) {
         uint64_t here = level_bytes(fluid_level(f, target));
-        if (target + 1 == f->last && goes_in_parts(f) && here > 0) {
+        if (target + 1 == f->last && goes_in_parts(f)) {
             break;
         }
         *incoming += here;

@@ -225,6 +225,11 @@ static void tell_table(struct out *out, const struct sim_study *study) {
 static void tell_workload(struct out *out, const struct sim_study *study) {
     const firn_sim_workload *w = &study->workload;
     static const char *const orders[] = {"uniformly", "by Zipf's law", "in ascending order"};
+    if (w->trace != NULL) {
+        out_text(out, "<p>What a trace recorded is done over, under each policy. Keys that were "
+                      "there before are put first.</p>\n");
+        return;
+    }
     out_format(out,
                "<p>%" PRIu64 " keys are inserted %s, then %" PRIu64 " updated and %" PRIu64
                " deleted, chosen %s. Seed %" PRIu64 ". Every policy gets the same writes.</p>\n",
