@@ -63,7 +63,9 @@ int anchors_cut(struct anchors *a, size_t parts, struct buf *cuts) {
     struct anchor *list = (struct anchor *)(void *)a->list.data;
     size_t count = a->list.size / sizeof *list, cut = 1;
     for (size_t i = 0; i < count; i++) {
-        list[i].key = firn_slice_make(a->keys.data + list[i].offset, list[i].size);
+        const uint8_t *bytes = a->keys.data; /* NULL where the empty key is the only one */
+        bytes = bytes != NULL ? bytes + list[i].offset : bytes;
+        list[i].key = firn_slice_make(bytes, list[i].size);
     }
     if (count > 0) {
         qsort(list, count, sizeof *list, compare_anchors);

@@ -4,14 +4,16 @@
  *
  * Memtables, tables and levels are small, so that a few hundred operations pass through all of
  * them. Keys are few and of shapes that matter to a trie; a snapshot, an iterator and a range may
- * live across everything else.
+ * live across everything else. The machine is simulated: its background jobs run on this thread, so
+ * that nothing waits for the system's scheduler and an input does the same each time.
  */
+#include "base/env_sim.h"
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/support/model.h"
 #include "tests/support/oracle.h"
 
-#define OPERATIONS_MAX 500
-#define SLOW_MAX 12 /* flushes, compactions, reopenings */
+#define OPERATIONS_MAX 300
+#define SLOW_MAX 8 /* flushes, compactions, reopenings */
 #define BATCH_MAX 8
 #define WALK_MAX 20
 #define KEY_BYTES_MAX 400
@@ -46,6 +48,7 @@ struct key {
 struct engine {
     struct reader in;
     unsigned option_set, slow;
+    firn_env *env;
     firn_db *db;
     struct oracle *oracle;
 
@@ -58,14 +61,6 @@ struct engine {
     firn_range range;
     bool keys_only;
 };
-
-static firn_env *engine_env(void) {
-    static firn_env *env;
-    if (env == NULL) {
-        FUZZ_CHECK(firn_env_memory_create(&env) == FIRN_OK);
-    }
-    return env;
-}
 
 /* ---- Arguments ---- */
 
@@ -119,7 +114,7 @@ static firn_slice value_bytes(struct oracle_value v) {
 static void open_db(struct engine *e) {
     firn_options options;
     model_options(e->option_set, &options);
-    options.env = engine_env();
+    options.env = e->env;
     options.memory_budget = UINT64_C(16) << 20;
     options.background_threads = options.background_threads > 2 ? 2 : options.background_threads;
     options.memtable_entries = options.memtable_entries > 40 ? 40 : options.memtable_entries;
@@ -450,6 +445,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     e.in = reader_of(firn_slice_make(data, size));
     e.option_set = reader_u8(&e.in);
     e.oracle = oracle_create();
+    FUZZ_CHECK(env_sim_create(size, &e.env) == FIRN_OK);
+    FUZZ_CHECK(sim_set_recording(e.env, false) == FIRN_OK);
     open_db(&e);
     for (int i = 0; i < OPERATIONS_MAX && reader_left(&e.in) > 0; i++) {
         do_operation(&e, (enum operation)(reader_u8(&e.in) % OPERATIONS));
@@ -462,8 +459,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     close_db(&e);
     firn_options options;
     firn_options_init(&options);
-    options.env = engine_env();
+    options.env = e.env;
     FUZZ_CHECK(firn_destroy(PATH, &options) == FIRN_OK);
+    FUZZ_CHECK(sim_misuse(e.env) == NULL && sim_open_files(e.env) == 0);
+    env_destroy(e.env);
     oracle_destroy(e.oracle);
     return 0;
 }
