@@ -300,7 +300,7 @@ int sim_files_read_at(struct env_file *file, uint64_t offset, void *to, size_t s
     if (sim_machine_begin_call(m, SIM_READ) != FATE_DONE) {
         return sim_machine_injected(m, SIM_READ, "read", f->name);
     }
-    if (offset < node->size) {
+    if (offset < node->size && size > 0) {
         uint64_t left = node->size - offset;
         *got = left < size ? (size_t)left : size;
         memcpy(to, sim_disk_data(&m->disk, f->node) + offset, *got);

@@ -197,6 +197,9 @@ static int check_value(const struct option *o, double v) {
                     o->least, o->most,
                     (o->flags & ZERO_CHOOSES) != 0 ? ", or 0 to let it choose" : "");
     }
+    if ((o->type == OPTION_U32 || o->type == OPTION_U64) && v != (double)(uint64_t)v) {
+        return FAIL(FIRN_INVALID, "option %s is %.15g, expected a whole number", o->name, v);
+    }
     if (o->offset == offsetof(firn_options, page_bytes) && !is_power_of_two((uint32_t)v)) {
         return FAIL(FIRN_INVALID, "option page_bytes is %.15g, expected a power of two", v);
     }
@@ -411,6 +414,9 @@ int firn_options_get(const firn_options *options, const char *name, char *text, 
     }
     double v = o->type == OPTION_LIST ? 0 : field_get(options, o);
     int length = 0;
+    if (o->type == OPTION_CHOICE && !in_range(o, v)) {
+        return check_value(o, v);
+    }
     switch (o->type) {
     case OPTION_LIST:
         length = list_print(o, options, text, capacity);

@@ -220,7 +220,7 @@ static int sort_parts(struct order *o) {
         const struct order_part *p = order_part(o, i);
         rc = buf_append(&o->by_key, &p, sizeof p);
     }
-    if (o->by_key.size > 0) {
+    if (rc == FIRN_OK && o->by_key.size > 0) {
         qsort(o->by_key.data, order_part_count(o), sizeof(struct order_part *), compare_by_key);
     }
     return rc;
