@@ -2,8 +2,9 @@
  *
  *     bench_billion DIR [--keys N] [--sorted | --normal] [--gets N] [--budget MIB] [--part N]
  *
- * Loads N keys (10^9), a random half of the ids below 2 N as user:%012d with values of 8 bytes that
- * follow from the key, looks a sample up, and half as many absent ids, then gets keys at random.
+ * DIR is made if it is not there. Loads N keys (10^9), a random half of the ids below 2 N as
+ * user:%012d with values of 8 bytes that follow from the key, looks a sample up, and half as many
+ * absent ids, then gets keys at random.
  *
  *     (neither)   in random order through firn_bulk, which sorts on disk, in parts of --part keys
  *                 (5 * 10^7); in the end all parts are merged
@@ -16,9 +17,11 @@
  * when it is called again: a part is there as a whole or not at all, puts are there up to some
  * number; so halving finds the first key that is missing.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "bench/keys.h"
@@ -210,7 +213,8 @@ static int load_parts(struct load *l) {
     printf("%lld of %llu parts are there\n", (long long)there, (unsigned long long)parts);
     for (uint64_t part = (uint64_t)there; part < parts; part++) {
         firn_bulk *bulk;
-        if (firn_bulk_create(l->db, sorted ? FIRN_BULK_SORTED : 0, &bulk) != FIRN_OK) {
+        if (firn_bulk_create(l->db, sorted ? FIRN_BULK_SORTED : FIRN_BULK_DRAFT, &bulk) !=
+            FIRN_OK) {
             return fail("bulk");
         }
         if (put_part(l, bulk, part, &done) != FIRN_OK) {
@@ -343,11 +347,21 @@ static int look(struct load *l) {
 
 /* ---- The call ---- */
 
+/* Makes the folder, where it is not there yet. */
+static bool make_dir(const char *dir) {
+    if (mkdir(dir, 0777) != 0 && errno != EEXIST) {
+        fprintf(stderr, "bench_billion: %s: cannot make the folder: %s\n", dir, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
 /* Whether what is to come fits, with what is there of an earlier call. */
 static bool has_room(struct load *l) {
     struct statvfs disk;
     if (statvfs(l->dir, &disk) != 0) {
-        perror(l->dir);
+        fprintf(stderr, "bench_billion: %s: cannot tell what room it has: %s\n", l->dir,
+                strerror(errno));
         return false;
     }
     double needed = disk_bytes_a_key[l->way] * (double)l->keys;
@@ -355,6 +369,9 @@ static bool has_room(struct load *l) {
     printf("%llu keys need up to %.2f GiB of disk; %s has %.2f GiB\n", (unsigned long long)l->keys,
            needed / 1024 / (double)MIB, l->dir, there / 1024 / (double)MIB);
     fflush(stdout);
+    if (needed > there) {
+        fprintf(stderr, "bench_billion: there is not enough room\n");
+    }
     return needed <= there;
 }
 
@@ -363,12 +380,15 @@ static int run(struct load *l) {
     firn_options_init(&options);
     options.memory_budget = l->budget;
     options.filter_bits_per_key = FILTER_BITS;
+    options.subcompactions = 2;
+    if (l->way == RANDOM_BULK) { /* parts that overlap are merged once, all of them, in the end */
+        options.compaction_policy = FIRN_POLICY_NONE;
+    }
     while (UINT64_C(1) << 2 * l->half_bits < 2 * l->keys) {
         l->half_bits++;
     }
     (void)snprintf(l->path, sizeof l->path, "%s/billion", l->dir);
-    if (!has_room(l)) {
-        fprintf(stderr, "bench_billion: there is not enough room\n");
+    if (!make_dir(l->dir) || !has_room(l)) {
         return 1;
     }
     if (firn_open(l->path, &options, &l->db) != FIRN_OK) {

@@ -27,11 +27,12 @@ struct run {
 struct firn_bulk {
     firn_db *db;
     bool sorted;
-    int status;         /* the first failure */
-    char message[512];  /* of it */
-    uint64_t count;     /* keys put */
-    struct buf created; /* u64: numbers of all files begun that may be there */
-    struct buf tables;  /* struct table_meta, owned: finished, ascending */
+    enum sst_effort effort; /* of its tables */
+    int status;             /* the first failure */
+    char message[512];      /* of it */
+    uint64_t count;         /* keys put */
+    struct buf created;     /* u64: numbers of all files begun that may be there */
+    struct buf tables;      /* struct table_meta, owned: finished, ascending */
 
     /* Sorted. */
     struct sst_builder *builder; /* of the open table, or NULL */
@@ -81,7 +82,7 @@ static void destroy(firn_bulk *b) {
 int firn_bulk_create(firn_db *db, unsigned flags, firn_bulk **out) {
     *out = NULL;
     int rc = db_check_writable(db);
-    if (rc == FIRN_OK && (flags & ~FIRN_BULK_SORTED) != 0) {
+    if (rc == FIRN_OK && (flags & ~(FIRN_BULK_SORTED | FIRN_BULK_DRAFT)) != 0) {
         rc = FAIL(FIRN_INVALID, "unknown flags 0x%x", flags);
     }
     if (rc != FIRN_OK) {
@@ -93,6 +94,7 @@ int firn_bulk_create(firn_db *db, unsigned flags, firn_bulk **out) {
     }
     b->db = db;
     b->sorted = (flags & FIRN_BULK_SORTED) != 0;
+    b->effort = (flags & FIRN_BULK_DRAFT) != 0 ? SST_EFFORT_FAST : SST_EFFORT_FULL;
     buf_init(&b->created, &db->alloc, MEM_OTHER);
     buf_init(&b->tables, &db->alloc, MEM_OTHER);
     buf_init(&b->last, &db->alloc, MEM_OTHER);
@@ -144,7 +146,7 @@ static int open_table(firn_bulk *b) {
         return rc;
     }
     file_path(db->path, FILE_TABLE, number, path);
-    job_builder_options(&db->options, db->env, SST_EFFORT_FULL, job_builder_bytes(&db->options),
+    job_builder_options(&db->options, db->env, b->effort, job_builder_bytes(&db->options),
                         &options);
     return sst_builder_create(&db->alloc, db->env, path, number, &options, &b->builder);
 }
@@ -269,7 +271,7 @@ static int merge_parts(firn_bulk *b, size_t first, bool run, const struct buf *c
                                   .entries = b->count};
     uint64_t share = db->options.memory_budget / 16;
     share = share > RUN_BUILDER_BYTES_MIN ? share : RUN_BUILDER_BYTES_MIN;
-    job_setup(&context, run ? SST_EFFORT_FAST : SST_EFFORT_FULL,
+    job_setup(&context, run ? SST_EFFORT_FAST : b->effort,
               run ? (size_t)share
                   : parts_builder_bytes(job_builder_bytes(&db->options), parts.cut_count + 1),
               &request);

@@ -832,6 +832,8 @@ FIRN_API int firn_ingest(firn_db *db, const char *const *paths, size_t count, un
 typedef struct firn_bulk firn_bulk;
 
 #define FIRN_BULK_SORTED 1u /* keys come in strictly ascending order */
+#define FIRN_BULK_DRAFT 2u  /* its tables will be merged again before long, as those of one of many
+                               loads that firn_compact() makes one: built with less CPU, larger */
 
 /* Other work on the database goes on meanwhile. A bulk load belongs to one thread at a time, and
  * must be ended before closing. Without FIRN_BULK_SORTED it gathers a quarter of memory_budget,

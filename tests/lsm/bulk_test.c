@@ -106,8 +106,9 @@ static uint64_t tables_in_folder(struct fixture *f) {
 }
 
 /* Over what is there already, in order or not, with keys that come again. */
-static void load_over(bool sorted, uint64_t keys, size_t value_bytes) {
+static void load_over(unsigned flags, uint64_t keys, size_t value_bytes) {
     struct fixture f = set_up();
+    bool sorted = (flags & FIRN_BULK_SORTED) != 0;
     struct oracle_value *values = calloc(keys, sizeof *values);
     struct rand r;
     firn_bulk *b;
@@ -125,7 +126,7 @@ static void load_over(bool sorted, uint64_t keys, size_t value_bytes) {
     }
     uint64_t old = count_keys(f.db);
     assert_int_equal(firn_snapshot_create(f.db, &before), FIRN_OK);
-    assert_int_equal(firn_bulk_create(f.db, sorted ? FIRN_BULK_SORTED : 0, &b), FIRN_OK);
+    assert_int_equal(firn_bulk_create(f.db, flags, &b), FIRN_OK);
     for (uint64_t i = 0; i < keys; i++) {
         uint64_t key = sorted ? i : rand_below(&r, keys);
         if (sorted && rand_below(&r, 3) == 0) {
@@ -156,31 +157,63 @@ static void load_over(bool sorted, uint64_t keys, size_t value_bytes) {
 
 static void sorted_keys_are_found(void **state) {
     (void)state;
-    load_over(true, test_scaled(20000, 2000), 700);
+    load_over(FIRN_BULK_SORTED, test_scaled(20000, 2000), 700);
+    load_over(FIRN_BULK_SORTED | FIRN_BULK_DRAFT, test_scaled(20000, 2000), 700);
 }
 
 static void keys_in_any_order_are_found_with_their_last_values(void **state) {
     (void)state;
-    load_over(false, 1000, 100);                       /* no run but the memtable */
-    load_over(false, test_scaled(20000, 10000), 1500); /* some runs */
+    load_over(0, 1000, 100);                       /* no run but the memtable */
+    load_over(0, test_scaled(20000, 10000), 1500); /* some runs */
+    load_over(FIRN_BULK_DRAFT, test_scaled(20000, 3000), 700);
 }
 
 /* More runs than one merge takes: 4 MiB each, and 16 at a time. */
 static void runs_are_merged_in_tiers(void **state) {
     (void)state;
-    load_over(false, 75000, 2000);
+    load_over(0, 75000, 2000);
+}
+
+/* Parts of one load that are drafts take more, but not once they are merged. */
+static void drafts_are_larger_until_they_are_merged(void **state) {
+    (void)state;
+    uint64_t bytes[2], merged[2];
+    for (unsigned draft = 0; draft < 2; draft++) {
+        struct fixture f = set_up();
+        for (uint64_t part = 0; part < 2; part++) {
+            firn_bulk *b;
+            assert_int_equal(firn_bulk_create(f.db, draft ? FIRN_BULK_DRAFT : 0, &b), FIRN_OK);
+            for (uint64_t i = 0; i < 10000; i++) {
+                put(&f, b, 2 * i + part, (struct oracle_value){i, 4});
+            }
+            assert_int_equal(firn_bulk_finish(b), FIRN_OK);
+        }
+        firn_stats stats;
+        firn_get_stats(f.db, &stats);
+        bytes[draft] = stats.file_bytes;
+        assert_int_equal(firn_compact(f.db, NULL, NULL, NULL), FIRN_OK);
+        assert_int_equal(count_keys(f.db), 20000);
+        firn_get_stats(f.db, &stats);
+        merged[draft] = stats.file_bytes;
+        tear_down(&f);
+    }
+    print_message("parts of %llu bytes, drafts of %llu; merged %llu and %llu\n",
+                  (unsigned long long)bytes[0], (unsigned long long)bytes[1],
+                  (unsigned long long)merged[0], (unsigned long long)merged[1]);
+    assert_true(bytes[1] > bytes[0]);
+    assert_true(merged[1] <= merged[0] + merged[0] / 25);
 }
 
 static void a_bulk_load_without_keys_does_nothing(void **state) {
     (void)state;
     struct fixture f = set_up();
     firn_bulk *b;
-    for (unsigned flags = 0; flags < 2; flags++) {
+    for (unsigned flags = 0; flags < 4; flags++) {
         assert_int_equal(firn_bulk_create(f.db, flags, &b), FIRN_OK);
         assert_int_equal(firn_bulk_finish(b), FIRN_OK);
     }
     firn_bulk_abandon(NULL);
-    assert_int_equal(firn_bulk_create(f.db, 2, &b), FIRN_INVALID);
+    assert_int_equal(firn_bulk_create(f.db, 4, &b), FIRN_INVALID);
     assert_int_equal(tables_in_folder(&f), 0);
     tear_down(&f);
 }
@@ -190,24 +223,25 @@ static void what_is_refused_is_left_out(void **state) {
     struct fixture f = set_up();
     firn_bulk *b;
     static char longer[FIRN_KEY_BYTES_MAX + 1];
-    for (unsigned flags = 0; flags < 2; flags++) {
+    for (unsigned flags = 0; flags < 4; flags++) {
+        bool sorted = (flags & FIRN_BULK_SORTED) != 0;
         assert_int_equal(firn_bulk_create(f.db, flags, &b), FIRN_OK);
         assert_int_equal(firn_close(f.db), FIRN_BUSY);
         assert_int_equal(firn_bulk_put(b, FIRN_STR("b"), FIRN_STR("1")), FIRN_OK);
         assert_int_equal(firn_bulk_put(b, firn_slice_make(longer, sizeof longer), FIRN_STR("")),
                          FIRN_TOO_LARGE);
         assert_int_equal(firn_bulk_put(b, FIRN_STR("b"), FIRN_STR("2")),
-                         flags == 0 ? FIRN_OK : FIRN_INVALID);
+                         sorted ? FIRN_INVALID : FIRN_OK);
         assert_int_equal(firn_bulk_put(b, FIRN_STR("a"), FIRN_STR("3")),
-                         flags == 0 ? FIRN_OK : FIRN_INVALID);
-        if (flags == FIRN_BULK_SORTED) {
+                         sorted ? FIRN_INVALID : FIRN_OK);
+        if (sorted) {
             assert_string_equal(firn_errmsg(), "key 2 should come before key 1");
         }
         assert_int_equal(firn_bulk_put(b, FIRN_STR("c"), FIRN_STR("4")), FIRN_OK);
         assert_int_equal(firn_bulk_finish(b), FIRN_OK);
         firn_value value;
         assert_int_equal(firn_get(f.db, NULL, FIRN_STR("b"), &value), FIRN_OK);
-        assert_memory_equal(value.data, flags == 0 ? "2" : "1", 1);
+        assert_memory_equal(value.data, sorted ? "1" : "2", 1);
         firn_value_release(&value);
     }
     assert_int_equal(count_keys(f.db), 3);
@@ -243,7 +277,7 @@ static void a_failed_load_leaves_nothing(void **state) {
     f.options.table_entries = 2000;
     open_db(&f);
     assert_int_equal(firn_put(f.db, key_of(5, text), FIRN_STR("old"), FIRN_SYNC), FIRN_OK);
-    for (unsigned flags = 0; flags < 2; flags++) {
+    for (unsigned flags = 0; flags < 4; flags++) {
         for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
             fault_env_set(env, calls[i], 1, FIRN_NO_SPACE, i % 2 == 0);
             assert_int_equal(load_some(&f, flags, 6000), FIRN_NO_SPACE);
@@ -308,6 +342,7 @@ int main(void) {
         cmocka_unit_test(sorted_keys_are_found),
         cmocka_unit_test(keys_in_any_order_are_found_with_their_last_values),
         cmocka_unit_test(runs_are_merged_in_tiers),
+        cmocka_unit_test(drafts_are_larger_until_they_are_merged),
         cmocka_unit_test(a_bulk_load_without_keys_does_nothing),
         cmocka_unit_test(what_is_refused_is_left_out),
         cmocka_unit_test(a_failed_load_leaves_nothing),
