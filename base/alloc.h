@@ -29,6 +29,10 @@ enum mem_part {
     MEM_PARTS
 };
 
+/* What different threads write lies so far apart: two cache lines, which some processors fetch
+ * together. */
+#define LINES_APART 128
+
 struct alloc {
     firn_allocator host;             /* constant after init; all NULL: the C library's */
     size_t budget, ahead_max;        /* constant after alloc_set_budget(); SIZE_MAX without it */

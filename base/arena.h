@@ -15,11 +15,12 @@ typedef uint32_t arena_ref; /* in units of 8 bytes; 0: none */
 
 struct arena {
     uint8_t *base;
-    size_t used;      /* bytes given out, the first unit included */
-    size_t committed; /* bytes with memory behind them; counted in alloc */
-    size_t reserved;  /* bytes of address space */
+    size_t reserved; /* bytes of address space */
     struct alloc *alloc;
     enum mem_part part;
+    uint8_t apart[LINES_APART]; /* readers load base; what follows changes with each allocation */
+    size_t used;                /* bytes given out, the first unit included */
+    size_t committed;           /* bytes with memory behind them; counted in alloc */
 };
 
 /* FIRN_NOMEM: no address space. */

@@ -58,7 +58,6 @@
 #include "base/status.h"
 #include "base/sync.h"
 
-#define LINE_BYTES 128 /* two cache lines, which some processors fetch together */
 #define SLOT_PINS 12
 #define CHUNK_SLOTS 32
 #define CHUNK_COUNT 64
@@ -66,7 +65,7 @@
 #define NO_NUMBER UINT32_MAX
 
 struct slot { /* 256 bytes; a section that pins nothing writes the first 64 */
-    _Alignas(LINE_BYTES) _Atomic uint64_t epoch; /* 0: outside */
+    _Alignas(LINES_APART) _Atomic uint64_t epoch; /* 0: outside */
     _Atomic uint64_t tallies[EPOCH_TALLIES];
     struct epoch_pin pins[SLOT_PINS];
 };
@@ -80,8 +79,8 @@ struct epoch {
     struct mutex mu;
     uint64_t drained; /* guarded by mu: all sections of epochs below it have been left */
     _Atomic(struct chunk *) chunks[CHUNK_COUNT]; /* atomic: set once */
-    _Alignas(LINE_BYTES) _Atomic uint64_t now;   /* atomic: raised under mu */
-    _Alignas(LINE_BYTES) _Atomic uint64_t overflow[2];
+    _Alignas(LINES_APART) _Atomic uint64_t now;  /* atomic: raised under mu */
+    _Alignas(LINES_APART) _Atomic uint64_t overflow[2];
     _Atomic uint64_t overflow_tallies[EPOCH_TALLIES];
 };
 

@@ -132,11 +132,12 @@ static void print_usage(const struct memtable *m) {
     memtable_get_usage(m, &u);
     double keys = (double)u.keys, raw = (double)(u.raw_key_bytes + u.raw_value_bytes);
     printf("keys %llu  raw %.2f bytes a key\n", (unsigned long long)u.keys, raw / keys);
-    printf("bytes a key: tails %.2f versions %.2f values %.2f nodes %.2f waste %.2f unused %.2f  "
+    printf("bytes a key: tails %.2f versions %.2f values %.2f nodes %.2f waste %.2f reusable %.2f "
+           "unused %.2f  "
            "total %.2f = %.3f of raw\n",
            (double)u.tails / keys, (double)u.versions / keys, (double)u.values / keys,
-           (double)u.nodes / keys, (double)u.waste / keys, (double)u.unused / keys,
-           (double)u.total / keys, (double)u.total / raw);
+           (double)u.nodes / keys, (double)u.waste / keys, (double)u.reusable / keys,
+           (double)u.unused / keys, (double)u.total / keys, (double)u.total / raw);
     printf("nodes:");
     for (int form = 0; form < 8; form++) {
         printf(" %llu", (unsigned long long)u.node_count[form]);
@@ -147,9 +148,10 @@ static void print_usage(const struct memtable *m) {
 static bool measure_memtable(struct keys *keys, firn_slice value, struct rand *rand,
                              struct times *t, bool print) {
     struct alloc alloc;
+    struct epoch *epoch;
     struct memtable *m;
     alloc_init(&alloc, NULL);
-    if (memtable_create(&alloc, NULL, &m) != FIRN_OK) {
+    if (epoch_create(&alloc, &epoch) != FIRN_OK || memtable_create(&alloc, epoch, &m) != FIRN_OK) {
         return false;
     }
     shuffle(keys->at, keys->count, rand);
@@ -160,6 +162,10 @@ static bool measure_memtable(struct keys *keys, firn_slice value, struct rand *r
             memtable_put(m, key, i + 1, ENTRY_PUT, value) != FIRN_OK) {
             return false;
         }
+        if (memtable_prune_is_due(m)) {
+            uint64_t published = i + 1;
+            memtable_prune(m, &published, 1);
+        }
     }
     faster(&t->put, start, keys->count);
     shuffle(keys->at, keys->count, rand);
@@ -169,6 +175,7 @@ static bool measure_memtable(struct keys *keys, firn_slice value, struct rand *r
         print_usage(m);
     }
     memtable_unref(m);
+    epoch_destroy(epoch);
     return true;
 }
 

@@ -150,15 +150,17 @@ struct firn_db {
     struct mutex obsolete_mutex;
     struct buf obsolete; /* of obsolete.c: files to delete after a durable edit */
 
-    /* Atomic. */
+    /* Atomic. What every get loads is in cache lines of its own, to which a write stores once. */
+    uint8_t before_reads[LINES_APART];
     _Atomic(struct view *) view; /* protected by epoch */
     _Atomic uint64_t published;  /* readers see up to here */
+    _Atomic bool pins_awaited;   /* a retired view waits for a value to be released */
+    uint8_t after_reads[LINES_APART];
     _Atomic uint64_t last_seq;   /* given out; leader only but for statistics */
     _Atomic uint64_t next_file;
     _Atomic uint64_t edit_number;   /* edits that are durable */
     _Atomic uint32_t pressure;      /* how hard to slow writers, 0 to 1,000 */
     _Atomic uint64_t pinned_values; /* by references; others are pins of the epoch */
-    _Atomic bool pins_awaited;      /* a retired view waits for a value to be released */
     _Atomic bool cancel;            /* running jobs end soon */
     /* Merges of the policy, and those asked for, that began before this changed end soon. */
     _Atomic uint32_t cancels_of_policy, cancels_by_hand;

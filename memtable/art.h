@@ -39,13 +39,15 @@ struct art_counts {
 };
 
 struct art {
+    /* What every lookup loads; it changes seldom. Atomic. */
+    _Atomic arena_ref root; /* 0: empty */
     /* Constant from the first put on, and not read before. */
     uint64_t seq_base;
-    /* base is constant after init; the rest is the writer's. */
+    /* base is constant after init; the rest, from `used` on, is the writer's, who writes it with
+     * each put: so it lies in other cache lines. */
     struct arena arena;
     struct prune prune;
     /* Atomic. */
-    _Atomic arena_ref root; /* 0: empty */
     struct art_counts counts;
 };
 
