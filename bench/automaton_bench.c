@@ -4,9 +4,9 @@
  *     automaton_bench --keys FILE [--segment KEYS] [--room BYTES] [--payload BYTES_PER_KEY]
  *                     [--effort full|fast] [--memory MIB] [--verify] [--front]
  *
- * --front: also what the keys of each page would take front-coded under the same phrases: a byte that
- * tells what a key shares with the one before, then the codes of its rest, the last of them with an
- * end mark; every 16th key whole, and two bytes that tell where it is.
+ * --front: also what the keys of each page would take front-coded under the same phrases: a byte
+ * that tells what a key shares with the one before, then the codes of its rest, the last of them
+ * with an end mark; every 16th key whole, and two bytes that tell where it is.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ struct page {
 struct totals {
     uint64_t keys, raw, pages, page_bytes, room_bytes, phrases, shared, resident;
     uint64_t front_bytes, front_unmarked, front_pages; /* unmarked: if no key had to be whole */
-    uint64_t labels, headers, extents, references, label_codes, children;
+    uint64_t labels, headers, jumps, references, label_codes, children;
     double train_s, encode_s, find_s, scan_s, open_s;
     uint64_t finds, scanned;
 };
@@ -52,6 +52,14 @@ static void check(int rc, const char *what) {
 static size_t payload_of(void *context, size_t first, size_t count) {
     (void)first;
     return count * *(const size_t *)context;
+}
+
+static const uint8_t *pass_jumps(const uint8_t *p, const uint8_t *end, uint32_t flags,
+                                 struct totals *t) {
+    struct jumps jumps;
+    const uint8_t *first = (flags & HEADER_JUMPS) != 0 ? take_jumps(p, end, &jumps) : p;
+    t->jumps += (uint64_t)(first - p);
+    return first;
 }
 
 /* Where the bytes of a page went. */
@@ -78,12 +86,7 @@ static const uint8_t *dissect(const struct segment *s, const uint8_t *p, const u
         if (mark == END_NODE) {
             p = take_header(p, end, &count, &flags);
             t->headers += (uint64_t)(p - tail);
-            const uint8_t *extent = p;
-            if ((flags & HEADER_EXTENT) != 0) {
-                p = take_number(p, end, &v);
-                p = take_number(p, end, &v);
-            }
-            t->extents += (uint64_t)(p - extent);
+            p = pass_jumps(p, end, flags, t);
         }
         p = dissect(s, p, end, count, t);
     }
@@ -222,9 +225,10 @@ static void run_segment(struct alloc *alloc, const struct options *o, firn_slice
     for (size_t i = 0; i < page_count; i++) {
         const uint8_t *p = bytes.data + pages[i].offset, *end = p + pages[i].size;
         uint32_t children = 0;
-        uint32_t flags;
+        uint32_t flags = 0;
         const uint8_t *first = take_header(p, end, &children, &flags);
         t->headers += (uint64_t)(first - p);
+        first = pass_jumps(first, end, flags, t);
         if (dissect(segment, first, end, children, t) != end) {
             fprintf(stderr, "page %zu does not end where it should\n", i);
             exit(1);
@@ -276,11 +280,10 @@ static void report(const struct options *o, const struct totals *t) {
     printf("  bytes per key %.4f = automata %.4f + phrases %.4f + shared %.4f\n",
            (double)(t->page_bytes + t->phrases + t->shared) / n, (double)t->page_bytes / n,
            (double)t->phrases / n, (double)t->shared / n);
-    printf(
-        "  automata = labels %.4f (%.3f codes, %.3f children) + references %.4f + extents %.4f + "
-        "headers %.4f\n",
-        (double)t->labels / n, (double)t->label_codes / n, (double)t->children / n,
-        (double)t->references / n, (double)t->extents / n, (double)t->headers / n);
+    printf("  automata = labels %.4f (%.3f codes, %.3f children) + references %.4f + jumps %.4f + "
+           "headers %.4f\n",
+           (double)t->labels / n, (double)t->label_codes / n, (double)t->children / n,
+           (double)t->references / n, (double)t->jumps / n, (double)t->headers / n);
     printf("  pages %llu, %.1f keys each, %.2f %% full; resident %.3f bytes per key\n",
            (unsigned long long)t->pages, n / (double)t->pages,
            100 * (double)(t->page_bytes + o->payload * t->keys) /
@@ -329,8 +332,9 @@ int main(int argc, char **argv) {
         }
     }
     if (o.path == NULL || o.segment_keys == 0) {
-        fprintf(stderr, "usage: automaton_bench --keys FILE [--segment KEYS] [--room BYTES] "
-                        "[--payload BYTES] [--effort full|fast] [--memory MIB] [--verify] [--front]\n");
+        fprintf(stderr,
+                "usage: automaton_bench --keys FILE [--segment KEYS] [--room BYTES] "
+                "[--payload BYTES] [--effort full|fast] [--memory MIB] [--verify] [--front]\n");
         return 2;
     }
     struct alloc alloc;

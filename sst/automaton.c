@@ -6,42 +6,63 @@
  * is validated beforehand. Each turn of the loop consumes at least one byte of the key, so that
  * hostile references that form a circle end with the key. */
 
-/* The text of a label against the key. */
-static inline bool matches(const uint8_t *text, const uint8_t *key, size_t size) {
-    while (size >= 8) {
-        uint64_t a, b;
-        memcpy(&a, text, 8);
-        memcpy(&b, key, 8);
-        if (a != b) {
+/* The sought key. Eight bytes can be read before its end, or from any byte that has eight left. */
+struct sought {
+    const uint8_t *at; /* what was matched lies before */
+    const uint8_t *end;
+};
+
+/* The next up to eight bytes of the key, the first one lowest. REQUIRES: there is one. */
+static inline uint64_t sought_word(const struct sought *key) {
+    size_t left = (size_t)(key->end - key->at);
+    return left >= 8 ? get_u64(key->at) : get_u64(key->end - 8) >> (64 - 8 * left);
+}
+
+/* The text of a label against the key, of which so many bytes are left. The text has eight bytes
+ * behind it. */
+static inline bool matches(const uint8_t *text, const struct sought *key, size_t size) {
+    if (size <= 8) {
+        return size == 0 || (get_u64(text) ^ sought_word(key)) << (64 - 8 * size) == 0;
+    }
+    size_t i = 0;
+    for (; i + 8 < size; i += 8) {
+        if (get_u64(text + i) != get_u64(key->at + i)) {
             return false;
         }
-        text += 8;
-        key += 8;
-        size -= 8;
     }
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] != key[i]) {
-            return false;
-        }
-    }
-    return true;
+    return get_u64(text + size - 8) == get_u64(key->at + size - 8);
 }
 
 /* Where a search is in the bytes. */
 struct place {
     const uint8_t *p, *end;
-    uint32_t children; /* left in this node */
 };
 
 enum answer { GOES_ON, ABSENT, DAMAGED };
 
-/* Moves to the child whose label begins with c. */
-static inline enum answer find_child(const struct segment *s, struct place *at, uint8_t c,
-                                     uint32_t *rank) {
-    for (; at->children > 0; at->children--) {
-        if (at->p >= at->end) {
-            return DAMAGED;
+/* Moves to the child of a node whose label begins with c. */
+static inline enum answer find_child(const struct segment *s, const struct node_start *node,
+                                     struct place *at, uint8_t c, uint32_t *rank) {
+    const uint8_t *limit = at->end; /* no child to look at is behind it */
+    uint32_t children = node->children;
+    if (node->jumps.count > 0) {
+        uint32_t jump = find_jump(&node->jumps, at->end, c);
+        if (jump < node->jumps.count) {
+            uint32_t bytes = get_jump(&node->jumps, jump).bytes;
+            limit = bytes < (size_t)(at->end - at->p) ? at->p + bytes : limit;
+        } else {
+            children = node->jumps.behind;
         }
+        if (jump > 0) {
+            struct jump to = get_jump(&node->jumps, jump - 1);
+            if (to.bytes >= (size_t)(at->end - at->p)) {
+                return DAMAGED;
+            }
+            at->p += to.bytes;
+            *rank += to.keys - node->final;
+        }
+    }
+    for (; children > 0 && at->p < limit; children--) {
         const struct phrase_lead *lead = &s->phrases.leads[*at->p];
         if (phrase_behind(lead, at->p, at->end) == NULL) {
             return DAMAGED;
@@ -50,7 +71,7 @@ static inline enum answer find_child(const struct segment *s, struct place *at, 
         if (first >= c) {
             return first == c ? GOES_ON : ABSENT;
         }
-        if (at->children == 1) {
+        if (children == 1) {
             return ABSENT;
         }
         at->p = skip_child(s, at->p, at->end, rank);
@@ -58,14 +79,13 @@ static inline enum answer find_child(const struct segment *s, struct place *at, 
             return DAMAGED;
         }
     }
-    return ABSENT;
+    return children > 0 && limit == at->end ? DAMAGED : ABSENT;
 }
 
 /* Compares the label at `at` with the key and passes over both. */
-static inline enum answer match_label(const struct segment *s, struct place *at,
-                                      const uint8_t **key, const uint8_t *key_end,
+static inline enum answer match_label(const struct segment *s, struct place *at, struct sought *key,
                                       enum end_mark *mark) {
-    const uint8_t *begin = *key;
+    const uint8_t *begin = key->at;
     for (;;) {
         if (at->p >= at->end) {
             return DAMAGED;
@@ -78,14 +98,15 @@ static inline enum answer match_label(const struct segment *s, struct place *at,
         uint8_t scratch[PHRASE_SCRATCH_BYTES];
         size_t size;
         const uint8_t *text = phrase_text(&s->phrases, lead, at->p, scratch, &size);
-        if (size > (size_t)(key_end - *key) || !matches(text, *key, size)) {
+        if (size > (size_t)(key->end - key->at) ||
+            (lead->verbatim ? memcmp(text, key->at, size) != 0 : !matches(text, key, size))) {
             return ABSENT;
         }
-        *key += size;
+        key->at += size;
         at->p = behind;
         if (lead->end != END_NONE) {
             *mark = (enum end_mark)lead->end;
-            return *key > begin ? GOES_ON : DAMAGED;
+            return key->at > begin ? GOES_ON : DAMAGED;
         }
     }
 }
@@ -97,31 +118,37 @@ static int damaged(firn_slice automaton) {
 
 int automaton_find(const struct segment *s, firn_slice automaton, firn_slice key, uint32_t *rank) {
     const uint8_t *page = slice_bytes(automaton);
-    static const uint8_t empty; /* an empty key may have no address */
-    const uint8_t *k = key.size == 0 ? &empty : slice_bytes(key), *key_end = k + key.size;
+    uint8_t room[8] = {0}; /* for a key that has not eight bytes before its end */
+    struct sought sought;
+    if (key.size < sizeof room) {
+        sought = (struct sought){room + sizeof room - key.size, room + sizeof room};
+        memcpy(room + sizeof room - key.size, key.size > 0 ? key.data : room, key.size);
+    } else {
+        sought = (struct sought){slice_bytes(key), slice_bytes(key) + key.size};
+    }
     struct node_start node = enter_node(s, page, page + automaton.size, END_NODE);
     uint32_t below = 0;
     for (;;) {
         if (node.first == NULL) {
             return damaged(automaton);
         }
-        if (k == key_end) {
+        if (sought.at == sought.end) {
             *rank = below;
             return node.final ? FIRN_OK : FIRN_NOT_FOUND;
         }
         below += node.final;
-        struct place at = {node.first, node.end, node.children};
+        struct place at = {node.first, node.end};
         enum end_mark mark = END_NONE;
-        enum answer answer = find_child(s, &at, *k, &below);
+        enum answer answer = find_child(s, &node, &at, *sought.at, &below);
         if (answer == GOES_ON) {
-            answer = match_label(s, &at, &k, key_end, &mark);
+            answer = match_label(s, &at, &sought, &mark);
         }
         if (answer != GOES_ON) {
             return answer == ABSENT ? FIRN_NOT_FOUND : damaged(automaton);
         }
         if (mark == END_LEAF) {
             *rank = below;
-            return k == key_end ? FIRN_OK : FIRN_NOT_FOUND;
+            return sought.at == sought.end ? FIRN_OK : FIRN_NOT_FOUND;
         }
         node = enter_node(s, at.p, at.end, mark);
     }

@@ -1,5 +1,6 @@
 #include "sst/automaton_builder.h"
 
+#include "sst/jumps.h"
 #include "sst/label_memo.h"
 #include "sst/segment_internal.h"
 #include "sst/spine.h"
@@ -15,8 +16,8 @@
  * they bring beside the automaton leaves hope.
  *
  * A node's bytes are complete before what precedes them is known (its label's end mark tells what
- * it is, its extent whether a sibling follows), so those are inserted before it: a short move of
- * bytes that are in the cache. */
+ * it is, its jumps where its children lie), so those are inserted before it: a short move of bytes
+ * that are in the cache. */
 
 #define TRIES_BEYOND 4
 #define MARGIN_KNOWN 24
@@ -28,7 +29,9 @@ struct automaton_builder {
     struct key_cursor cursor;
     struct spine spine;
     struct buf bytes;       /* of complete nodes */
+    struct buf children;    /* struct jump_child: the complete children of open nodes */
     struct buf saved_bytes; /* while the spine is closed to measure */
+    struct buf saved_children;
     struct buf saved_frames;
     struct buf best;  /* the root's children of the largest page that fits */
     struct buf label; /* an edge's codes */
@@ -47,28 +50,17 @@ static int insert(struct buf *b, size_t at, const uint8_t *data, size_t size) {
     return FIRN_OK;
 }
 
-/* A parent's note remembers the header of its last child if that needs an extent when another
- * follows, and how many keys it has. */
-static uint64_t extent_note(size_t header_at, uint32_t keys) {
-    return (uint64_t)(header_at + 1) << 32 | keys;
-}
-
-/* The child before `start` is not the last one: gives it its extent. *added: by how much that moved
- * the bytes from start on. */
-static int insert_extent(struct automaton_builder *b, struct spine_frame *parent, size_t start,
-                         size_t *added) {
-    *added = 0;
-    if (parent->note == 0) {
-        return FIRN_OK;
-    }
-    uint8_t *header = b->bytes.data + (size_t)(parent->note >> 32) - 1;
-    size_t at = (size_t)(parent->note >> 32) - 1 + header_size(*header);
-    uint8_t extent[2 * NUMBER_BYTES_MAX];
-    *header |= HEADER_EXTENT;
-    *added = put_number(extent, (uint32_t)(start - at));
-    *added += put_number(extent + *added, (uint32_t)parent->note);
-    parent->note = 0;
-    return insert(&b->bytes, at, extent, *added);
+/* Inserts the jumps of a node all of whose children are complete, and forgets these. *flags: of its
+ * header. */
+static int complete(struct automaton_builder *b, const struct spine_frame *node, uint32_t *flags) {
+    uint8_t jumps[JUMPS_BYTES_MAX];
+    const struct jump_child *children =
+        (const struct jump_child *)(const void *)(b->children.data + node->mark[1]);
+    struct jump all = {(uint32_t)(b->bytes.size - node->mark[0]), node->keys};
+    size_t size = node->children < 2 ? 0 : jumps_write(children, node->children, all, jumps);
+    *flags = (node->final ? HEADER_FINAL : 0) | (size > 0 ? HEADER_JUMPS : 0);
+    b->children.size = node->mark[1];
+    return size > 0 ? insert(&b->bytes, node->mark[0], jumps, size) : FIRN_OK;
 }
 
 /* Encodes a label into b->label. */
@@ -91,10 +83,10 @@ static int encode_label(struct automaton_builder *b, firn_slice label, enum end_
 }
 
 /* Attaches an inner node as a reference, if it is shared. FIRN_OK, FIRN_NOT_FOUND or a failure. */
-static int attach_shared(struct automaton_builder *b, const struct spine_frame *child, size_t start,
-                         firn_slice label) {
+static int attach_shared(struct automaton_builder *b, const struct spine_frame *child,
+                         uint32_t flags, firn_slice label) {
     uint8_t header[HEADER_BYTES_MAX], reference[REFERENCE_BYTES_MAX];
-    size_t size_of_header = put_header(header, child->children, child->final);
+    size_t start = child->mark[0], size_of_header = put_header(header, child->children, flags);
     uint32_t entry;
     int rc = shared_model_match(
         &b->model->shared, child->hash, firn_slice_make(header, size_of_header),
@@ -111,38 +103,36 @@ static int attach_shared(struct automaton_builder *b, const struct spine_frame *
     return rc == FIRN_OK ? buf_append(&b->bytes, reference, size) : rc;
 }
 
-static int attach_inline(struct automaton_builder *b, struct spine_frame *parent,
-                         const struct spine_frame *child, size_t start, firn_slice label) {
-    size_t bytes = b->bytes.size - start;
-    enum end_mark mark = node_mark(child->children, child->final, bytes);
+static int attach_inline(struct automaton_builder *b, const struct spine_frame *child,
+                         uint32_t flags, firn_slice label) {
+    enum end_mark mark = node_mark(child->children, flags);
     int rc = encode_label(b, label, mark);
     if (rc != FIRN_OK) {
         return rc;
     }
-    if (bytes >= NODE_SMALL) {
-        parent->note = extent_note(start + b->label.size, child->keys);
-    }
     if (mark == END_NODE) {
-        b->label.size += put_header(b->label.data + b->label.size, child->children, child->final);
+        b->label.size += put_header(b->label.data + b->label.size, child->children, flags);
     }
-    return insert(&b->bytes, start, b->label.data, b->label.size);
+    return insert(&b->bytes, child->mark[0], b->label.data, b->label.size);
 }
 
 static int attach(void *context, struct spine_frame *parent, const struct spine_frame *child,
                   firn_slice label) {
     struct automaton_builder *b = context;
-    size_t added;
-    int rc = insert_extent(b, parent, child->mark[0], &added);
-    if (rc != FIRN_OK) {
-        return rc;
-    }
-    size_t start = child->mark[0] + added;
+    uint32_t flags;
+    int rc;
     if (child->children == 0) {
         rc = encode_label(b, label, END_LEAF);
-        return rc == FIRN_OK ? buf_append_slice(&b->bytes, buf_slice(&b->label)) : rc;
+        rc = rc == FIRN_OK ? buf_append_slice(&b->bytes, buf_slice(&b->label)) : rc;
+    } else {
+        rc = complete(b, child, &flags);
+        rc = rc == FIRN_OK ? attach_shared(b, child, flags, label) : rc;
+        rc = rc == FIRN_NOT_FOUND ? attach_inline(b, child, flags, label) : rc;
     }
-    rc = attach_shared(b, child, start, label);
-    return rc == FIRN_NOT_FOUND ? attach_inline(b, parent, child, start, label) : rc;
+    struct jump_child to = {
+        {(uint32_t)(child->mark[0] - parent->mark[0]), parent->keys - child->keys},
+        slice_bytes(label)[0]};
+    return rc == FIRN_OK ? buf_append(&b->children, &to, sizeof to) : rc;
 }
 
 int automaton_builder_create(struct alloc *alloc, const struct key_buffer *keys,
@@ -156,9 +146,11 @@ int automaton_builder_create(struct alloc *alloc, const struct key_buffer *keys,
     b->model = model;
     b->closing_bytes = 64;
     key_cursor_init(&b->cursor, keys);
-    spine_init(&b->spine, alloc, attach, b, &b->bytes, NULL);
+    spine_init(&b->spine, alloc, attach, b, &b->bytes, &b->children);
     buf_init(&b->bytes, alloc, MEM_BUILDER);
+    buf_init(&b->children, alloc, MEM_BUILDER);
     buf_init(&b->saved_bytes, alloc, MEM_BUILDER);
+    buf_init(&b->saved_children, alloc, MEM_BUILDER);
     buf_init(&b->saved_frames, alloc, MEM_BUILDER);
     buf_init(&b->best, alloc, MEM_BUILDER);
     buf_init(&b->label, alloc, MEM_BUILDER);
@@ -178,7 +170,9 @@ void automaton_builder_destroy(struct automaton_builder *b) {
     key_cursor_deinit(&b->cursor);
     spine_deinit(&b->spine);
     buf_deinit(&b->bytes);
+    buf_deinit(&b->children);
     buf_deinit(&b->saved_bytes);
+    buf_deinit(&b->saved_children);
     buf_deinit(&b->saved_frames);
     buf_deinit(&b->best);
     buf_deinit(&b->label);
@@ -207,19 +201,18 @@ struct page {
  * open spine is restored. *fits tells. */
 static int try_page(struct automaton_builder *b, struct page *page, size_t count, bool *fits) {
     size_t open_size = b->bytes.size;
+    uint32_t flags = 0;
     int rc = buf_assign(&b->saved_bytes, buf_slice(&b->bytes));
-    if (rc == FIRN_OK) {
-        rc = buf_assign(&b->saved_frames, buf_slice(&b->spine.frames));
-    }
-    if (rc == FIRN_OK) {
-        rc = spine_close(&b->spine);
-    }
+    rc = rc == FIRN_OK ? buf_assign(&b->saved_children, buf_slice(&b->children)) : rc;
+    rc = rc == FIRN_OK ? buf_assign(&b->saved_frames, buf_slice(&b->spine.frames)) : rc;
+    rc = rc == FIRN_OK ? spine_close(&b->spine) : rc;
+    rc = rc == FIRN_OK ? complete(b, spine_root(&b->spine), &flags) : rc;
     if (rc != FIRN_OK) {
         return rc;
     }
     const struct spine_frame *root = spine_root(&b->spine);
     uint8_t header[HEADER_BYTES_MAX];
-    size_t size_of_header = put_header(header, root->children, root->final);
+    size_t size_of_header = put_header(header, root->children, flags);
     size_t size = size_of_header + b->bytes.size;
     size_t taken = page->payload(page->context, page->first, count);
     *fits = taken <= page->room && size <= page->room - taken;
@@ -232,6 +225,7 @@ static int try_page(struct automaton_builder *b, struct page *page, size_t count
         b->closing_bytes = size > open_size ? size - open_size : 0;
     }
     swap(&b->bytes, &b->saved_bytes);
+    swap(&b->children, &b->saved_children);
     swap(&b->spine.frames, &b->saved_frames);
     return FIRN_OK;
 }
@@ -244,6 +238,7 @@ static int fill_page(struct automaton_builder *b, struct page *page, size_t marg
     size_t beyond_max = shares ? TRIES_BEYOND : 1;
     page->best_count = 0;
     buf_reset(&b->bytes);
+    buf_reset(&b->children);
     int rc = spine_begin(&b->spine);
     for (size_t count = 1; rc == FIRN_OK && count <= left && beyond < beyond_max; count++) {
         size_t shared = 0;

@@ -1,12 +1,13 @@
 #include "sst/automaton_frames.h"
 
-/* Hard here: bytes can only be read forwards. A frame remembers where its node's children begin, so
- * that the one before the current can be found by passing over those before it, and where the next
- * child begins. What is behind a child is told by its extent or reference; where it has neither,
- * its children are read to the end before its parent can go on, from where they end.
+/* Hard here: bytes can only be read forwards. A frame remembers where its current child begins and
+ * where the next one does; the one before is found by passing over those from a jump on. A jump
+ * does not tell how many children it passes, so that children are counted only from the last jump
+ * on. What is behind a child is told by its reference; where it has none, its children are read to
+ * the end before its parent can go on, from where they end.
  *
- * The cursor stands on the key that ends at the top frame's node (`next` is 0) or on its leaf child
- * next - 1. Every node is at least one byte of key below its parent, and keys are at most
+ * The cursor stands on the key that ends at the top frame's node (`child` is NULL) or on its leaf
+ * `child`. Every node is at least one byte of key below its parent, and keys are at most
  * FIRN_KEY_BYTES_MAX, so that hostile references that form a circle end in FIRN_CORRUPT. */
 
 void automaton_cursor_init(struct automaton_cursor *c, struct alloc *alloc) {
@@ -79,7 +80,7 @@ static inline int read_edge(struct automaton_cursor *c, struct edge *edge) {
 static int enter(struct automaton_cursor *c, const struct edge *edge, uint32_t rank) {
     struct frame *parent = top(c);
     struct node_start node = enter_node(c->segment, edge->at, parent->end, edge->mark);
-    parent->next++;
+    frame_take(parent);
     parent->at = node.next; /* NULL: pop() sets it */
     return push_node(c, &node, edge->depth, rank);
 }
@@ -91,8 +92,8 @@ static int pass_child(struct automaton_cursor *c, uint32_t *keys) {
     if (p == NULL) {
         return automaton_cursor_damaged(c);
     }
+    frame_take(f);
     f->at = p;
-    f->next++;
     return FIRN_OK;
 }
 
@@ -105,8 +106,8 @@ static inline int take_child(struct automaton_cursor *c, uint32_t rank) {
     }
     if (edge.mark == END_LEAF) {
         struct frame *f = top(c);
+        frame_take(f);
         f->at = edge.at;
-        f->next++;
         return stand(c, edge.depth, rank);
     }
     c->valid = false;
@@ -117,8 +118,7 @@ static inline int take_child(struct automaton_cursor *c, uint32_t rank) {
 static int go_on(struct automaton_cursor *c, uint32_t rank) {
     c->valid = false;
     while (c->frames.size > 0) {
-        const struct frame *f = top(c);
-        if (f->next == f->children) {
+        if (top(c)->left == 0) {
             pop(c);
             continue;
         }
@@ -151,39 +151,77 @@ int automaton_cursor_next(struct automaton_cursor *c) {
     return go_on(c, c->rank + 1);
 }
 
-/* Makes child `index` of the top frame its next one; *rank becomes that of its first key. */
-static int walk_to(struct automaton_cursor *c, uint32_t index, uint32_t *rank) {
-    struct frame *f = top(c);
-    f->at = f->first;
-    f->next = 0;
+/* Makes the child that a jump leads to the next one of the frame, the first for jump -1; *rank
+ * becomes that of its first key. */
+static int jump_to(struct automaton_cursor *c, struct frame *f, const struct jumps *jumps,
+                   uint32_t number, uint32_t *rank) {
+    f->left = f->children;
     *rank = f->rank + f->final;
-    while (f->next < index) {
-        int rc = pass_child(c, rank);
-        if (rc != FIRN_OK) {
-            return rc;
-        }
+    if (number == UINT32_MAX) {
+        f->at = f->first;
+        return FIRN_OK;
     }
+    struct jump to = get_jump(jumps, number);
+    if (to.bytes >= (size_t)(f->end - f->first)) {
+        return automaton_cursor_damaged(c);
+    }
+    f->at = f->first + to.bytes;
+    *rank = f->rank + to.keys;
     return FIRN_OK;
 }
 
-/* Stands on the last key of the top node's children before `limit`, or on its own. */
-static int descend_last(struct automaton_cursor *c, uint32_t limit) {
-    for (;;) {
+static struct jumps jumps_of(const struct frame *f) {
+    struct jumps jumps = {0};
+    if (f->jumps != NULL) {
+        take_jumps(f->jumps, f->end, &jumps); /* which cannot fail again */
+    }
+    return jumps;
+}
+
+/* Makes the last child that begins before `limit` the next one of the top frame, the last one of
+ * all where that is NULL. */
+static int to_child_before(struct automaton_cursor *c, const uint8_t *limit, uint32_t *rank) {
+    struct frame *f = top(c);
+    struct jumps jumps = jumps_of(f);
+    uint32_t number = jumps.count;
+    while (number > 0 && limit != NULL &&
+           get_jump(&jumps, number - 1).bytes >= (size_t)(limit - f->first)) {
+        number--;
+    }
+    int rc = jump_to(c, f, &jumps, number - 1, rank);
+    while (rc == FIRN_OK && (limit != NULL || f->left > 1)) {
+        uint32_t behind = *rank;
+        const uint8_t *p = skip_child(c->segment, f->at, f->end, &behind);
+        if (p == NULL) {
+            return automaton_cursor_damaged(c);
+        }
+        if (limit != NULL && p >= limit) {
+            break;
+        }
+        frame_take(f);
+        f->at = p;
+        *rank = behind;
+    }
+    return rc;
+}
+
+/* Stands on the last key of the top node's children before `limit`, or on its own; NULL: of all its
+ * children. */
+static int descend_last(struct automaton_cursor *c, const uint8_t *limit) {
+    for (;; limit = NULL) {
         struct frame *f = top(c);
-        uint32_t rank;
-        if (limit == 0) {
+        uint32_t rank = 0;
+        if (limit == f->first || f->children == 0) {
             f->at = f->first;
-            f->next = 0;
+            f->child = NULL;
+            f->left = f->children;
             return f->final ? stand(c, f->depth, f->rank) : automaton_cursor_damaged(c);
         }
-        int rc = walk_to(c, limit - 1, &rank);
-        if (rc == FIRN_OK) {
-            rc = take_child(c, rank);
-        }
+        int rc = to_child_before(c, limit, &rank);
+        rc = rc == FIRN_OK ? take_child(c, rank) : rc;
         if (rc != FIRN_OK || c->valid) {
             return rc;
         }
-        limit = top(c)->children;
     }
 }
 
@@ -196,7 +234,7 @@ int automaton_cursor_last(struct automaton_cursor *c) {
     if (f->children == 0 && !f->final) {
         return FIRN_OK;
     }
-    return descend_last(c, f->children);
+    return descend_last(c, NULL);
 }
 
 int automaton_cursor_prev(struct automaton_cursor *c) {
@@ -205,16 +243,14 @@ int automaton_cursor_prev(struct automaton_cursor *c) {
     }
     c->valid = false;
     const struct frame *f = top(c);
-    uint32_t child = f->next;
-    while (child == 0 || (child == 1 && !f->final)) { /* nothing before it in this node */
+    while (f->child == NULL || (f->child == f->first && !f->final)) { /* the first of its node */
         c->frames.size -= sizeof *f;
         if (c->frames.size == 0) {
             return FIRN_OK;
         }
         f = top(c);
-        child = f->next;
     }
-    return descend_last(c, child - 1);
+    return descend_last(c, f->child);
 }
 
 int automaton_cursor_to_rank(struct automaton_cursor *c, uint32_t rank) {
@@ -225,7 +261,16 @@ int automaton_cursor_to_rank(struct automaton_cursor *c, uint32_t rank) {
         if (f->final && rank == f->rank) {
             return stand(c, f->depth, rank);
         }
-        for (; f->next + 1 < f->children; f->next++) { /* to the child that holds it */
+        struct jumps jumps = jumps_of(f);
+        uint32_t number = jumps.count;
+        while (number > 0 && get_jump(&jumps, number - 1).keys > rank - f->rank) {
+            number--;
+        }
+        rc = number > 0 ? jump_to(c, f, &jumps, number - 1, &below) : FIRN_OK;
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+        while (f->left > 1 || f->at < f->counted) { /* to the child that holds it */
             uint32_t behind = below;
             const uint8_t *p = skip_child(c->segment, f->at, f->end, &behind);
             if (p == NULL || behind <= below) {
@@ -235,9 +280,10 @@ int automaton_cursor_to_rank(struct automaton_cursor *c, uint32_t rank) {
                 break;
             }
             below = behind;
+            frame_take(f);
             f->at = p;
         }
-        if (f->next == f->children) {
+        if (f->left == 0) {
             c->frames.size = 0;
             return FIRN_OK; /* there are not so many keys */
         }
@@ -269,7 +315,16 @@ static int take_child_first(struct automaton_cursor *c, uint32_t rank) {
 /* Passes over children whose labels begin below byte; *rank becomes that of the first left. */
 static int pass_below(struct automaton_cursor *c, uint8_t byte, uint32_t *rank) {
     const struct phrase_table *phrases = &c->segment->phrases;
-    for (struct frame *f = top(c); f->next < f->children;) {
+    struct frame *f = top(c);
+    if (f->jumps != NULL) {
+        struct jumps jumps = jumps_of(f);
+        uint32_t number = find_jump(&jumps, f->end, byte);
+        int rc = number > 0 ? jump_to(c, f, &jumps, number - 1, rank) : FIRN_OK;
+        if (rc != FIRN_OK) {
+            return rc;
+        }
+    }
+    while (f->left > 0) {
         const struct phrase_lead *lead = f->at < f->end ? &phrases->leads[*f->at] : NULL;
         if (lead == NULL || phrase_behind(lead, f->at, f->end) == NULL) {
             return automaton_cursor_damaged(c);
@@ -294,7 +349,7 @@ int automaton_cursor_seek(struct automaton_cursor *c, firn_slice key) {
             return descend_first(c); /* the whole node is at or behind key */
         }
         rc = pass_below(c, slice_bytes(key)[f->depth], &rank);
-        if (rc != FIRN_OK || f->next == f->children) {
+        if (rc != FIRN_OK || f->left == 0) {
             return rc == FIRN_OK ? go_on(c, rank) : rc;
         }
         struct edge edge;

@@ -13,18 +13,22 @@
  *     tail        by the end mark of the last phrase:
  *       LEAF                                                   one key ends here
  *       SHARED    reference                                    an entry of the shared section
- *       NODE2     child child                                  a small node that is not final
- *       NODE3     child child child                            a small node that is not final
- *       NODE      header [extent] child*                       any other
- *     header      u8: count of children * 4 + has extent * 2 + final
+ *       NODE2     child child                                  neither final nor with jumps
+ *       NODE3     child child child                            neither final nor with jumps
+ *       NODE      header [jumps] child*                        any other
+ *     header      u8: count of children * 4 + has jumps * 2 + final
  *                 or 252 + those flags, u8: count of children - 1    final: a key ends at this node
- *     extent      number: bytes of the children, number: keys in the node
+ *     jumps       u8: width * 64 + count of jumps - 1, u8: children from the last jump on;
+ *                 u8*: the first byte of the label of each child jumped to; jump*
+ *     jump        u16, u24, u32 or u64 by the width: the lower half is how many bytes of children
+ *                 lie before a child, the upper half how many keys of the node; ascending
  *     number      < 224: u8;  < 8160: u8 224 + high, u8 low;  else u8 255, u32
  *     phrase      u8 lead < one-byte codes: that is the code;  else u8 lead, u8 low
  *     reference   by its lead byte, as the parameters of the shared section tell: 1 to 3 bytes
  *
- * A small node is passed over code by code; one of NODE_SMALL bytes or more has an extent, unless
- * it is the last child of its parent, behind which there is nothing to go to.
+ * Children are passed over code by code, all that lies below them included. Where that takes long,
+ * a node has jumps to some of them: a search goes on from the last one whose label's first byte is
+ * not above that sought. Which ones there are is the builder's choice (sst/jumps.h).
  *
  * The lead bytes of phrases are cut into ranges, one for each end mark, so that the lead byte alone
  * tells size and end mark of a code and an edge is passed over without touching the phrase table:
@@ -62,8 +66,7 @@ enum end_mark { END_NONE, END_LEAF, END_SHARED, END_NODE2, END_NODE3, END_NODE, 
 
 #define HEADER_COUNT_MAX 62 /* children that the one-byte header can tell */
 #define HEADER_FINAL 1
-#define HEADER_EXTENT 2
-#define NODE_SMALL 40 /* bytes of children */
+#define HEADER_JUMPS 2
 
 /* ---- Numbers ---- */
 
@@ -115,22 +118,17 @@ static inline const uint8_t *take_number(const uint8_t *p, const uint8_t *end, u
 
 #define HEADER_BYTES_MAX 2
 
-static inline size_t put_header(uint8_t *to, uint32_t children, bool final) {
+static inline size_t put_header(uint8_t *to, uint32_t children, uint32_t flags) {
     if (children <= HEADER_COUNT_MAX) {
-        to[0] = (uint8_t)(children << 2 | final);
+        to[0] = (uint8_t)(children << 2 | flags);
         return 1;
     }
-    to[0] = (uint8_t)(252 | final);
+    to[0] = (uint8_t)(252 | flags);
     to[1] = (uint8_t)(children - 1);
     return 2;
 }
 
-/* Bytes of the header that begins with lead. */
-static inline size_t header_size(uint8_t lead) {
-    return lead < 252 ? 1 : 2;
-}
-
-/* *flags: HEADER_FINAL, HEADER_EXTENT. */
+/* *flags: HEADER_FINAL, HEADER_JUMPS. */
 static inline const uint8_t *take_header(const uint8_t *p, const uint8_t *end, uint32_t *children,
                                          uint32_t *flags) {
     if (p >= end) {
@@ -148,12 +146,78 @@ static inline const uint8_t *take_header(const uint8_t *p, const uint8_t *end, u
     return p;
 }
 
-/* Which end mark leads to a node that is not shared: `bytes` are those of its children. */
-static inline enum end_mark node_mark(uint32_t children, bool final, size_t bytes) {
-    if (!final && bytes < NODE_SMALL && (children == 2 || children == 3)) {
+/* Which end mark leads to a node that is not shared. */
+static inline enum end_mark node_mark(uint32_t children, uint32_t flags) {
+    if (flags == 0 && (children == 2 || children == 3)) {
         return children == 2 ? END_NODE2 : END_NODE3;
     }
     return children == 0 ? END_LEAF : END_NODE;
+}
+
+/* ---- Jumps ---- */
+
+#define JUMPS_MAX 64
+#define JUMPS_HEADER 2
+#define JUMP_WIDTHS 4
+#define JUMP_BYTES_MAX 8
+
+struct jump {
+    uint32_t bytes, keys; /* of the node before a child: its own key included */
+};
+
+/* Bits of each half of a jump. */
+static inline uint32_t jump_half(uint32_t width) {
+    return width == 3 ? 32 : 8 + 4 * width;
+}
+
+/* Bytes of a jump. */
+static inline uint32_t jump_size(uint32_t width) {
+    return width == 3 ? 8 : 2 + width;
+}
+
+static inline void put_jump(uint8_t *to, uint32_t width, struct jump j) {
+    uint8_t bytes[8];
+    put_u64(bytes, (uint64_t)j.keys << jump_half(width) | j.bytes);
+    memcpy(to, bytes, jump_size(width));
+}
+
+/* A node's jumps where they lie. */
+struct jumps {
+    const uint8_t *firsts; /* first bytes of the labels they lead to */
+    const uint8_t *at;
+    uint32_t count; /* 0: there are none */
+    uint32_t width;
+    uint32_t behind; /* children from the last one on */
+};
+
+static inline struct jump get_jump(const struct jumps *jumps, uint32_t i) {
+    const uint8_t *p = jumps->at + (size_t)i * jump_size(jumps->width);
+    switch (jumps->width) {
+    case 0:
+        return (struct jump){p[0], p[1]};
+    case 1: {
+        uint32_t v = get_u16(p) | (uint32_t)p[2] << 16;
+        return (struct jump){v & 0xfff, v >> 12};
+    }
+    case 2:
+        return (struct jump){get_u16(p), get_u16(p + 2)};
+    default:
+        return (struct jump){get_u32(p), get_u32(p + 4)};
+    }
+}
+
+/* Returns the byte behind them, the first child. */
+static inline const uint8_t *take_jumps(const uint8_t *p, const uint8_t *end, struct jumps *jumps) {
+    if (end - p < JUMPS_HEADER || p[1] == 0) {
+        return NULL;
+    }
+    uint32_t count = (p[0] & 63u) + 1, width = p[0] >> 6;
+    size_t size = JUMPS_HEADER + (size_t)count * (1 + jump_size(width));
+    if (size > (size_t)(end - p)) {
+        return NULL;
+    }
+    *jumps = (struct jumps){p + JUMPS_HEADER, p + JUMPS_HEADER + count, count, width, p[1]};
+    return p + size;
 }
 
 /* ---- References ---- */

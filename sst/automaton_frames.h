@@ -8,16 +8,25 @@
 #include "sst/automaton_walk.h"
 
 struct frame {
-    const uint8_t *first; /* the node's first child */
-    const uint8_t *at;    /* its next child */
-    const uint8_t *end;   /* of the bytes it lies in */
-    uint32_t children;
-    uint32_t next;  /* index of the child at `at` */
-    uint32_t depth; /* bytes of key above the node */
-    uint32_t rank;  /* of its first key */
+    const uint8_t *first;   /* the node's first child */
+    const uint8_t *at;      /* its next child */
+    const uint8_t *child;   /* the one it stands on or is in; NULL: on the node's own key */
+    const uint8_t *counted; /* to which the last jump leads: from here on, children are counted */
+    const uint8_t *end;     /* of the bytes it lies in */
+    const uint8_t *jumps;   /* checked; NULL: there are none */
+    uint32_t depth;         /* bytes of key above the node */
+    uint32_t rank;          /* of its first key */
+    uint16_t children;      /* that are counted */
+    uint16_t left;          /* of these, at `at` and behind */
     bool final;
     bool open; /* where it ends, its parent goes on: its end was not told */
 };
+
+/* Makes the next child the current one. */
+static inline void frame_take(struct frame *f) {
+    f->child = f->at;
+    f->left = (uint16_t)(f->left - (f->at >= f->counted));
+}
 
 /* The cursor is not valid any more. FIRN_CORRUPT. */
 int automaton_cursor_damaged(struct automaton_cursor *c);
@@ -39,15 +48,29 @@ static inline int push_node(struct automaton_cursor *c, const struct node_start 
             return rc;
         }
     }
+    const uint8_t *counted = node->first;
+    uint32_t children = node->children;
+    if (node->jumps.count > 0) {
+        uint32_t bytes = get_jump(&node->jumps, node->jumps.count - 1).bytes;
+        if (bytes >= (size_t)(node->end - counted)) {
+            return automaton_cursor_damaged(c);
+        }
+        counted += bytes;
+        children = node->jumps.behind;
+    }
     c->frames.size += sizeof(struct frame);
-    *top(c) = (struct frame){.first = node->first,
-                             .at = node->first,
-                             .end = node->end,
-                             .children = node->children,
-                             .depth = (uint32_t)depth,
-                             .rank = rank,
-                             .final = node->final,
-                             .open = node->next == NULL};
+    *top(c) =
+        (struct frame){.first = node->first,
+                       .at = node->first,
+                       .counted = counted,
+                       .end = node->end,
+                       .jumps = node->jumps.count > 0 ? node->jumps.firsts - JUMPS_HEADER : NULL,
+                       .children = (uint16_t)children,
+                       .left = (uint16_t)children,
+                       .depth = (uint32_t)depth,
+                       .rank = rank,
+                       .final = node->final,
+                       .open = node->next == NULL};
     return FIRN_OK;
 }
 

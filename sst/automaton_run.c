@@ -17,6 +17,7 @@ static inline int descend(struct automaton_cursor *c, struct frame *f) {
     c->rank++;
     for (size_t size = f->depth;; f = top(c)) {
         enum end_mark mark = END_NONE;
+        frame_take(f);
         int rc = read_label(c, &f->at, f->end, &c->key, &size, &mark);
         if (rc != FIRN_OK) {
             return rc;
@@ -24,7 +25,6 @@ static inline int descend(struct automaton_cursor *c, struct frame *f) {
         if (size == f->depth || size > FIRN_KEY_BYTES_MAX) {
             return automaton_cursor_damaged(c);
         }
-        f->next++;
         c->key.size = size;
         if (mark == END_LEAF) {
             return FIRN_OK;
@@ -41,7 +41,7 @@ static inline int descend(struct automaton_cursor *c, struct frame *f) {
 /* Stands on the next key, or is not valid where there is none. */
 static inline int step(struct automaton_cursor *c) {
     struct frame *f = top(c);
-    while (f->next == f->children) {
+    while (f->left == 0) {
         pop(c);
         if (c->frames.size == 0) {
             c->valid = false;

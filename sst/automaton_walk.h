@@ -3,6 +3,10 @@
 #ifndef FIRN_SST_AUTOMATON_WALK_H
 #define FIRN_SST_AUTOMATON_WALK_H
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "sst/segment_internal.h"
 
 /* A node's children, and where they begin. */
@@ -10,16 +14,10 @@ struct node_start {
     const uint8_t *first; /* NULL: damaged */
     const uint8_t *end;   /* of the bytes the node lies in */
     const uint8_t *next;  /* what is behind the node, in its parent; NULL: not known */
+    struct jumps jumps;
     uint32_t children;
     bool final;
 };
-
-static inline const uint8_t *take_extent(const uint8_t *p, const uint8_t *end, uint32_t *bytes,
-                                         uint32_t *keys) {
-    p = take_number(p, end, bytes);
-    p = p == NULL ? NULL : take_number(p, end, keys);
-    return p == NULL || *bytes > (size_t)(end - p) ? NULL : p;
-}
 
 static inline const uint8_t *take_entry(const struct segment *s, const uint8_t *p,
                                         const uint8_t *end, uint32_t *entry) {
@@ -30,11 +28,11 @@ static inline const uint8_t *take_entry(const struct segment *s, const uint8_t *
 /* The node behind a label that ends at p with `mark`, which is not END_LEAF. */
 static inline struct node_start enter_node(const struct segment *s, const uint8_t *p,
                                            const uint8_t *end, enum end_mark mark) {
-    struct node_start n = {p, end, NULL, mark == END_NODE2 ? 2 : 3, false};
+    struct node_start n = {.first = p, .end = end, .children = mark == END_NODE2 ? 2 : 3};
     if (mark == END_NODE2 || mark == END_NODE3) {
         return n;
     }
-    uint32_t flags = 0, bytes = 0, keys, entry;
+    uint32_t flags = 0, entry;
     if (mark == END_SHARED) {
         n.next = take_entry(s, p, end, &entry);
         if (n.next == NULL) {
@@ -44,17 +42,34 @@ static inline struct node_start enter_node(const struct segment *s, const uint8_
         p = shared_table_entry(&s->shared, entry, &n.end);
     }
     p = take_header(p, n.end, &n.children, &flags);
-    if (p != NULL && (flags & HEADER_EXTENT) != 0) {
-        p = take_extent(p, n.end, &bytes, &keys);
-        n.next = p == NULL ? NULL : n.next == NULL ? p + bytes : n.next;
+    if (p != NULL && (flags & HEADER_JUMPS) != 0) {
+        p = take_jumps(p, n.end, &n.jumps);
     }
     n.first = p;
     n.final = (flags & HEADER_FINAL) != 0;
     return n;
 }
 
-/* Passes over a child, its label and what that leads to, and adds its keys. A node without an
- * extent is read code by code: `pending` counts the labels still to come, the current one included.
+/* How many jumps lead to children whose labels do not begin above byte. */
+static inline uint32_t find_jump(const struct jumps *jumps, const uint8_t *end, uint8_t byte) {
+    uint32_t n = 0;
+#ifdef __SSE2__
+    if (jumps->count <= 16 && end - jumps->firsts >= 16) {
+        __m128i firsts = _mm_loadu_si128((const __m128i *)(const void *)jumps->firsts);
+        __m128i sought = _mm_set1_epi8((char)byte);
+        __m128i most = _mm_max_epu8(firsts, sought); /* is `sought` where first <= byte */
+        uint32_t below = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(most, sought));
+        return (uint32_t)__builtin_ctz(~(below & ((UINT32_C(1) << jumps->count) - 1)));
+    }
+#endif
+    while (n < jumps->count && jumps->firsts[n] <= byte) {
+        n++;
+    }
+    return n;
+}
+
+/* Passes over a child, its label and what that leads to, and adds its keys, code by code: `pending`
+ * counts the labels still to come, the current one included.
  * Most codes take one turn of a loop whose only branches are foreseeable. */
 static inline const uint8_t *skip_child(const struct segment *s, const uint8_t *p,
                                         const uint8_t *end, uint32_t *keys) {
@@ -70,7 +85,7 @@ static inline const uint8_t *skip_child(const struct segment *s, const uint8_t *
             return NULL;
         }
         pending += lead->pending;
-        leaves += lead->leaf;
+        leaves += lead->end == END_LEAF;
         if (lead->end == END_SHARED) {
             uint32_t entry;
             p = take_entry(s, p, end, &entry);
@@ -79,22 +94,17 @@ static inline const uint8_t *skip_child(const struct segment *s, const uint8_t *
             }
             leaves += shared_table_keys(&s->shared, entry);
         } else if (lead->end == END_NODE) {
-            uint32_t children = 0, flags = 0, bytes, inside;
+            uint32_t children = 0, flags = 0;
+            struct jumps jumps;
             p = take_header(p, end, &children, &flags);
+            if (p != NULL && (flags & HEADER_JUMPS) != 0) {
+                p = take_jumps(p, end, &jumps);
+            }
             if (p == NULL) {
                 return NULL;
             }
-            if ((flags & HEADER_EXTENT) != 0) {
-                p = take_extent(p, end, &bytes, &inside);
-                if (p == NULL) {
-                    return NULL;
-                }
-                p += bytes;
-                leaves += inside;
-            } else {
-                pending += children;
-                leaves += flags & HEADER_FINAL;
-            }
+            pending += children;
+            leaves += flags & HEADER_FINAL;
         }
     } while (pending > 0);
     *keys += leaves;

@@ -2,6 +2,8 @@
 
 #include "sst/automaton_format.h"
 
+#define SMALL_BYTES 100 /* of a node of two or three children that hardly has jumps */
+
 static int add_piece(struct label_sample *s, const uint8_t *text, size_t size, uint8_t end,
                      uint32_t language) {
     int rc = buf_reserve(&s->bytes, 6 + size);
@@ -45,7 +47,7 @@ void label_sample_resolve(struct label_sample *s, const struct language_table *l
         from += 2;
         if (mark == LABEL_OPEN) {
             const struct language *l = language_at(languages, get_u32(from));
-            bool small = l->size / 8 < NODE_SMALL;
+            bool small = l->size / 8 < SMALL_BYTES;
             mark = l->shared ? END_SHARED : small ? l->end : END_NODE;
             from += 4;
         }

@@ -91,8 +91,8 @@ static inline uint8_t phrase_first(const struct phrase_table *t, const struct ph
     return t->text[lead->text + t->starts[phrase_number(lead, p)]];
 }
 
-/* The text of the code at p: that of the table, or in `scratch` where it is a pattern, or where it
- * lies. REQUIRES: as above. */
+/* The text of the code at p: that of the table, or in `scratch` where it is a pattern, both with
+ * PHRASE_PADDING bytes that can be read behind it; or where it lies. REQUIRES: as above. */
 static inline const uint8_t *phrase_text(const struct phrase_table *t,
                                          const struct phrase_lead *lead, const uint8_t *p,
                                          uint8_t scratch[PHRASE_SCRATCH_BYTES], size_t *size) {

@@ -36,7 +36,7 @@ struct trainer {
 
 /* The end mark of an edge to a node that is not shared, if it is small. */
 static enum end_mark small_mark(const struct spine_frame *node) {
-    return node_mark(node->children, node->final, 0);
+    return node_mark(node->children, node->final ? HEADER_FINAL : 0);
 }
 
 /* Finds or adds the language of a complete inner node, whose children's ids end `open`. */
