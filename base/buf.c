@@ -62,15 +62,6 @@ int buf_reserve(struct buf *b, size_t extra) {
     return FIRN_OK;
 }
 
-int buf_append(struct buf *b, const void *data, size_t size) {
-    int rc = buf_reserve(b, size);
-    if (rc == FIRN_OK && size > 0) {
-        memcpy(b->data + b->size, data, size);
-        b->size += size;
-    }
-    return rc;
-}
-
 int buf_append_slice(struct buf *b, firn_slice s) {
     return buf_append(b, s.data, s.size);
 }

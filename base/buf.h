@@ -24,7 +24,17 @@ void buf_reset(struct buf *b); /* empty, keeps its memory */
 
 /* Room for extra more bytes. FIRN_NOMEM: as before. */
 int buf_reserve(struct buf *b, size_t extra);
-int buf_append(struct buf *b, const void *data, size_t size);
+
+/* Inline, because building tables appends some ten small things for each key. */
+static inline int buf_append(struct buf *b, const void *data, size_t size) {
+    int rc = b->capacity - b->size >= size ? FIRN_OK : buf_reserve(b, size);
+    if (rc == FIRN_OK && size > 0) {
+        memcpy(b->data + b->size, data, size);
+        b->size += size;
+    }
+    return rc;
+}
+
 int buf_append_slice(struct buf *b, firn_slice s);
 int buf_append_u8(struct buf *b, uint8_t v);
 int buf_append_u16(struct buf *b, uint16_t v);

@@ -29,8 +29,7 @@ void key_buffer_reset(struct key_buffer *k) {
 
 int key_buffer_add(struct key_buffer *k, firn_slice key) {
     bool restart = k->count % KEY_RESTART == 0;
-    size_t shared = restart ? 0 : slice_common_prefix(buf_slice(&k->last), key);
-    size_t kept = slice_common_prefix(buf_slice(&k->last), key);
+    size_t kept = slice_common_prefix(buf_slice(&k->last), key), shared = restart ? 0 : kept;
     size_t rest = key.size - shared;
 
     int rc = buf_reserve(&k->bytes, 2 * VARINT_BYTES_MAX + rest);
