@@ -182,8 +182,8 @@ static int hold_tables(firn_db *db) {
             for (size_t t = 0; t < run->count; t++) {
                 struct sst_table *table;
                 int rc = buf_reserve(&db->held_tables, sizeof table); /* so that it is kept */
-                rc = rc != FIRN_OK ? rc
-                                   : table_cache_get(db->tables, &run->tables[t]->meta, &table);
+                rc =
+                    rc != FIRN_OK ? rc : table_cache_get(db->tables, &run->tables[t]->meta, &table);
                 rc = rc != FIRN_OK ? rc : buf_append(&db->held_tables, &table, sizeof table);
                 if (rc != FIRN_OK) {
                     return rc;

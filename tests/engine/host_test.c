@@ -249,16 +249,27 @@ static void a_hosts_signals_interrupt_nothing(void **state) {
     assert_true(alarms > 0);
 }
 
+/* ThreadSanitizer allows no threads in the child of a process that has some. */
+#if defined(__SANITIZE_THREAD__)
+#define CHILD_HAS_THREADS false
+#else
+#define CHILD_HAS_THREADS true
+#endif
+
 static int child_of_a_busy_host(firn_db *parents) {
     firn_db *own;
     firn_value value;
     char key[32];
     if (firn_get(parents, NULL, FIRN_STR("key 00000"), &value) != FIRN_INVALID ||
         firn_compact(parents, NULL, NULL, NULL) != FIRN_INVALID ||
-        firn_close(parents) != FIRN_INVALID || firn_open("db", NULL, &own) != FIRN_BUSY) {
+        firn_close(parents) != FIRN_INVALID) {
         return 1;
     }
-    if (firn_open("of the child", NULL, &own) != FIRN_OK) {
+    if (!CHILD_HAS_THREADS) {
+        return 0;
+    }
+    if (firn_open("db", NULL, &own) != FIRN_BUSY ||
+        firn_open("of the child", NULL, &own) != FIRN_OK) {
         return 2;
     }
     for (unsigned i = 0; i < ENTRIES; i++) {
@@ -290,7 +301,7 @@ static void a_fork_of_a_busy_host_has_databases_of_its_own(void **state) {
     firn_db *own = open_db("of the child");
     uint64_t count;
     assert_int_equal(firn_count(own, NULL, NULL, &count), FIRN_OK);
-    assert_int_equal(count, ENTRIES);
+    assert_int_equal(count, CHILD_HAS_THREADS ? ENTRIES : 0);
     assert_int_equal(firn_close(own), FIRN_OK);
 }
 
