@@ -41,7 +41,7 @@ static void tell_number(struct teller *t, const char *name, double value, int pl
             text[n] = (char)(name[n] == '_' ? ' ' : name[n]);
         }
         text[n] = '\0';
-        out_format(t->out, "%-36s %16.*f\n", text, places, value);
+        out_format(t->out, "%-44s %12.*f\n", text, places, value);
     }
     t->any = true;
 }
