@@ -15,6 +15,9 @@
 #ifndef FIRN_BASE_ENV_H
 #define FIRN_BASE_ENV_H
 
+#ifdef FIRN_INVARIANTS
+#include "base/env_monitor.h"
+#endif
 #include "base/slice.h"
 #include "base/status.h"
 #include "base/sync.h"
@@ -83,15 +86,28 @@ struct env_ops {
     void (*yield)(firn_env *env, const char *site);
 };
 
-/* Embedded first in every implementation. */
+/* Embedded first in every implementation, which makes it all zeros but for ops. */
 struct firn_env {
     const struct env_ops *ops;
+#ifdef FIRN_INVARIANTS
+    _Atomic(struct env_monitor *) monitor; /* NULL: nobody watches */
+#endif
 };
 
 /* Embedded first in every implementation's file. */
 struct env_file {
     firn_env *env;
+#ifdef FIRN_INVARIANTS
+    struct env_monitored *monitored; /* set where a file is opened, below */
+#endif
 };
+
+/* What is done besides in a build that watches the order of calls. */
+#ifdef FIRN_INVARIANTS
+#define ENV_TELL(call) (call)
+#else
+#define ENV_TELL(call) ((void)0)
+#endif
 
 /* This machine's files and threads. */
 int env_posix_create(firn_env **out);
@@ -101,24 +117,34 @@ int env_mem_create(firn_env **out);
 
 static inline void env_destroy(firn_env *env) {
     if (env != NULL) {
+#ifdef FIRN_INVARIANTS
+        struct env_monitor *monitor = env->monitor;
+#endif
         env->ops->destroy(env);
+        ENV_TELL(env_monitor_destroy(monitor));
     }
 }
 
 /* A new, empty file for appending and reading. FIRN_EXISTS when the name is taken. */
 static inline int env_create(firn_env *env, const char *path, struct env_file **out) {
-    return env->ops->create(env, path, out);
+    int rc = env->ops->create(env, path, out);
+    ENV_TELL(env_monitor_opened(env, path, true, rc, *out));
+    return rc;
 }
 
 /* An existing file, for reading. Symbolic links are not followed. */
 static inline int env_open(firn_env *env, const char *path, enum env_access access,
                            struct env_file **out) {
-    return env->ops->open(env, path, access, out);
+    int rc = env->ops->open(env, path, access, out);
+    ENV_TELL(env_monitor_opened(env, path, false, rc, *out));
+    return rc;
 }
 
 /* Appends all of it, or fails: then any prefix may have been written. */
 static inline int env_append(struct env_file *file, const void *data, size_t size) {
-    return file->env->ops->append(file, data, size);
+    int rc = file->env->ops->append(file, data, size);
+    ENV_TELL(env_monitor_appended(file, rc));
+    return rc;
 }
 
 /* Reserves space so that the next appends up to `bytes` in all do not have to; does not change the
@@ -129,7 +155,9 @@ static inline int env_preallocate(struct env_file *file, uint64_t bytes) {
 
 /* Makes the file's bytes durable, not its name; also those that another handle appended. */
 static inline int env_sync(struct env_file *file) {
-    return file->env->ops->sync(file);
+    int rc = file->env->ops->sync(file);
+    ENV_TELL(env_monitor_synced(file, rc));
+    return rc;
 }
 
 /* Reads up to size bytes; *got is less only at the end of the file. */
@@ -165,24 +193,36 @@ static inline const void *env_file_memory(struct env_file *file) {
 /* Frees the handle whatever it returns; an error means what a failed append means. NULL is allowed.
  */
 static inline int env_close(struct env_file *file) {
-    return file == NULL ? FIRN_OK : file->env->ops->close(file);
+    if (file == NULL) {
+        return FIRN_OK;
+    }
+    ENV_TELL(env_monitor_closing(file));
+    return file->env->ops->close(file);
 }
 
 static inline int env_rename(firn_env *env, const char *from, const char *to) {
-    return env->ops->rename(env, from, to);
+    int rc = env->ops->rename(env, from, to);
+    ENV_TELL(env_monitor_renamed(env, from, to, rc));
+    return rc;
 }
 
 static inline int env_link(firn_env *env, const char *from, const char *to) {
-    return env->ops->link(env, from, to);
+    int rc = env->ops->link(env, from, to);
+    ENV_TELL(env_monitor_linked(env, from, to, rc));
+    return rc;
 }
 
 static inline int env_unlink(firn_env *env, const char *path) {
-    return env->ops->unlink(env, path);
+    int rc = env->ops->unlink(env, path);
+    ENV_TELL(env_monitor_unlinked(env, path, rc));
+    return rc;
 }
 
 /* FIRN_EXISTS when it is there already. */
 static inline int env_make_dir(firn_env *env, const char *path) {
-    return env->ops->make_dir(env, path);
+    int rc = env->ops->make_dir(env, path);
+    ENV_TELL(env_monitor_made_dir(env, path, rc));
+    return rc;
 }
 
 static inline int env_remove_dir(firn_env *env, const char *path) {
@@ -190,7 +230,9 @@ static inline int env_remove_dir(firn_env *env, const char *path) {
 }
 
 static inline int env_sync_dir(firn_env *env, const char *path) {
-    return env->ops->sync_dir(env, path);
+    int rc = env->ops->sync_dir(env, path);
+    ENV_TELL(env_monitor_synced_dir(env, path, rc));
+    return rc;
 }
 
 /* Calls each for every name in the folder but . and .., in no order; a result other than 0 ends it

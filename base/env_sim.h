@@ -69,6 +69,7 @@ enum sim_tail {
     SIM_TAIL_SECTORS, /* a random subset of sectors, others zero, from seed */
     SIM_TAIL_ZEROS,   /* right size, zeros */
     SIM_TAIL_GARBAGE, /* right size, random bytes from seed */
+    SIM_TAIL_STALE,   /* a random subset of sectors, others as another file had them, from seed */
     SIM_TAIL_MIXED    /* any of these, for each file by itself, from seed */
 };
 

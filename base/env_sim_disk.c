@@ -433,9 +433,41 @@ static void fill_random(struct rand *r, uint8_t *to, uint64_t size) {
     }
 }
 
-/* Damages data[synced, size) as the kind says. */
+/* A cut being made. */
+struct cutting {
+    const struct sim_disk *safe, *live;
+    const struct sim_cut *cut;
+    struct rand rand;
+};
+
+/* The file whose sectors these were before: any but the one itself that there was until the cut,
+ * deleted ones included. NULL: none. */
+static const struct sim_bytes *former_owner(struct cutting *c, const struct sim_bytes *self) {
+    const struct sim_bytes *found = NULL;
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < c->safe->node_count; i++) {
+        const struct sim_bytes *b = c->live->nodes[i].bytes;
+        if (b != NULL && b != self && b->size > 0 && rand_below(&c->rand, ++seen) == 0) {
+            found = b;
+        }
+    }
+    return found;
+}
+
+/* data[at, end), which lies in one sector, is what it was before it was written. */
+static void forget_sector(uint8_t *data, uint64_t at, uint64_t end,
+                          const struct sim_bytes *before) {
+    uint64_t have = before != NULL && before->size > at ? before->size - at : 0;
+    have = have < end - at ? have : end - at;
+    if (have > 0) {
+        memcpy(data + at, before->data + at, (size_t)have);
+    }
+    memset(data + at + have, 0, (size_t)(end - at - have));
+}
+
+/* Damages data[synced, size) as the kind says. before: of stale sectors. */
 static void damage_tail(uint8_t *data, uint64_t synced, uint64_t size, enum sim_tail kind,
-                        struct rand *r) {
+                        const struct sim_bytes *before, struct rand *r) {
     if (kind == SIM_TAIL_ZEROS) {
         memset(data + synced, 0, (size_t)(size - synced));
     } else if (kind == SIM_TAIL_GARBAGE) {
@@ -445,7 +477,7 @@ static void damage_tail(uint8_t *data, uint64_t synced, uint64_t size, enum sim_
             uint64_t edge = (at / SECTOR_BYTES + 1) * SECTOR_BYTES;
             uint64_t end = edge < size ? edge : size;
             if (rand_below(r, 2) == 0) {
-                memset(data + at, 0, (size_t)(end - at));
+                forget_sector(data, at, end, before);
             }
             at = end;
         }
@@ -457,9 +489,12 @@ static uint64_t torn_size(uint64_t synced, uint64_t size, uint32_t edges) {
     return edges == 0 ? synced : end < size ? end : size;
 }
 
-/* Gives `to` what survives of a file with `bytes`, of which `safe` knows the sizes. */
-static int cut_file(struct sim_disk *out, struct sim_node *to, const struct sim_node *safe,
-                    struct sim_bytes *bytes, const struct sim_cut *cut, struct rand *r) {
+/* Gives `to` what survives of file `node`. */
+static int cut_file(struct sim_disk *out, struct sim_node *to, uint32_t node, struct cutting *c) {
+    const struct sim_node *safe = &c->safe->nodes[node];
+    struct sim_bytes *bytes = c->live->nodes[node].bytes;
+    const struct sim_cut *cut = c->cut;
+    struct rand *r = &c->rand;
     uint64_t synced = safe->synced, size = safe->size;
     enum sim_tail tail = cut->tail;
     uint32_t edges = cut->torn;
@@ -490,13 +525,14 @@ static int cut_file(struct sim_disk *out, struct sim_node *to, const struct sim_
     }
     memcpy(copy->data, bytes->data, (size_t)size);
     copy->size = size;
+    const struct sim_bytes *before = tail == SIM_TAIL_STALE ? former_owner(c, bytes) : NULL;
     if (lost) {
         uint64_t end = safe->lost_to < size ? safe->lost_to : size;
         damage_tail(copy->data, safe->lost_from, end,
-                    tail == SIM_TAIL_SYNCED ? SIM_TAIL_ZEROS : tail, r);
+                    tail == SIM_TAIL_SYNCED ? SIM_TAIL_ZEROS : tail, before, r);
     }
     if (!whole) {
-        damage_tail(copy->data, synced, size, tail, r);
+        damage_tail(copy->data, synced, size, tail, before, r);
     }
     to->bytes = copy;
     return FIRN_OK;
@@ -528,8 +564,8 @@ static int cut_folder(struct sim_disk *out, uint32_t to, const struct sim_disk *
 int sim_disk_cut(const struct sim_disk *safe, const struct sim_disk *live,
                  const struct sim_cut *cut, struct sim_disk *out) {
     struct alloc *alloc = out->alloc;
-    struct rand r;
-    rand_init(&r, cut->seed);
+    struct cutting c = {.safe = safe, .live = live, .cut = cut};
+    rand_init(&c.rand, cut->seed);
     size_t map_bytes = 2 * safe->node_count * sizeof(uint32_t);
     uint32_t *to_new = alloc_get_zeroed(alloc, MEM_OTHER, map_bytes); /* 0: none yet */
     if (to_new == NULL) {
@@ -541,7 +577,7 @@ int sim_disk_cut(const struct sim_disk *safe, const struct sim_disk *live,
     for (uint32_t at = 0; rc == FIRN_OK && at < out->node_count; at++) {
         uint32_t old = to_old[at];
         if (safe->nodes[old].kind == SIM_FILE) {
-            rc = cut_file(out, &out->nodes[at], &safe->nodes[old], live->nodes[old].bytes, cut, &r);
+            rc = cut_file(out, &out->nodes[at], old, &c);
             continue;
         }
         rc = cut_folder(out, at, safe, old, cut->dir_mask);

@@ -9,7 +9,7 @@
 
 #ifdef FIRN_INVARIANTS
 
-#define HELD_MAX RANK_ENV /* strictly rising: at most one of each rank */
+#define HELD_MAX RANK_MONITOR /* strictly rising: at most one of each rank */
 
 static _Thread_local int held_ranks[HELD_MAX];
 static _Thread_local int held_count;

@@ -33,7 +33,8 @@ enum mutex_rank {
     RANK_EPOCH,          /* raising the epoch */
     RANK_RATE,           /* of background writes */
     RANK_TRACE,          /* of operations that are traced */
-    RANK_ENV             /* innermost: files and threads */
+    RANK_ENV,            /* files and threads */
+    RANK_MONITOR         /* innermost: what is known to be durable (env_monitor.h) */
 };
 
 struct LOCKABLE mutex {

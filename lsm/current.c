@@ -8,6 +8,7 @@
 
 #include "base/checksum.h"
 #include "lsm/files.h"
+#include "lsm/ordering.h"
 
 #define DIGEST_DIGITS 16
 #define ID_DIGITS ((size_t)2 * DATABASE_ID_BYTES)
@@ -88,6 +89,7 @@ int current_write(firn_env *env, const char *folder, uint64_t manifest_number,
     if (rc == FIRN_OK || rc == FIRN_MISSING) {
         rc = write_file(env, temporary, text, size);
     }
+    rc = rc == FIRN_OK ? ordering_current(env, folder, manifest_number) : rc;
     if (rc == FIRN_OK) {
         rc = env_rename(env, temporary, path);
     }

@@ -5,6 +5,7 @@
 #include "base/env_mem.h"
 #include "lsm/folder.h"
 #include "lsm/listen.h"
+#include "lsm/ordering.h"
 #include "lsm/options.h"
 
 #define READ_ONLY_ATTEMPTS 100
@@ -278,6 +279,7 @@ static int make_env(firn_db *db) {
         }
         db->owns_env = true;
     }
+    ordering_watch(db->env);
     return db->options.read_only ? FIRN_OK
                                  : env_set_threads(db->env, db->options.background_threads);
 }
@@ -464,6 +466,7 @@ int firn_close(firn_db *db) {
         int closed = manifest_close(db->manifest);
         db->manifest = NULL;
         rc = rc != FIRN_OK ? rc : closed;
+        rc = rc != FIRN_OK ? rc : ordering_verdict(db->env);
     }
     destroy(db);
     return rc;

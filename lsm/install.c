@@ -4,7 +4,7 @@
  * manifest_mutex is held over the whole step, so edits are logged in the order in which versions
  * follow each other. The database's mutex is held only at the end.
  */
-#include "lsm/db.h"
+#include "lsm/ordering.h"
 
 /* The oldest log that a memtable needs when the oldest sealed one is gone (or not). When none needs
  * one, every log there is now may go: log_begin() claims its number under the mutex. */
@@ -92,7 +92,8 @@ int install_edit(firn_db *db, struct edit *edit, bool flushed) {
 
     const struct manifest_state *state = manifest_get_state(db->manifest);
     uint64_t manifest_before = state->manifest_number;
-    rc = version_apply(base, edit, &next);
+    rc = ordering_edit(db->env, db->path, edit, true);
+    rc = rc != FIRN_OK ? rc : version_apply(base, edit, &next);
     rc = rc != FIRN_OK
              ? rc
              : manifest_log(db->manifest, edit, next, &db->next_file, db->options.manifest_bytes);

@@ -7,7 +7,7 @@
  * failed, or because it is of an earlier session, which may have failed to sync it; a system may
  * count such bytes as written and tell the next who asks that all is well.
  */
-#include "lsm/db.h"
+#include "lsm/ordering.h"
 
 static void forget_live_locked(firn_db *db, uint64_t number) REQUIRES(&db->mutex) {
     for (size_t i = 0; i < db->live_log_count; i++) {
@@ -233,6 +233,7 @@ int log_close(firn_db *db) {
         rc = rc != FIRN_OK ? rc : log_sync(db);
         rc = rc != FIRN_OK ? rc : wal_writer_mark(db->wal);
     }
+    rc = rc != FIRN_OK ? rc : ordering_acknowledge(db, "close");
     if (db->wal != NULL) {
         int closed = wal_writer_close(db->wal);
         rc = rc != FIRN_OK ? rc : closed;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lsm/current.h"
+#include "lsm/ordering.h"
 #include "lsm/record_writer.h"
 
 struct manifest {
@@ -247,7 +248,8 @@ int manifest_write(struct alloc *alloc, firn_env *env, const char *folder,
                    const struct manifest_state *state, const struct edit *edit) {
     struct version *empty = NULL, *version = NULL;
     struct manifest *m = NULL;
-    int rc = version_create(alloc, &empty);
+    int rc = ordering_edit(env, folder, edit, false);
+    rc = rc == FIRN_OK ? version_create(alloc, &empty) : rc;
     rc = rc == FIRN_OK ? version_apply(empty, edit, &version) : rc;
     rc = rc == FIRN_OK ? manifest_create(alloc, env, folder, state, &m) : rc;
     if (rc == FIRN_OK) {

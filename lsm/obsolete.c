@@ -4,6 +4,7 @@
  * durable.
  */
 #include "lsm/listen.h"
+#include "lsm/ordering.h"
 
 struct obsolete_file {
     uint64_t kind, number;
@@ -28,6 +29,7 @@ void obsolete_add_told(firn_db *db, uint64_t number) {
 void obsolete_remove_table(firn_db *db, uint64_t number) {
     char path[PATH_BYTES_MAX];
     file_path(db->path, FILE_TABLE, number, path);
+    ordering_unlink(db, FILE_TABLE, number);
     (void)env_unlink(db->env, path); /* one that stays is found at the next opening */
 }
 
@@ -63,6 +65,7 @@ void obsolete_purge(firn_db *db) {
         if (file.kind == FILE_TABLE) {
             table_cache_drop(db->tables, file.number);
         }
+        ordering_unlink(db, (enum file_kind)file.kind, file.number);
         int rc = env_unlink(db->env, path); /* one that stays is found at the next opening */
         if (rc == FIRN_OK && file.told) {
             listen_tell(db, &(firn_event){.kind = FIRN_EVENT_TABLE_DELETED, .table = file.number});

@@ -11,9 +11,10 @@
  * A write with a precondition (insert, remove) is always a group of its own: so nothing written in
  * the same group can invalidate what was read, and no disk is read under the queue.
  */
-#include "lsm/listen.h"
-
 #include <stdio.h>
+
+#include "lsm/listen.h"
+#include "lsm/ordering.h"
 
 #define GROUP_BYTES_MAX (UINT64_C(1) << 20)
 #define GROUP_BYTES_SMALL (UINT64_C(128) << 10)
@@ -224,6 +225,9 @@ static int write_group(firn_db *db, const struct writer *first, const struct wri
         rc = apply_group(db, first, last, seq);
         rc = rc != FIRN_OK ? refuse(db, rc) : rc;
     }
+    if (rc == FIRN_OK && sync && db->has_log) {
+        rc = ordering_acknowledge(db, "synced write");
+    }
     if (rc == FIRN_OK) {
         timer_note_deletes(db);
         atomic_store_explicit(&db->published, seq + ops - 1, memory_order_release);
@@ -287,7 +291,7 @@ int write_sync_all(firn_db *db, void *context) {
         rc = log_sync(db);
         rc = rc != FIRN_OK ? refuse(db, rc) : rc;
     }
-    return rc;
+    return rc != FIRN_OK ? rc : ordering_acknowledge(db, "synced write");
 }
 
 int write_batch(firn_db *db, const struct firn_batch *batch, unsigned flags,

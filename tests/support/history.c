@@ -359,29 +359,32 @@ static size_t find_hash(const uint64_t *prefix_hash, uint64_t hash, size_t least
     return SIZE_MAX;
 }
 
-size_t history_explain(struct history *h, uint64_t hash, size_t least, size_t most) {
-    if (h->prefix_hash != NULL && h->prefix_commits == h->commit_count) {
-        return find_hash(h->prefix_hash, hash, least, most);
-    }
+/* Works out all that the commits may have led to; remembered until there are more of them. */
+static void work_out(struct history *h) {
+    size_t choices = (size_t)1 << h->unknown, each = h->commit_count + 1;
     uint64_t *hashes = malloc((h->op_count + 1) * sizeof *hashes);
-    uint64_t *prefix_hash = malloc((h->commit_count + 1) * sizeof *prefix_hash);
-    assert_true(hashes != NULL && prefix_hash != NULL);
+    free(h->prefix_hash);
+    h->prefix_hash = malloc(choices * each * sizeof *h->prefix_hash);
+    assert_true(hashes != NULL && h->prefix_hash != NULL);
     for (size_t i = 0; i < h->op_count; i++) {
         hashes[i] = h->ops[i].put ? op_hash(&h->ops[i]) : 0;
     }
-    size_t found = SIZE_MAX;
-    for (uint64_t chosen = 0; found == SIZE_MAX && chosen < UINT64_C(1) << h->unknown; chosen++) {
-        replay_all(h, hashes, chosen, prefix_hash);
-        found = find_hash(prefix_hash, hash, least, most);
+    for (size_t chosen = 0; chosen < choices; chosen++) {
+        replay_all(h, hashes, chosen, h->prefix_hash + chosen * each);
     }
     free(hashes);
-    free(h->prefix_hash);
-    h->prefix_hash = NULL;
-    if (h->unknown == 0) {
-        h->prefix_hash = prefix_hash;
-        h->prefix_commits = h->commit_count;
-    } else {
-        free(prefix_hash);
+    h->prefix_commits = h->commit_count;
+    h->prefix_unknown = h->unknown;
+}
+
+size_t history_explain(struct history *h, uint64_t hash, size_t least, size_t most) {
+    if (h->prefix_hash == NULL || h->prefix_commits != h->commit_count ||
+        h->prefix_unknown != h->unknown) {
+        work_out(h);
+    }
+    size_t found = SIZE_MAX;
+    for (size_t chosen = 0; found == SIZE_MAX && chosen < (size_t)1 << h->unknown; chosen++) {
+        found = find_hash(h->prefix_hash + chosen * (h->commit_count + 1), hash, least, most);
     }
     return found;
 }

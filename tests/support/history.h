@@ -8,7 +8,7 @@
 #ifndef FIRN_TESTS_HISTORY_H
 #define FIRN_TESTS_HISTORY_H
 
-#include "base/env.h"
+#include "base/env_sim.h"
 #include "base/rand.h"
 #include "tests/support/events.h"
 
@@ -47,12 +47,13 @@ struct history {
     size_t op_count, op_capacity;
     struct ack *acks;
     size_t ack_count, ack_capacity;
-    uint64_t *prefix_hash; /* hash after so many commits; NULL unless all outcomes are known */
-    size_t prefix_commits; /* how many there were when that was made */
-    size_t unknown;        /* commits with that outcome */
-    uint64_t errors;       /* calls that failed */
-    struct events events;  /* what the database told */
-    bool faults;           /* calls of the environment may fail */
+    /* The hash after so many commits, for each choice of the unknown ones; NULL: not worked out. */
+    uint64_t *prefix_hash;
+    size_t prefix_commits, prefix_unknown; /* how many there were when that was made */
+    size_t unknown;                        /* commits with that outcome */
+    uint64_t errors;                       /* calls that failed */
+    struct events events;                  /* what the database told */
+    bool faults;                           /* calls of the environment may fail */
 };
 
 /* What a workload does, each weight in a thousand commits. */
@@ -67,6 +68,8 @@ struct workload {
     const struct firn_user_policy *user_policy; /* instead */
     unsigned snapshot; /* in a thousand: one is taken, and the one before released */
     unsigned delete_within_seconds;
+    unsigned failing_sync; /* the n-th sync of a file fails; 0: none */
+    enum sim_failed_sync failed_sync;
 };
 
 /* env must be simulated and empty. */
