@@ -40,6 +40,9 @@ enum sim_fate sim_machine_begin_call(struct sim_machine *m, enum sim_call call) 
         return FATE_DONE;
     }
     fault->hit = true;
+    if (fault->kind == SIM_FAULT_EINTR) {
+        return call == SIM_APPEND ? FATE_IN_TWO : FATE_DONE;
+    }
     if (fault->kind == SIM_FAULT_SHORT && call == SIM_APPEND) {
         return FATE_HALF;
     }
@@ -238,6 +241,13 @@ void sim_run_jobs(firn_env *env) {
     sim_fibers_drain(&sim_machine_of(env)->fibers);
 }
 
+void sim_set_scheduler(firn_env *env, uint64_t (*choose)(void *context, uint64_t n),
+                       void *context) {
+    struct sim_machine *m = sim_machine_of(env);
+    m->fibers.choose = choose;
+    m->fibers.choose_context = context;
+}
+
 bool sim_deadlocked(const firn_env *env) {
     return sim_machine_of(env)->fibers.deadlocked;
 }
@@ -280,6 +290,10 @@ bool sim_fault_hit(const firn_env *env) {
 
 uint64_t sim_sync_count(const firn_env *env) {
     return sim_machine_of(env)->syncs;
+}
+
+uint64_t sim_used_bytes(const firn_env *env) {
+    return sim_machine_of(env)->used;
 }
 
 void sim_set_failed_sync(firn_env *env, enum sim_failed_sync loss) {

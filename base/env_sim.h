@@ -35,6 +35,10 @@ int env_sim_create(uint64_t seed, firn_env **out);
 /* Runs pending jobs until there are none, or those that are left cannot move. */
 void sim_run_jobs(firn_env *env);
 
+/* Who runs where more than one could is up to choose(), which gets the number of possibilities and
+ * returns one of 0 to n - 1; at a yield, 0 goes on. NULL: by chance, from the seed. */
+void sim_set_scheduler(firn_env *env, uint64_t (*choose)(void *context, uint64_t n), void *context);
+
 /* Whether some env_wait() without a deadline could never have ended. It returned false. */
 bool sim_deadlocked(const firn_env *env);
 
@@ -99,6 +103,7 @@ enum sim_fault_kind {
     SIM_FAULT_EIO, SIM_FAULT_ENOSPC, SIM_FAULT_EMFILE,
     SIM_FAULT_SHORT,      /* half of the bytes are written, then ENOSPC */
     SIM_FAULT_DONE_ERROR, /* the call took effect, yet reports EIO */
+    SIM_FAULT_EINTR,      /* interrupted and gone on with: no error, but an append is two changes */
     SIM_FAULT_SYNC        /* EIO of a sync of a file; these alone are counted */
 };
 
@@ -106,6 +111,7 @@ enum sim_fault_kind {
  * ENOSPC: that needs space). Reads are never short: SHORT, where nothing is written, is EIO. 0: none. */
 void sim_set_fault(firn_env *env, uint64_t call, enum sim_fault_kind kind, bool persistent);
 bool sim_fault_hit(const firn_env *env);
+
 /* Syncs of files so far. */
 uint64_t sim_sync_count(const firn_env *env);
 
@@ -120,6 +126,7 @@ void sim_set_failed_sync(firn_env *env, enum sim_failed_sync loss);
 
 /* Bytes that all files together may hold; beyond: ENOSPC. 0: no limit. */
 void sim_set_quota(firn_env *env, uint64_t bytes);
+uint64_t sim_used_bytes(const firn_env *env); /* that they hold, or reserved */
 
 /* Direct access for tests that damage files. */
 int sim_file_get(firn_env *env, const char *path, const uint8_t **data, uint64_t *size);

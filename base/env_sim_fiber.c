@@ -255,6 +255,14 @@ int sim_fibers_submit(struct sim_fibers *f, enum env_priority priority, void (*r
 
 /* ---- Choosing. ---- */
 
+/* One of n. */
+static uint64_t draw(struct sim_fibers *f, uint64_t n) {
+    if (f->choose == NULL) {
+        return rand_below(f->rand, n);
+    }
+    return n > 1 ? f->choose(f->choose_context, n) : 0;
+}
+
 /* The waiting fiber that has slept longest; count when there is none. */
 static size_t longest_waiting(const struct sim_fibers *f) {
     size_t best = f->count;
@@ -303,14 +311,18 @@ static size_t wake(struct sim_fibers *f, size_t i, bool timed_out) {
 /* A random fiber that is not waiting, other than `except` (count: no exception); count when none.
  */
 static size_t random_runnable(struct sim_fibers *f, size_t except) {
-    size_t found = f->count, seen = 0;
+    size_t count = 0;
     for (size_t i = 0; i < f->count; i++) {
-        if (i != except && f->fibers[i]->state == FIBER_RUNNABLE &&
-            rand_below(f->rand, ++seen) == 0) {
-            found = i;
-        }
+        count += i != except && f->fibers[i]->state == FIBER_RUNNABLE;
     }
-    return found;
+    if (count == 0) {
+        return f->count;
+    }
+    size_t left = (size_t)draw(f, count), i = 0;
+    while (i == except || f->fibers[i]->state != FIBER_RUNNABLE || left-- > 0) {
+        i++;
+    }
+    return i;
 }
 
 static void deadlock(struct sim_fibers *f) {
@@ -353,7 +365,7 @@ static size_t choose_next(struct sim_fibers *f) {
         sim_fibers_moved(f);
         return wake(f, nearest, true);
     }
-    switch (able[rand_below(f->rand, count)]) {
+    switch (able[draw(f, count)]) {
     case DUE:
         return wake(f, nearest, true);
     case START:
@@ -382,7 +394,36 @@ bool sim_fibers_wait(struct sim_fibers *f, uint64_t deadline_ns) {
     return !self->timed_out;
 }
 
+/* The first choice is to go on, the others are all that somebody else can do. */
+static void yield_by_choice(struct sim_fibers *f) {
+    size_t others = 0, sleeper = longest_waiting(f);
+    for (size_t i = 0; i < f->count; i++) {
+        others += i != f->current && f->fibers[i]->state == FIBER_RUNNABLE;
+    }
+    bool start = can_start(f), look = sleeper < f->count;
+    uint64_t chosen = draw(f, 1 + others + start + look);
+    if (chosen == 0) {
+        return;
+    }
+    if (chosen <= others) {
+        size_t i = 0;
+        while (i == f->current || f->fibers[i]->state != FIBER_RUNNABLE || --chosen > 0) {
+            i++;
+        }
+        switch_to(f, i);
+    } else if (start && chosen == others + 1) {
+        switch_to(f, start_job(f));
+    } else {
+        sim_fibers_moved(f);
+        switch_to(f, wake(f, sleeper, false));
+    }
+}
+
 void sim_fibers_yield(struct sim_fibers *f) {
+    if (f->choose != NULL) {
+        yield_by_choice(f);
+        return;
+    }
     bool start = can_start(f);
     if (f->count == 0 || rand_below(f->rand, 2) == 0) {
         return;
@@ -408,7 +449,8 @@ void sim_fibers_drain(struct sim_fibers *f) {
     void (*tell)(void *) = f->tell_deadlock;
     f->tell_deadlock = NULL;               /* standing still is an answer here */
     size_t self = f->current == 0 ? 0 : 1; /* a job does not wait for itself */
-    for (int rounds = 0; queued_jobs(f) + f->busy > self + f->waiters && rounds < DRAIN_ROUNDS; rounds++) {
+    for (int rounds = 0; queued_jobs(f) + f->busy > self + f->waiters && rounds < DRAIN_ROUNDS;
+         rounds++) {
         f->deadlocked = false;
         (void)sim_fibers_wait(f, ENV_FOREVER);
         if (f->deadlocked) {

@@ -30,6 +30,8 @@ struct sim_jobs {
 struct sim_fibers {
     struct alloc *alloc;
     struct rand *rand;
+    uint64_t (*choose)(void *context, uint64_t n); /* instead of chance; NULL: chance */
+    void *choose_context;
     uint64_t *clock_ns;
 
     struct sim_fiber **fibers; /* fiber 0 is the caller; NULL before the first job */

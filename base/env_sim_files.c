@@ -216,15 +216,9 @@ static int check_usable(struct sim_machine *m, const struct sim_file *f, bool wr
 }
 
 /* Whatever fits is written before space runs out, as on a real disk. */
-int sim_files_append(struct env_file *file, const void *data, size_t size) {
-    struct sim_machine *m = machine_of_file(file);
-    struct sim_file *f = (struct sim_file *)file;
+static int append(struct sim_machine *m, struct sim_file *f, const void *data, size_t size,
+                  enum sim_fate fate) {
     struct sim_node *node = &m->disk.nodes[f->node];
-    int rc = check_usable(m, f, true);
-    if (rc != FIRN_OK) {
-        return rc;
-    }
-    enum sim_fate fate = sim_machine_begin_call(m, SIM_APPEND);
     uint64_t ahead = node->reserved > node->size ? node->reserved - node->size : 0;
     uint64_t fits = ahead >= size ? size : ahead + room_for(m, size - ahead);
     uint64_t written = fate == FATE_NOTHING ? 0 : fate == FATE_HALF ? size / 2 : size;
@@ -235,7 +229,7 @@ int sim_files_append(struct env_file *file, const void *data, size_t size) {
                                 .name = f->name,
                                 .offset = node->size,
                                 .size = written};
-    rc = sim_disk_append(&m->disk, f->node, data, written);
+    int rc = sim_disk_append(&m->disk, f->node, data, written);
     if (rc == FIRN_OK) {
         m->used += written > ahead ? written - ahead : 0;
         rc = sim_machine_change(m, &change);
@@ -247,6 +241,23 @@ int sim_files_append(struct env_file *file, const void *data, size_t size) {
     }
     f->poisoned = rc != FIRN_OK;
     return rc;
+}
+
+/* A cut may fall between the two halves of one that was interrupted. */
+int sim_files_append(struct env_file *file, const void *data, size_t size) {
+    struct sim_machine *m = machine_of_file(file);
+    struct sim_file *f = (struct sim_file *)file;
+    int rc = check_usable(m, f, true);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
+    enum sim_fate fate = sim_machine_begin_call(m, SIM_APPEND);
+    if (fate != FATE_IN_TWO) {
+        return append(m, f, data, size, fate);
+    }
+    rc = append(m, f, data, size / 2, FATE_DONE);
+    return rc != FIRN_OK ? rc
+                         : append(m, f, (const char *)data + size / 2, size - size / 2, FATE_DONE);
 }
 
 /* A failure to reserve is told, but does not poison: nothing was written. */

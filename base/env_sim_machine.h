@@ -55,7 +55,7 @@ int sim_machine_create(uint64_t seed, struct sim_machine **out);
 const char *sim_machine_keep(struct sim_machine *m, const char *text, size_t size);
 
 /* Counts a call and decides what becomes of it. */
-enum sim_fate { FATE_DONE, FATE_NOTHING, FATE_HALF, FATE_DONE_ERROR };
+enum sim_fate { FATE_DONE, FATE_NOTHING, FATE_HALF, FATE_DONE_ERROR, FATE_IN_TWO };
 enum sim_fate sim_machine_begin_call(struct sim_machine *m, enum sim_call call);
 
 /* The error of a call that met its fault: "name: cannot what: ...". */

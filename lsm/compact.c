@@ -266,8 +266,10 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
                         .bytes_in = in.bytes,
                         .entries_in = in.entries};
     listen_begin(db, &event);
+    FIRN_YIELD(db->env, "merge: snapshots taken, nothing written");
     rc = rc != FIRN_OK ? rc : merge_inputs(db, &in, effort, context, &result);
     count_table_entries(db, result.entries_out);
+    FIRN_YIELD(db->env, "merge: written, not installed");
     rc = rc != FIRN_OK ? rc : install(db, job, event.job, in.version, &result, &told);
     atomic_fetch_sub_explicit(&db->counters.merged_uninstalled, result.entries_out,
                               memory_order_relaxed);

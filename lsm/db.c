@@ -449,6 +449,7 @@ int firn_close(firn_db *db) {
     /* While jobs may still run. */
     int settled =
         db->has_log && !db->options.read_only ? write_exclusive(db, log_settle, NULL) : FIRN_OK;
+    FIRN_YIELD(db->env, "close: settled, jobs run");
     mutex_lock(&db->mutex);
     db->closing = true;
     atomic_store_explicit(&db->cancel, true, memory_order_relaxed);

@@ -181,6 +181,7 @@ int firn_iter_create(firn_db *db, const firn_iter_options *options, firn_iter **
     }
     db->iterators++;
     mutex_unlock(&db->mutex);
+    FIRN_YIELD(db->env, "iterator: registered, no view yet");
     it->seq = it->registered.seq;
     rc = set_lower(it, options);
     rc = rc != FIRN_OK ? rc : set_upper(it, options);

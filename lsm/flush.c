@@ -92,7 +92,9 @@ void flush_job(void *context) {
     mutex_unlock(&db->mutex);
 
     listen_begin(db, &event);
+    FIRN_YIELD(db->env, "flush: snapshots taken, nothing written");
     rc = rc != FIRN_OK ? rc : flush_to_tables(db, m, bottom, filter_bits, &snapshots, &result);
+    FIRN_YIELD(db->env, "flush: written, not installed");
     rc = rc != FIRN_OK ? rc : install(db, event.job, oldest_delete_ns, &result, &told);
     if (rc == FIRN_OK) {
         count(&db->counters.flushes, 1);

@@ -111,6 +111,7 @@ static int install(firn_db *db, void *context) {
     mutex_lock(&db->mutex);
     int rc = error_check_write_locked(db);
     mutex_unlock(&db->mutex);
+    FIRN_YIELD(db->env, "ingest: leads, nothing planned");
     rc = rc == FIRN_OK && db->has_log ? write_sync_all(db, NULL) : rc;
     if (rc != FIRN_OK) {
         return rc;

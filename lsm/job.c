@@ -153,6 +153,7 @@ void job_end(firn_db *db, int rc, bool flush) {
     if (rc != FIRN_OK && rc != FIRN_CANCELLED) {
         listen_error(db, rc);
     }
+    FIRN_YIELD(db->env, "job: installed, not cleaned up");
     view_reclaim(db);
     obsolete_purge(db);
     page_cache_give_way(db->pages, true);

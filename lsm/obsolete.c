@@ -57,6 +57,7 @@ static struct buf take_all(firn_db *db) {
 
 void obsolete_purge(firn_db *db) {
     struct buf taken = take_all(db);
+    FIRN_YIELD(db->env, "purge: taken, not deleted");
     for (size_t at = 0; at < taken.size; at += sizeof(struct obsolete_file)) {
         struct obsolete_file file;
         char path[PATH_BYTES_MAX];

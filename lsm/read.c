@@ -182,9 +182,11 @@ int read_get(firn_db *db, firn_slice key, uint64_t *seen, firn_value *value) {
     bool found = false;
     struct sst_section section = {.epoch = db->epoch, .token = epoch_enter(db->epoch)};
     const struct view *view = atomic_load_explicit(&db->view, memory_order_acquire);
+    FIRN_YIELD(db->env, "get: a view, no sequence yet");
     if (*seen == 0) { /* after the view: see view.h */
         *seen = atomic_load_explicit(&db->published, memory_order_acquire);
     }
+    FIRN_YIELD(db->env, "get: a view and a sequence");
     int rc = search_memtables(db, &section, view, key, *seen, value, &found);
     if (rc == FIRN_NOT_FOUND) {
         struct stop top = {0, 0, 0};
@@ -327,6 +329,7 @@ static int get_some(firn_db *db, uint64_t seq, size_t n, const firn_slice *keys,
     sst_reads_init(&l.reads, &db->alloc, db->options.read_overlap);
     l.token = epoch_enter(db->epoch);
     l.view = atomic_load_explicit(&db->view, memory_order_acquire);
+    FIRN_YIELD(db->env, "multi-get: a view, no sequence yet");
     l.seq = seq != 0 ? seq : atomic_load_explicit(&db->published, memory_order_acquire);
     look_up_all(&l, n);
     sst_reads_deinit(&l.reads);

@@ -65,6 +65,7 @@ int firn_snapshot_create(firn_db *db, firn_snapshot **snapshot) {
     mutex_lock(&db->mutex);
     snapshot_register_locked(db, s);
     mutex_unlock(&db->mutex);
+    FIRN_YIELD(db->env, "snapshot: registered");
     *snapshot = s;
     return FIRN_OK;
 }

@@ -40,6 +40,7 @@ int source_open(firn_db *db, bool keys_only, struct source *out) {
     memset(out, 0, sizeof *out);
     unsigned token = epoch_enter(db->epoch);
     const struct view *view = atomic_load_explicit(&db->view, memory_order_acquire);
+    FIRN_YIELD(db->env, "iterator: a view, nothing opened");
     size_t capacity = child_count(view), n = 0;
     struct iter *few[FEW_CHILDREN];
     struct iter **children = capacity <= FEW_CHILDREN

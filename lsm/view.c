@@ -65,6 +65,18 @@ static struct view *take_unpinned(firn_db *db, struct view *list) {
     return gone;
 }
 
+/* Until all who may have seen what was unpublished have left. Where a simulated machine interrupts
+ * readers, they stand still until others wait: so this waits by its clock. */
+static void wait_for_readers(firn_db *db) {
+#ifdef FIRN_INVARIANTS
+    for (uint64_t ticket = epoch_ticket(db->epoch); !epoch_has_passed(db->epoch, ticket);) {
+        env_sleep_ns(db->env, 1000);
+    }
+#else
+    epoch_synchronize(db->epoch);
+#endif
+}
+
 void view_reclaim(firn_db *db) {
     mutex_lock(&db->mutex);
     struct view *list = db->retired;
@@ -73,7 +85,8 @@ void view_reclaim(firn_db *db) {
     if (list == NULL) {
         return;
     }
-    epoch_synchronize(db->epoch);
+    FIRN_YIELD(db->env, "views: retired, not reclaimed");
+    wait_for_readers(db);
     for (struct view *view = list; view != NULL; view = view->next_retired) {
         version_unref(view->version); /* its tables are pinned apart */
         view->version = NULL;

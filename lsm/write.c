@@ -221,10 +221,12 @@ static int write_group(firn_db *db, const struct writer *first, const struct wri
     if (db->has_log) {
         rc = log_group(db, first, last, seq, sync);
     }
+    FIRN_YIELD(db->env, "write: logged, not applied");
     if (rc == FIRN_OK) {
         rc = apply_group(db, first, last, seq);
         rc = rc != FIRN_OK ? refuse(db, rc) : rc;
     }
+    FIRN_YIELD(db->env, "write: applied, not published");
     if (rc == FIRN_OK && sync && db->has_log) {
         rc = ordering_acknowledge(db, "synced write");
     }
@@ -426,7 +428,9 @@ static int exchange(firn_db *db, uint8_t kind, firn_slice key, firn_slice value,
         struct write_precondition precondition = {
             key, atomic_load_explicit(&db->published, memory_order_acquire)};
         uint64_t seen = 0;
+        FIRN_YIELD(db->env, "exchange: a sequence, not read yet");
         int found = read_get(db, key, &seen, old);
+        FIRN_YIELD(db->env, "exchange: read, not written");
         if (found < 0 || (found == FIRN_NOT_FOUND && kind == ENTRY_DELETE)) {
             rc = found;
             break;

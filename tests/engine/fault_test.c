@@ -21,8 +21,8 @@
 #define CUTS 6           /* at the end, and as many from the fault on */
 #define COMPLAINTS_MAX 2 /* of one trial */
 
-static const char *const kind_names[] = {"EIO",   "ENOSPC",        "EMFILE",
-                                         "short", "done, but EIO", "sync"};
+static const char *const kind_names[] = {"EIO",           "ENOSPC", "EMFILE", "short",
+                                         "done, but EIO", "EINTR",  "sync"};
 
 static const struct workload reference = {.seed = 1,
                                           .commits = 90,
@@ -343,6 +343,28 @@ static void a_broken_disk_that_does_what_it_denies_loses_nothing(void **state) {
     fail_every_call(SIM_FAULT_DONE_ERROR, true, 3);
 }
 
+/* Interrupted calls are gone on with below; what a cut leaves of a write in two parts is looked at.
+ */
+static void interrupted_calls_are_no_errors(void **state) {
+    (void)state;
+    struct trial t;
+    struct workload w = reference;
+    w.seed = test_seed() + 40;
+    begin(&t, &w);
+    (void)snprintf(t.name, sizeof t.name, "every call is interrupted");
+    sim_set_fault(t.env, 1, SIM_FAULT_EINTR, true);
+    history_steps(&t.history, &w, w.commits);
+    assert_int_equal(t.history.errors, 0);
+    uint64_t end_of_work = sim_change_count(t.env) + 1;
+    uint64_t step = (uint64_t)(1 / (test_scale() < 1 ? test_scale() : 1));
+    for (uint64_t change = 1; change < end_of_work; change += step) {
+        check_cut(&t, change, change * UINT64_C(0x9e3779b97f4a7c15), SIM_TAIL_ALL);
+    }
+    check_end(&t);
+    assert_int_equal(t.complaints, 0);
+    end(&t);
+}
+
 /* ---- File systems after a failed sync. ---- */
 
 static void a_failed_sync_loses_nothing_on_any_file_system(void **state) {
@@ -358,12 +380,30 @@ static void a_failed_sync_loses_nothing_on_any_file_system(void **state) {
 
 /* ---- Little space. ---- */
 
+/* The most that the files take together when nothing limits them, looked at after each commit. */
+static uint64_t peak_bytes(const struct workload *w) {
+    struct trial t;
+    uint64_t peak = 0;
+    begin(&t, w);
+    (void)snprintf(t.name, sizeof t.name, "no quota");
+    for (unsigned i = 0; i < w->commits; i++) {
+        history_steps(&t.history, w, 1);
+        uint64_t used = sim_used_bytes(t.env);
+        peak = used > peak ? used : peak;
+    }
+    check_end(&t);
+    assert_int_equal(t.complaints, 0);
+    end(&t);
+    return peak;
+}
+
 static void a_quota_stops_writes_and_lifting_it_brings_them_back(void **state) {
     (void)state;
     struct workload w = reference;
     w.seed = test_seed() + 50;
-    uint64_t bad = 0, runs = 0, step = (uint64_t)(2048 / (test_scale() < 1 ? test_scale() : 1));
-    for (uint64_t quota = 1; quota < 400000 && bad < 10; quota += step, runs++) {
+    uint64_t peak = peak_bytes(&w);
+    uint64_t bad = 0, runs = 0, step = (uint64_t)(512 / (test_scale() < 1 ? test_scale() : 1));
+    for (uint64_t quota = 1; quota < peak + step && bad < 10; quota += step, runs++) {
         struct trial t;
         begin(&t, &w);
         (void)snprintf(t.name, sizeof t.name, "a quota of %llu bytes", (unsigned long long)quota);
@@ -379,7 +419,8 @@ static void a_quota_stops_writes_and_lifting_it_brings_them_back(void **state) {
         bad += t.complaints > 0;
         end(&t);
     }
-    print_message("%llu quotas, %llu bad\n", (unsigned long long)runs, (unsigned long long)bad);
+    print_message("%llu quotas from nothing to the peak of %llu bytes, %llu bad\n",
+                  (unsigned long long)runs, (unsigned long long)peak, (unsigned long long)bad);
     assert_int_equal(bad, 0);
 }
 
@@ -488,6 +529,7 @@ int main(void) {
         cmocka_unit_test(a_disk_that_breaks_for_a_while_loses_nothing),
         cmocka_unit_test(a_disk_that_is_full_for_a_while_loses_nothing),
         cmocka_unit_test(a_broken_disk_that_does_what_it_denies_loses_nothing),
+        cmocka_unit_test(interrupted_calls_are_no_errors),
         cmocka_unit_test(a_failed_sync_loses_nothing_on_any_file_system),
         cmocka_unit_test(a_quota_stops_writes_and_lifting_it_brings_them_back),
         cmocka_unit_test(one_failed_allocation_loses_nothing),
