@@ -3,11 +3,13 @@
  * base/env_monitor.h knows what is durable, and believes nothing that the engine believes of
  * itself.
  *
- *     synced write      of every log that still counts all bytes and the name; and what it stands
- * on, the manifest and CURRENT manifest append   the tables that the edit adds: their bytes and
- * their names CURRENT rename    the manifest's bytes and name, CURRENT.tmp's bytes, the folder's
- * own name, and that no other CURRENT.tmp can come back under that name unlink            the
- * manifest and CURRENT, and neither needs the file any more close             as for a synced write
+ *     synced write     of every log that still counts, all bytes and the name; and what it
+ *                      stands on, the manifest and CURRENT
+ *     manifest append  the tables that the edit adds: their bytes and their names
+ *     CURRENT rename   the manifest's bytes and name, CURRENT.tmp's bytes, the folder's own name,
+ *                      and that no other CURRENT.tmp can come back under that name
+ *     unlink           the manifest and CURRENT, and neither needs the file any more
+ *     close            as for a synced write
  *
  * A broken rule is an error, FIRN_INVALID, that names it, of the call that would have promised, and
  * of firn_close() on any database of that environment from then on.
