@@ -86,11 +86,21 @@ int ordering_acknowledge(firn_db *db, const char *what) {
 
 /* ---- What is depended on ---- */
 
+static bool moves(const struct edit *edit, uint64_t number) {
+    for (size_t i = 0; i < edit->drop_count; i++) {
+        if (edit->drops[i] == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int ordering_edit(firn_env *env, const char *folder, const struct edit *edit, bool strict) {
     int rc = FIRN_OK;
     for (size_t i = 0; rc == FIRN_OK && i < edit->add_count; i++) {
-        rc = check_durable(env, "manifest append", folder, FILE_TABLE, edit->adds[i].meta.number,
-                           strict);
+        uint64_t number = edit->adds[i].meta.number;
+        rc = check_durable(env, "manifest append", folder, FILE_TABLE, number,
+                           strict && !moves(edit, number));
     }
     return rc;
 }

@@ -28,8 +28,8 @@ static inline void ordering_watch(firn_env *env) {
 /* A synced write, or closing, is about to be acknowledged. REQUIRES: the caller leads; no mutex
  * held. */
 int ordering_acknowledge(firn_db *db, const char *what);
-/* The edit is about to be logged for `folder`. strict: tables of which nothing is known count, too.
- */
+/* The edit is about to be logged for `folder`. strict: tables of which nothing is known count, too,
+ * but for moved ones, which an earlier process may have written. */
 int ordering_edit(firn_env *env, const char *folder, const struct edit *edit, bool strict);
 /* CURRENT.tmp of `folder` is about to be renamed to CURRENT. */
 int ordering_current(firn_env *env, const char *folder, uint64_t manifest_number);

@@ -4,23 +4,26 @@
 
 #ifdef __has_feature
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
+#define SANITIZED true
 #endif
 #endif
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
+#define SANITIZED true
 #endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+
+bool test_is_sanitized(void) {
+    return SANITIZED;
+}
 
 double test_scale(void) {
     const char *text = getenv("FIRN_TEST_SCALE");
     if (text != NULL) {
         return strtod(text, NULL);
     }
-#ifdef SANITIZED
-    return 0.05;
-#else
-    return 1;
-#endif
+    return SANITIZED ? 0.05 : 1;
 }
 
 uint64_t test_scaled(uint64_t count, uint64_t least) {

@@ -3,8 +3,10 @@
 #ifndef FIRN_TESTS_SCALE_H
 #define FIRN_TESTS_SCALE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+bool test_is_sanitized(void); /* AddressSanitizer or ThreadSanitizer is there */
 double test_scale(void);
 
 /* count times the scale, at least least. */
