@@ -297,43 +297,30 @@ void env_monitor_renamed(firn_env *env, const char *from, const char *to, int rc
     mutex_unlock(&m->mutex);
 }
 
-void env_monitor_linked(firn_env *env, const char *from, const char *to, int rc) {
+/* After a call that succeeded `path` means what `source` means (NULL: nothing). */
+static void means(firn_env *env, const char *path, const char *source, int rc) {
     struct env_monitor *m = of(env);
     if (m == NULL || rc != FIRN_OK) {
         return;
     }
     mutex_lock(&m->mutex);
-    struct name *a = get(m, from), *b = get(m, to);
-    if (a != NULL && b != NULL) {
-        give(m, b, file_of(m, a));
+    struct name *n = get(m, path), *s = source == NULL ? NULL : get(m, source);
+    if (n != NULL && (source == NULL || s != NULL)) {
+        give(m, n, file_of(m, s));
     }
     mutex_unlock(&m->mutex);
+}
+
+void env_monitor_linked(firn_env *env, const char *from, const char *to, int rc) {
+    means(env, to, from, rc);
 }
 
 void env_monitor_unlinked(firn_env *env, const char *path, int rc) {
-    struct env_monitor *m = of(env);
-    if (m == NULL || rc != FIRN_OK) {
-        return;
-    }
-    mutex_lock(&m->mutex);
-    struct name *n = get(m, path);
-    if (n != NULL) {
-        give(m, n, NULL);
-    }
-    mutex_unlock(&m->mutex);
+    means(env, path, NULL, rc);
 }
 
 void env_monitor_made_dir(firn_env *env, const char *path, int rc) {
-    struct env_monitor *m = of(env);
-    if (m == NULL || rc != FIRN_OK) {
-        return;
-    }
-    mutex_lock(&m->mutex);
-    struct name *n = get(m, path);
-    if (n != NULL) {
-        give(m, n, file_of(m, n));
-    }
-    mutex_unlock(&m->mutex);
+    means(env, path, path, rc);
 }
 
 void env_monitor_synced_dir(firn_env *env, const char *path, int rc) {

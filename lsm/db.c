@@ -5,8 +5,8 @@
 #include "base/env_mem.h"
 #include "lsm/folder.h"
 #include "lsm/listen.h"
-#include "lsm/ordering.h"
 #include "lsm/options.h"
+#include "lsm/ordering.h"
 
 #define READ_ONLY_ATTEMPTS 100
 #define TEXT_OF(x) TEXT_OF_(x)

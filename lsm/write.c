@@ -143,22 +143,48 @@ static int log_group(firn_db *db, const struct writer *first, const struct write
     return rc;
 }
 
+/* ---- The operations of a group, batch by batch ---- */
+
+struct group_walk {
+    const struct writer *at, *last;
+    struct batch_reader reader; /* of at's batch */
+};
+
+static int walk_enter(struct group_walk *walk, const struct writer *w) {
+    uint32_t ops;
+    walk->at = w;
+    return batch_reader_init(&walk->reader, buf_slice(&w->batch->bytes), &ops);
+}
+
+/* FIRN_NOT_FOUND after the last. */
+static int walk_next(struct group_walk *walk, struct batch_op *op) {
+    int rc = batch_reader_next(&walk->reader, op);
+    while (rc == FIRN_NOT_FOUND && walk->at != walk->last) {
+        rc = walk_enter(walk, walk->at->next);
+        rc = rc != FIRN_OK ? rc : batch_reader_next(&walk->reader, op);
+    }
+    return rc;
+}
+
 static int apply_group(firn_db *db, const struct writer *first, const struct writer *last,
                        uint64_t seq) {
-    for (const struct writer *w = first;; w = w->next) {
-        struct batch_reader reader;
-        struct batch_op op;
-        uint32_t ops;
-        int rc = batch_reader_init(&reader, buf_slice(&w->batch->bytes), &ops);
-        while (rc == FIRN_OK && (rc = batch_reader_next(&reader, &op)) == FIRN_OK) {
-            rc = memtable_put(db->active.table, op.key, seq++, op.kind, op.value);
-        }
-        if (rc != FIRN_NOT_FOUND) {
-            return rc;
-        }
-        if (w == last) {
-            return FIRN_OK;
-        }
+    struct group_walk walk = {.last = last};
+    struct batch_op op;
+    int rc = walk_enter(&walk, first);
+    while (rc == FIRN_OK && (rc = walk_next(&walk, &op)) == FIRN_OK) {
+        rc = memtable_put(db->active.table, op.key, seq++, op.kind, op.value);
+    }
+    return rc == FIRN_NOT_FOUND ? FIRN_OK : rc;
+}
+
+/* In the order of their sequences, since only the leader comes here. */
+static void trace_group(firn_db *db, const struct writer *first, const struct writer *last) {
+    struct group_walk walk = {.last = last};
+    struct batch_op op;
+    int rc = walk_enter(&walk, first);
+    while (rc == FIRN_OK && (rc = walk_next(&walk, &op)) == FIRN_OK) {
+        bool put = op.kind == ENTRY_PUT;
+        trace_note(&db->trace, put ? TRACE_PUT : TRACE_DELETE, op.key, put ? op.value.size : 0);
     }
 }
 
@@ -175,23 +201,6 @@ static void forget_versions(firn_db *db) {
     if (rc == FIRN_OK) {
         memtable_prune(db->active.table, (const uint64_t *)(const void *)db->seen_seqs.data,
                        db->seen_seqs.size / sizeof(uint64_t));
-    }
-}
-
-/* In the order of their sequences, since only the leader comes here. */
-static void trace_group(firn_db *db, const struct writer *first, const struct writer *last) {
-    for (const struct writer *w = first;; w = w->next) {
-        struct batch_reader reader;
-        struct batch_op op;
-        uint32_t ops;
-        int rc = batch_reader_init(&reader, buf_slice(&w->batch->bytes), &ops);
-        while (rc == FIRN_OK && (rc = batch_reader_next(&reader, &op)) == FIRN_OK) {
-            bool put = op.kind == ENTRY_PUT;
-            trace_note(&db->trace, put ? TRACE_PUT : TRACE_DELETE, op.key, put ? op.value.size : 0);
-        }
-        if (w == last) {
-            return;
-        }
     }
 }
 

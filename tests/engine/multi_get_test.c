@@ -1,6 +1,7 @@
 /* firn_multi_get() of what is not in memory: it answers as single gets do, and waits for a few
  * rounds of reads, which the environment counts, instead of one read for each key. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,9 +13,9 @@
 
 #include <cmocka.h>
 
-#include "base/env.h"
 #include "base/rand.h"
 #include "lsm/firn.h"
+#include "tests/support/counting_env.h"
 #include "tests/support/key_shapes.h"
 #include "tests/support/scale.h"
 #include "tests/support/seed.h"
@@ -23,61 +24,6 @@
 #define ASKED_MAX 700
 #define KEYS 4000
 #define RUNS 4
-
-/* ---- An environment that counts ---- */
-
-/* In memory, but its files have to be read. */
-static struct env_ops counting_ops;
-static int (*read_inside)(struct env_file *, uint64_t, void *, size_t, size_t *);
-static struct {
-    unsigned rounds, reads; /* calls that wait; reads in them */
-    unsigned failing;       /* the read that fails, from 1; 0: none does */
-    uint64_t failing_offset, last_offset;
-    size_t largest;
-} seen;
-
-static int read_one(struct env_file *file, uint64_t offset, void *to, size_t size, size_t *got) {
-    seen.last_offset = offset;
-    seen.largest = size > seen.largest ? size : seen.largest;
-    if (++seen.reads == seen.failing || (offset > 0 && offset == seen.failing_offset)) {
-        *got = 0;
-        return FAIL(FIRN_IO, "a fault that the test asked for");
-    }
-    return read_inside(file, offset, to, size, got);
-}
-
-static int count_read(struct env_file *file, uint64_t offset, void *to, size_t size, size_t *got) {
-    seen.rounds++;
-    return read_one(file, offset, to, size, got);
-}
-
-static void count_reads(firn_env *env, firn_read_overlap how, struct env_read *reads, size_t n) {
-    (void)env;
-    (void)how;
-    seen.rounds++;
-    for (size_t i = 0; i < n; i++) {
-        struct env_read *r = &reads[i];
-        r->rc = read_one(r->file, r->offset, r->to, r->size, &r->got);
-    }
-}
-
-static const void *no_memory(struct env_file *file) {
-    (void)file;
-    return NULL;
-}
-
-static firn_env *counting_env(void) {
-    firn_env *env;
-    assert_int_equal(firn_env_memory_create(&env), FIRN_OK);
-    counting_ops = *env->ops;
-    read_inside = env->ops->read_at;
-    counting_ops.read_at = count_read;
-    counting_ops.read_many = count_reads;
-    counting_ops.file_memory = no_memory;
-    env->ops = &counting_ops;
-    memset(&seen, 0, sizeof seen);
-    return env;
-}
 
 /* ---- A database of several runs ---- */
 
@@ -123,7 +69,7 @@ static void begin(struct scene *s) {
 /* In memory, where reads are counted; everything is loaded. */
 static void begin_loaded(struct scene *s, bool page_cache, size_t value_max) {
     begin(s);
-    s->options.env = counting_env();
+    s->options.env = counting_env_create();
     s->options.page_cache = page_cache;
     s->value_max = value_max;
     load(s, PATH);
@@ -213,7 +159,7 @@ static void answers_are_those_of_single_gets(void **state) {
         struct scene s;
         begin(&s);
         set_options(&s, variant);
-        s.options.env = counting_env();
+        s.options.env = counting_env_create();
         load(&s, PATH);
         firn_snapshot *snapshot;
         assert_int_equal(firn_snapshot_create(s.db, &snapshot), FIRN_OK);
@@ -256,12 +202,12 @@ static void many_cold_keys_take_few_rounds(void **state) {
         static const size_t counts[] = {64, 256, ASKED_MAX};
         for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
             choose(&s, &q, counts[i]);
-            seen.rounds = seen.reads = 0;
+            counted_reads.rounds = counted_reads.reads = 0;
             assert_int_equal(ask(s.db, NULL, &q), FIRN_OK);
-            unsigned rounds = seen.rounds, reads = seen.reads;
+            uint64_t rounds = counted_reads.rounds, reads = counted_reads.reads;
             check_answers(s.db, NULL, &q, FIRN_OK);
             release(&q);
-            printf("%zu keys: %u reads in %u rounds\n", counts[i], reads, rounds);
+            printf("%zu keys: %" PRIu64 " reads in %" PRIu64 " rounds\n", counts[i], reads, rounds);
             /* 64 pages a round; a few more for keys that a filter's mistake or a lower run keeps.
              */
             assert_true(reads > 25);
@@ -283,12 +229,13 @@ static void values_apart_are_read_together(void **state) {
     choose(&s, &q, 64);
     assert_int_equal(ask(s.db, NULL, &q), FIRN_OK); /* loads what tables keep */
     release(&q);
-    seen.rounds = seen.reads = 0;
+    counted_reads.rounds = counted_reads.reads = 0;
     choose(&s, &q, 64);
     assert_int_equal(ask(s.db, NULL, &q), FIRN_OK);
-    printf("64 keys: %u reads in %u rounds\n", seen.reads, seen.rounds);
-    assert_true(seen.reads > 45);
-    assert_true(seen.rounds <= 2);
+    printf("64 keys: %" PRIu64 " reads in %" PRIu64 " rounds\n", (uint64_t)counted_reads.reads,
+           (uint64_t)counted_reads.rounds);
+    assert_true(counted_reads.reads > 45);
+    assert_true(counted_reads.rounds <= 2);
     check_answers(s.db, NULL, &q, FIRN_OK);
     release(&q);
     end(&s);
@@ -303,22 +250,22 @@ static void every_read_may_fail_once(void **state) {
     begin_loaded(&s, true, 2000);
     assert_int_equal(firn_flush(s.db), FIRN_OK);
     choose(&s, &q, 80);
-    unsigned failed = 0, reads = 1;
-    for (unsigned failing = 0; failing <= reads; failing++) {
-        seen.failing = 0;
+    uint64_t failed = 0, reads = 1;
+    for (uint64_t failing = 0; failing <= reads; failing++) {
+        counted_reads.failing = 0;
         reopen(&s, PATH);
-        seen.reads = 0;
-        seen.failing = failing;
+        counted_reads.reads = 0;
+        counted_reads.failing = failing;
         int rc = ask(s.db, NULL, &q);
-        reads = failing == 0 ? seen.reads : reads;
-        seen.failing = 0;
+        reads = failing == 0 ? counted_reads.reads : reads;
+        counted_reads.failing = 0;
         failed += rc != FIRN_OK;
         assert_true(rc == FIRN_OK || rc == FIRN_IO);
         assert_true(rc == FIRN_OK || strstr(firn_errmsg(), "the test asked for") != NULL);
         check_answers(s.db, NULL, &q, rc);
         release(&q);
     }
-    printf("%u reads, of which %u are made alone\n", reads, failed);
+    printf("%" PRIu64 " reads, of which %" PRIu64 " are made alone\n", reads, failed);
     assert_true(failed > 0 && failed < reads);
     end(&s);
 }
@@ -335,7 +282,7 @@ static void a_page_that_cannot_be_read_fails_its_keys_only(void **state) {
         firn_value value;
         assert_true(firn_get(s.db, NULL, q.keys[i], &value) >= 0);
         firn_value_release(&value);
-        seen.failing_offset = seen.last_offset; /* the page of that key */
+        counted_reads.failing_offset = counted_reads.last_offset; /* the page of that key */
         int rc = ask(s.db, NULL, &q);
         assert_true(rc == FIRN_IO || rc == FIRN_OK);
         check_answers(s.db, NULL, &q, FIRN_OK);
@@ -344,7 +291,7 @@ static void a_page_that_cannot_be_read_fails_its_keys_only(void **state) {
         }
         total += (unsigned)q.count;
         release(&q);
-        seen.failing_offset = 0;
+        counted_reads.failing_offset = 0;
     }
     assert_true(failed >= 10 && failed < total / 2);
     end(&s);
@@ -384,7 +331,7 @@ static void memory_may_run_out(void **state) {
         .allocate = get_memory, .resize = resize_memory, .release = release_memory};
     struct scene s;
     begin(&s);
-    s.options.env = counting_env();
+    s.options.env = counting_env_create();
     s.options.allocator = &allocator;
     s.options.page_cache = false;
     s.value_max = 2000;

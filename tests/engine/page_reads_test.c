@@ -4,14 +4,13 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
-#include "base/env.h"
 #include "lsm/firn.h"
+#include "tests/support/counting_env.h"
 #include "tests/support/key_shapes.h"
 #include "tests/support/scale.h"
 #include "tests/support/seed.h"
@@ -20,32 +19,6 @@
 #define MEMTABLES 30
 #define WARM_UP_STEP 10 /* every so manieth key is looked up before reads count */
 #define CACHE_BYTES_MIN 65536
-
-/* An environment in memory that pretends to be a disk: files have to be read. */
-static struct env_ops counting_ops;
-static int (*read_at_inside)(struct env_file *, uint64_t, void *, size_t, size_t *);
-static _Atomic uint64_t reads;
-
-static int count_read(struct env_file *file, uint64_t offset, void *to, size_t size, size_t *got) {
-    atomic_fetch_add(&reads, 1);
-    return read_at_inside(file, offset, to, size, got);
-}
-
-static const void *no_memory(struct env_file *file) {
-    (void)file;
-    return NULL;
-}
-
-static firn_env *counting_env(void) {
-    firn_env *env;
-    assert_int_equal(firn_env_memory_create(&env), FIRN_OK);
-    counting_ops = *env->ops;
-    read_at_inside = env->ops->read_at;
-    counting_ops.read_at = count_read;
-    counting_ops.file_memory = no_memory;
-    env->ops = &counting_ops;
-    return env;
-}
 
 /* Keys of even numbers are in the database, those between them are not. */
 struct scene {
@@ -102,7 +75,7 @@ static double reads_of_a_get(struct scene *s, size_t first, struct rand *r) {
     uint32_t *order = malloc(n * sizeof *order);
     assert_non_null(order);
     shuffle(order, n, r);
-    uint64_t before = atomic_load(&reads);
+    uint64_t before = counted_reads.reads;
     for (size_t i = 0; i < n; i++) {
         firn_value value;
         int rc = firn_get(s->db, NULL, s->keys.keys[2 * order[i] + first], &value);
@@ -110,7 +83,7 @@ static double reads_of_a_get(struct scene *s, size_t first, struct rand *r) {
         firn_value_release(&value);
     }
     free(order);
-    return (double)(atomic_load(&reads) - before) / (double)n;
+    return (double)(counted_reads.reads - before) / (double)n;
 }
 
 static void check_gets(struct scene *s, struct rand *r) {
@@ -138,7 +111,7 @@ static void a_get_reads_one_page_and_what_filters_let_through(void **state) {
     struct scene s = {0};
     rand_init(&r, test_seed());
     firn_options_init(&s.options);
-    s.options.env = counting_env();
+    s.options.env = counting_env_create();
     key_set_make(&s.keys, KEYS_PATHS, test_scaled(400000, 100000), &r);
     load(&s, &r);
     reopen(&s);
@@ -151,8 +124,7 @@ static void a_get_reads_one_page_and_what_filters_let_through(void **state) {
     key_set_free(&s.keys);
 }
 
-#define RESIDENT_KEYS 250000 /* what tables hold does not grow with their keys: fewer prove less   \
-                              */
+#define RESIDENT_KEYS 250000 /* what tables hold has parts of one size: fewer keys prove less */
 #define RESIDENT_BYTES_A_KEY 0.6
 
 /* Everything that an open table keeps, after lookups all over it have loaded what they need. */
@@ -164,7 +136,7 @@ static void tables_hold_little_besides_filters(void **state) {
     firn_memory memory;
     rand_init(&r, test_seed());
     firn_options_init(&s.options);
-    s.options.env = counting_env();
+    s.options.env = counting_env_create();
     key_set_make(&s.keys, KEYS_PATHS, RESIDENT_KEYS, &r);
     assert_int_equal(firn_open(PATH, &s.options, &s.db), FIRN_OK);
     assert_int_equal(firn_bulk_create(s.db, FIRN_BULK_SORTED, &bulk), FIRN_OK);

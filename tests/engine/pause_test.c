@@ -41,15 +41,18 @@ static void scene_close(struct scene *s) {
     events_close(&s->events, s->env, FOLDER);
 }
 
+static void scene_put(struct scene *s, unsigned k) {
+    char key[16];
+    int size = snprintf(key, sizeof key, "key%05u", k);
+    s->now[k] = ++s->writes;
+    assert_int_equal(firn_put(s->db, firn_slice_make(key, (size_t)size),
+                              firn_slice_make(&s->now[k], sizeof s->now[k]), 0),
+                     FIRN_OK);
+}
+
 static void scene_write(struct scene *s, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
-        char key[16];
-        unsigned k = (unsigned)rand_below(&s->rand, KEYS);
-        int size = snprintf(key, sizeof key, "key%05u", k);
-        s->now[k] = ++s->writes;
-        assert_int_equal(firn_put(s->db, firn_slice_make(key, (size_t)size),
-                                  firn_slice_make(&s->now[k], sizeof s->now[k]), 0),
-                         FIRN_OK);
+        scene_put(s, (unsigned)rand_below(&s->rand, KEYS));
     }
 }
 
@@ -107,6 +110,14 @@ static void await(struct scene *s, const uint64_t *number, uint64_t least) {
     }
 }
 
+/* A database that is merging and does not get anywhere. */
+static void scene_begin_merging(struct scene *s, unsigned threads) {
+    scene_begin(s, threads);
+    firn_rate_limiter_set(s->limiter, CRAWL);
+    scene_open(s, FIRN_POLICY_LEVELED);
+    await(s, &s->events.merging, 1);
+}
+
 static uint64_t merges(struct scene *s) {
     firn_stats stats;
     firn_get_stats(s->db, &stats);
@@ -146,9 +157,7 @@ static void a_pause_can_cancel_what_merges(void **state) {
     (void)state;
     for (unsigned threads = 2; threads <= 5; threads += 3) {
         struct scene s;
-        scene_begin(&s, threads);
-        firn_rate_limiter_set(s.limiter, CRAWL);
-        scene_open(&s, FIRN_POLICY_LEVELED);
+        scene_begin_merging(&s, threads);
         for (uint64_t round = 1; round <= 3; round++) {
             uint64_t cancelled = told(&s, &s.events.cancelled);
             await(&s, &s.events.merging, 1);
@@ -216,13 +225,7 @@ static void a_merge_by_hand_does_not_keep_others_from_merging(void **state) {
     assert_int_equal(firn_compact(s.db, NULL, NULL, NULL), FIRN_OK);
     assert_int_equal(firn_pause(s.db, 0), FIRN_OK);
     for (unsigned i = 0; i < 6000; i++) {
-        unsigned k = KEYS - 6000 + i * 7 % 6000;
-        char key[16];
-        int size = snprintf(key, sizeof key, "key%05u", k);
-        s.now[k] = ++s.writes;
-        assert_int_equal(firn_put(s.db, firn_slice_make(key, (size_t)size),
-                                  firn_slice_make(&s.now[k], sizeof s.now[k]), 0),
-                         FIRN_OK);
+        scene_put(&s, KEYS - 6000 + i * 7 % 6000);
     }
     assert_int_equal(firn_flush(s.db), FIRN_OK);
     firn_rate_limiter_set(s.limiter, CRAWL);
@@ -245,10 +248,7 @@ static void closing_does_not_wait_for_merges(void **state) {
     (void)state;
     for (unsigned threads = 2; threads <= 5; threads += 3) {
         struct scene s;
-        scene_begin(&s, threads);
-        firn_rate_limiter_set(s.limiter, CRAWL);
-        scene_open(&s, FIRN_POLICY_LEVELED);
-        await(&s, &s.events.merging, 1);
+        scene_begin_merging(&s, threads);
         scene_close(&s);
         assert_true(s.events.cancelled > 0);
         scene_open(&s, FIRN_POLICY_NONE);

@@ -59,6 +59,15 @@ static void scene_open(struct scene *s, const char *path, bool faults) {
     assert_int_equal(firn_open(path, &options, &s->db), FIRN_OK);
 }
 
+/* Traced to "t" in several blocks. */
+static void scene_open_traced(struct scene *s) {
+    firn_trace_options options;
+    scene_open(s, "db", true);
+    firn_trace_options_init(&options);
+    options.buffer_bytes = 131072;
+    assert_int_equal(firn_trace_start(s->db, "t", &options), FIRN_OK);
+}
+
 static void scene_close(struct scene *s) {
     assert_int_equal(firn_close(s->db), FIRN_OK);
     if (s->env != NULL) {
@@ -163,17 +172,20 @@ static void check_trace(const struct scene *s, firn_trace *trace, size_t count, 
     assert_int_equal(info.complete, complete);
 }
 
+/* The same of the file "t". */
+static void check_traced(const struct scene *s, size_t count, bool complete) {
+    firn_trace *trace;
+    assert_int_equal(trace_open(s->env, "t", &trace), FIRN_OK);
+    check_trace(s, trace, count, complete);
+    firn_trace_close(trace);
+}
+
 static void it_holds_what_was_asked_in_order(void **state) {
     (void)state;
     struct scene s;
-    firn_trace_options options;
     firn_trace_info info;
-    firn_trace *trace;
-    scene_open(&s, "db", true);
-    firn_trace_options_init(&options);
-    options.buffer_bytes = 131072; /* several blocks */
-    assert_int_equal(firn_trace_start(s.db, "t", &options), FIRN_OK);
-    assert_int_equal(firn_trace_start(s.db, "u", &options), FIRN_BUSY);
+    scene_open_traced(&s);
+    assert_int_equal(firn_trace_start(s.db, "u", NULL), FIRN_BUSY);
     ask(&s, (unsigned)test_scaled(40000, 20000));
     assert_int_equal(firn_trace_stop(s.db, &info), FIRN_OK);
     assert_int_equal(firn_trace_stop(s.db, NULL), FIRN_INVALID);
@@ -185,9 +197,7 @@ static void it_holds_what_was_asked_in_order(void **state) {
     assert_int_equal(info.scans, s.scans);
     printf("  %zu operations, %.1f bytes each\n", s.count,
            (double)info.file_bytes / (double)s.count);
-    assert_int_equal(trace_open(s.env, "t", &trace), FIRN_OK);
-    check_trace(&s, trace, s.count, true);
-    firn_trace_close(trace);
+    check_traced(&s, s.count, true);
     assert_int_equal(firn_trace_start(s.db, "t", NULL), FIRN_EXISTS);
     scene_close(&s);
 }
@@ -195,13 +205,8 @@ static void it_holds_what_was_asked_in_order(void **state) {
 static void a_failing_file_loses_the_trace_and_nothing_else(void **state) {
     (void)state;
     struct scene s;
-    firn_trace_options options;
     firn_trace_info info;
-    firn_trace *trace;
-    scene_open(&s, "db", true);
-    firn_trace_options_init(&options);
-    options.buffer_bytes = 131072;
-    assert_int_equal(firn_trace_start(s.db, "t", &options), FIRN_OK);
+    scene_open_traced(&s);
     ask(&s, 500);
     size_t before = s.count;
     fault_env_set(s.env, FAULT_APPEND, 1, FIRN_NO_SPACE, false);
@@ -215,9 +220,7 @@ static void a_failing_file_loses_the_trace_and_nothing_else(void **state) {
     for (unsigned i = 0; i < KEYS; i++) {
         get_one(&s, i);
     }
-    assert_int_equal(trace_open(s.env, "t", &trace), FIRN_OK);
-    check_trace(&s, trace, 0, false);
-    firn_trace_close(trace);
+    check_traced(&s, 0, false);
     scene_close(&s);
 }
 
@@ -226,7 +229,6 @@ static void a_bound_on_the_file_is_kept(void **state) {
     struct scene s;
     firn_trace_options options;
     firn_trace_info info;
-    firn_trace *trace;
     scene_open(&s, "db", true);
     firn_trace_options_init(&options);
     options.bytes_max = 20000;
@@ -234,9 +236,7 @@ static void a_bound_on_the_file_is_kept(void **state) {
     ask(&s, 5000);
     assert_int_equal(firn_trace_stop(s.db, &info), FIRN_OK);
     assert_true(info.file_bytes <= 20000 && info.file_bytes > 19000 && info.lost > 1000);
-    assert_int_equal(trace_open(s.env, "t", &trace), FIRN_OK);
-    check_trace(&s, trace, s.count - info.lost, true);
-    firn_trace_close(trace);
+    check_traced(&s, s.count - info.lost, true);
     scene_close(&s);
 }
 
@@ -275,12 +275,8 @@ static int read_bytes(firn_env *env, const uint8_t *data, size_t size, size_t *o
 static void what_was_cut_off_ends_early_and_what_was_changed_is_told(void **state) {
     (void)state;
     struct scene s;
-    firn_trace_options options;
     size_t size, ops;
-    scene_open(&s, "db", true);
-    firn_trace_options_init(&options);
-    options.buffer_bytes = 131072;
-    assert_int_equal(firn_trace_start(s.db, "t", &options), FIRN_OK);
+    scene_open_traced(&s);
     ask(&s, 20000);
     assert_int_equal(firn_trace_stop(s.db, NULL), FIRN_OK);
     uint8_t *data = read_file(s.env, "t", &size);
