@@ -1,7 +1,7 @@
 /* bench_steady: what a database does over time, second by second.
  *
  *     bench_steady memory KEYS DIR MIB SECONDS [ITERATORS]
- *     bench_steady latency KEYS DIR SECONDS
+ *     bench_steady latency KEYS DIR SECONDS [THREADS]
  *
  * memory: loads KEYS in random order with 8-byte values under a budget of MIB, then writes,
  * deletes, reads and scans at random beside ITERATORS that stay open while they are replaced one by
@@ -11,8 +11,9 @@
  * otherwise, is told apart. Fails when resident less both and the budget was above 32 MiB, or a
  * value was wrong.
  *
- * latency: puts KEYS in random order, over and over, one call after the other, and prints
- * percentiles of the calls of each second, and of all. Fails when a call took over 200 ms.
+ * latency: puts KEYS in random order, over and over, from THREADS (1) at once, each one call after
+ * the other, and prints percentiles of the calls of each second, and of all, and how far resident
+ * memory went above the budget. Fails when a call took over 200 ms, or for memory as above.
  *
  * Both make DIR/db, which must not be there, and remove it.
  */
@@ -46,6 +47,8 @@ struct run {
     uint64_t budget;
     _Atomic bool stop;
     _Atomic uint64_t puts, gets, wrong;
+    uint64_t longest_put_ns;
+    bool kept;                   /* the budget */
     _Atomic uint8_t *generation; /* of each key's value; 0: deleted or not there yet */
 };
 
@@ -54,15 +57,17 @@ static int fail(const char *what) {
     return 1;
 }
 
-static int open_database(const char *dir, uint64_t budget, firn_db **db, char *path, size_t room) {
+/* With run's budget, or, where it has none, the default, which becomes run's. */
+static int open_database(const char *dir, struct run *run, char *path, size_t room) {
     firn_options options;
     firn_options_init(&options);
     options.error_if_exists = true;
-    if (budget > 0) {
-        options.memory_budget = budget;
+    if (run->budget > 0) {
+        options.memory_budget = run->budget;
     }
+    run->budget = options.memory_budget;
     (void)snprintf(path, room, "%s/db", dir);
-    return firn_open(path, &options, db) == FIRN_OK ? 0 : fail(path);
+    return firn_open(path, &options, &run->db) == FIRN_OK ? 0 : fail(path);
 }
 
 static bool put(struct run *run, size_t i, uint8_t generation) {
@@ -270,7 +275,7 @@ static int memory(const struct keys *keys, const char *dir, unsigned mibs, unsig
     struct machine_use use;
     machine_use(&use);
     run.held_before = use.memory;
-    if (open_database(dir, run.budget, &run.db, path, sizeof path) != 0) {
+    if (open_database(dir, &run, path, sizeof path) != 0) {
         return 1;
     }
     bool ok = load(&run, order, &worst);
@@ -303,13 +308,52 @@ static int memory(const struct keys *keys, const char *dir, unsigned mibs, unsig
 
 /* ---- latency ---- */
 
-static void print_latency(const char *what, const struct histogram *h, uint64_t stalled_ns) {
-    printf(
-        "%s: %llu puts, p50 %.1f us, p99 %.1f us, p99.9 %.2f ms, max %.1f ms; held back %.2f s\n",
-        what, (unsigned long long)h->count, (double)histogram_percentile(h, 50) / 1e3,
-        (double)histogram_percentile(h, 99) / 1e3, (double)histogram_percentile(h, 99.9) / 1e6,
-        (double)h->max / 1e6, (double)stalled_ns / 1e9);
-    fflush(stdout);
+/* A thread that puts as fast as it can. What its calls took in a second it hands over in the first
+ * call that ends in another one. */
+struct putter {
+    struct run *run;
+    const uint32_t *order;
+    size_t first, step; /* which keys of the order are its own */
+    struct histogram second;
+    pthread_mutex_t lock;
+    struct histogram handed_over;
+    pthread_t thread;
+};
+
+static void hand_over(struct putter *p) {
+    pthread_mutex_lock(&p->lock);
+    histogram_merge(&p->handed_over, &p->second);
+    pthread_mutex_unlock(&p->lock);
+    histogram_init(&p->second);
+}
+
+static void *put_on(void *context) {
+    struct putter *p = context;
+    struct run *run = p->run;
+    size_t i = p->first;
+    uint8_t generation = 1;
+    uint64_t now = clock_ns(CLOCK_MONOTONIC), handed_over = now;
+    while (!atomic_load(&run->stop)) {
+        if (!put(run, p->order[i], generation)) {
+            atomic_fetch_add(&run->wrong, 1);
+            fail("put");
+            break;
+        }
+        i += p->step;
+        if (i >= run->keys->count) {
+            i = p->first;
+            generation = (uint8_t)(generation % 250 + 1);
+        }
+        uint64_t after = clock_ns(CLOCK_MONOTONIC);
+        histogram_add(&p->second, after - now);
+        if (after - handed_over >= 1000000000u) {
+            hand_over(p);
+            handed_over = after;
+        }
+        now = after;
+    }
+    hand_over(p);
+    return NULL;
 }
 
 static uint64_t held_back_ns(firn_db *db) {
@@ -318,41 +362,94 @@ static uint64_t held_back_ns(firn_db *db) {
     return stats.write_stall_ns;
 }
 
-static int latency(const struct keys *keys, const char *dir, unsigned seconds) {
-    static struct histogram all, one;
-    struct run run = {.keys = keys};
-    char path[4096], what[64];
-    uint32_t *order = keys_shuffled(keys->count, 2);
-    if (order == NULL || open_database(dir, 0, &run.db, path, sizeof path) != 0) {
-        return fail("no memory");
+/* What was handed over since the last call. */
+static void collect(struct putter *putters, size_t count, struct histogram *h) {
+    histogram_init(h);
+    for (size_t i = 0; i < count; i++) {
+        pthread_mutex_lock(&putters[i].lock);
+        histogram_merge(h, &putters[i].handed_over);
+        histogram_init(&putters[i].handed_over);
+        pthread_mutex_unlock(&putters[i].lock);
     }
-    histogram_init(&all);
-    bool ok = true;
-    uint64_t n = 0, stalled = 0;
+}
+
+static void print_latency(const char *what, const struct histogram *h, uint64_t stalled_ns) {
+    printf("%s: %llu puts, p50 %.1f us, p99 %.1f us, p99.9 %.2f ms, max %.1f ms; held back %.2f s",
+           what, (unsigned long long)h->count, (double)histogram_percentile(h, 50) / 1e3,
+           (double)histogram_percentile(h, 99) / 1e3, (double)histogram_percentile(h, 99.9) / 1e6,
+           (double)h->max / 1e6, (double)stalled_ns / 1e9);
+}
+
+/* Prints each second, and all of them in the end. */
+static void watch_latency(struct run *run, struct putter *putters, size_t count, unsigned seconds) {
+    static struct histogram all, one;
+    struct sample worst = {0}, s;
+    uint64_t stalled = 0;
     double worst_tail = 0;
-    for (unsigned second = 0; ok && second < seconds; second++) {
-        histogram_init(&one);
-        uint64_t begun = clock_ns(CLOCK_MONOTONIC), now = begun;
-        while (ok && now < begun + 1000000000u) {
-            ok = put(&run, order[n % keys->count], (uint8_t)(n / keys->count % 250 + 1));
-            n++;
-            uint64_t after = clock_ns(CLOCK_MONOTONIC);
-            histogram_add(&one, after - now);
-            now = after;
-        }
+    histogram_init(&all);
+    for (unsigned second = 0; second < seconds && atomic_load(&run->wrong) == 0; second++) {
+        char what[64];
+        usleep(1000000);
+        collect(putters, count, &one);
+        take_sample(run, &s);
+        uint64_t total = held_back_ns(run->db);
         (void)snprintf(what, sizeof what, "%4u s", second);
-        uint64_t total = held_back_ns(run.db);
         print_latency(what, &one, total - stalled);
+        printf("; over the budget %+.1f MiB\n", (double)excess(run, &s) / MIB);
+        (void)fflush(stdout);
         stalled = total;
         double tail = (double)histogram_percentile(&one, 99.9) / 1e6;
         worst_tail = tail > worst_tail ? tail : worst_tail;
+        worst = second == 0 || excess(run, &s) > excess(run, &worst) ? s : worst;
         histogram_merge(&all, &one);
     }
+    atomic_store(&run->stop, true);
+    for (size_t i = 0; i < count; i++) {
+        pthread_join(putters[i].thread, NULL);
+    }
+    collect(putters, count, &one);
+    histogram_merge(&all, &one);
     print_latency("all", &all, stalled);
-    printf("the worst second's p99.9 is %.2f ms\n", worst_tail);
+    printf("\nthe worst second's p99.9 is %.2f ms\n", worst_tail);
+    print_sample("worst", run, &worst);
+    run->longest_put_ns = all.max;
+    run->kept = excess(run, &worst) <= EXCESS_MAX;
+}
+
+static int latency(const struct keys *keys, const char *dir, unsigned seconds, size_t threads) {
+    struct run run = {.keys = keys};
+    char path[4096];
+    uint32_t *order = keys_shuffled(keys->count, 2);
+    struct putter *putters = calloc(threads, sizeof *putters);
+    if (order == NULL || putters == NULL) {
+        return fail("no memory");
+    }
+    struct machine_use use;
+    machine_use(&use);
+    run.held_before = use.memory;
+    if (open_database(dir, &run, path, sizeof path) != 0) {
+        return 1;
+    }
+    for (size_t i = 0; i < threads; i++) {
+        struct putter *p = &putters[i];
+        p->run = &run;
+        p->order = order;
+        p->first = i;
+        p->step = threads;
+        histogram_init(&p->second);
+        histogram_init(&p->handed_over);
+        pthread_mutex_init(&p->lock, NULL);
+        if (pthread_create(&p->thread, NULL, put_on, p) != 0) {
+            return fail("no thread");
+        }
+    }
+    watch_latency(&run, putters, threads, seconds);
     free(order);
-    ok = firn_close(run.db) == FIRN_OK && ok;
-    return firn_destroy(path, NULL) == FIRN_OK && ok && all.max <= PUT_NS_MAX ? 0 : 1;
+    free(putters);
+    bool ok = firn_close(run.db) == FIRN_OK && atomic_load(&run.wrong) == 0;
+    return firn_destroy(path, NULL) == FIRN_OK && ok && run.kept && run.longest_put_ns <= PUT_NS_MAX
+               ? 0
+               : 1;
 }
 
 int main(int argc, char **argv) {
@@ -364,12 +461,14 @@ int main(int argc, char **argv) {
                             argc == 7 ? strtoul(argv[6], NULL, 10) : 0)
                    : 1;
     }
-    if (argc == 5 && strcmp(argv[1], "latency") == 0) {
+    if ((argc == 5 || argc == 6) && strcmp(argv[1], "latency") == 0) {
+        size_t threads = argc == 6 ? strtoul(argv[5], NULL, 10) : 1;
         return keys_load(argv[2], 0, &keys)
-                   ? latency(&keys, argv[3], (unsigned)strtoul(argv[4], NULL, 10))
+                   ? latency(&keys, argv[3], (unsigned)strtoul(argv[4], NULL, 10),
+                             threads > 0 ? threads : 1)
                    : 1;
     }
     fprintf(stderr, "usage: bench_steady memory KEYS DIR MIB SECONDS [ITERATORS]\n"
-                    "       bench_steady latency KEYS DIR SECONDS\n");
+                    "       bench_steady latency KEYS DIR SECONDS [THREADS]\n");
     return 2;
 }

@@ -1,12 +1,11 @@
 /* A long run of power cuts: one random workload after another, every state that a cut at each of
  * its calls may have left, until so many states that all differ have been checked. Started by
- * tools/crash.
+ * tools/soak.
  *
  *     engine_crash_run STATES FILE
  *
- * FILE keeps the seeds done and the totals, and FILE.seen the hashes of all states, so that a run
- * which was ended goes on where it was, losing the workload it was in, and no state is counted
- * twice.
+ * FILE keeps the number of seeds done, the totals and the hashes of all states, so that a run which
+ * was ended goes on where it was, losing a minute, and no state is counted twice.
  */
 #include <setjmp.h>
 #include <stdarg.h>

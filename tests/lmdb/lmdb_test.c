@@ -3,6 +3,9 @@
  * every place an iterator comes to, and at the end all of it in both directions, after reopening,
  * too.
  *
+ * In longer runs (FIRN_TEST_SCALE above 1) there are more keys, and flushes, compactions and
+ * reopening are as much rarer, so that levels fill by themselves, too.
+ *
  * LMDB takes keys of 1 to 511 bytes; longer and empty ones are model_test.c's.
  */
 #include <setjmp.h>
@@ -34,6 +37,7 @@ struct pair_of_stores {
     char file[64];
     struct rand rand;
     enum model_keys keys;
+    uint64_t key_count, rarity;
     uint8_t key[FIRN_KEY_BYTES_MAX], value[VALUE_BYTES_MAX];
 };
 
@@ -54,6 +58,8 @@ static bool same(firn_slice a, MDB_val b) {
 static void set_up(struct pair_of_stores *s, unsigned options, uint64_t seed) {
     memset(s, 0, sizeof *s);
     rand_init(&s->rand, seed);
+    s->rarity = test_scaled(1, 1);
+    s->key_count = 1000 * (1 + s->rarity / 2);
     s->keys = (enum model_keys)(options % MODEL_KEYS);
     s->keys = s->keys == MODEL_KEYS_LONG ? MODEL_KEYS_PATH : s->keys;
     model_options(options, &s->options);
@@ -80,7 +86,7 @@ static void tear_down(struct pair_of_stores *s) {
 static firn_slice random_key(struct pair_of_stores *s) {
     firn_slice key;
     do {
-        key = model_key(s->keys, rand_below(&s->rand, 1000), s->key);
+        key = model_key(s->keys, rand_below(&s->rand, s->key_count), s->key);
     } while (key.size == 0 || key.size > KEY_BYTES_MAX);
     return key;
 }
@@ -186,25 +192,23 @@ static void compare_all(struct pair_of_stores *s) {
     firn_iter_destroy(it);
 }
 
+static bool one_in(struct pair_of_stores *s, uint64_t count) {
+    return rand_below(&s->rand, count * s->rarity) == 0;
+}
+
 static void one_operation(struct pair_of_stores *s) {
-    switch (rand_below(&s->rand, 100)) {
-    case 0:
+    if (one_in(s, 100)) {
         ok(firn_flush(s->db), "firn_flush");
-        break;
-    case 1:
-        if (rand_below(&s->rand, 5) == 0) {
-            ok(firn_compact(s->db, NULL, NULL, NULL), "firn_compact");
-        }
-        break;
-    case 2:
-        if (rand_below(&s->rand, 4) == 0) {
-            ok(firn_close(s->db), "firn_close");
-            ok(firn_open(FOLDER, &s->options, &s->db), "firn_open");
-        }
-        break;
-    case 3:
-    case 4:
-    case 5:
+    }
+    if (one_in(s, 500)) {
+        ok(firn_compact(s->db, NULL, NULL, NULL), "firn_compact");
+    }
+    if (one_in(s, 400)) {
+        ok(firn_close(s->db), "firn_close");
+        ok(firn_open(FOLDER, &s->options, &s->db), "firn_open");
+    }
+    switch (rand_below(&s->rand, 32)) {
+    case 0:
         write_batch(s);
         break;
     default:
