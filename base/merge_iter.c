@@ -49,28 +49,11 @@ static size_t merge_iter_bytes(uint32_t count) {
 
 /* ---- Matches. ---- */
 
-/* The first eight bytes, big-endian, short keys filled up with zeros: a < b implies code <= code.
- */
-static uint64_t code_of(firn_slice key) {
-    uint64_t code = 0;
-    if (key.size >= 8) {
-        memcpy(&code, key.data, 8);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        code = __builtin_bswap64(code);
-#endif
-        return code;
-    }
-    for (size_t i = 0; i < key.size; i++) {
-        code |= (uint64_t)slice_bytes(key)[i] << (56 - 8 * i);
-    }
-    return code;
-}
-
 static void set_code(struct merge_iter *m, struct leaf *leaf) {
     if (!leaf->child->valid) {
         leaf->code = UINT64_MAX;
     } else {
-        uint64_t code = code_of(leaf->child->entry.key);
+        uint64_t code = slice_code(leaf->child->entry.key, 0);
         leaf->code = m->reverse ? ~code : code;
     }
 }

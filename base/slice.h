@@ -28,6 +28,13 @@ static inline bool slice_starts_with(firn_slice s, firn_slice prefix) {
            (prefix.size == 0 || memcmp(s.data, prefix.data, prefix.size) == 0);
 }
 
+/* What stands from a place on. An empty slice may have no address, and C has no arithmetic on NULL.
+ * REQUIRES: from <= s.size. */
+static inline firn_slice slice_from(firn_slice s, size_t from) {
+    return s.size == from ? firn_slice_make(NULL, 0)
+                          : firn_slice_make(slice_bytes(s) + from, s.size - from);
+}
+
 /* The length of the longest common prefix. */
 static inline size_t slice_common_prefix(firn_slice a, firn_slice b) {
     const uint8_t *p = slice_bytes(a), *q = slice_bytes(b);
@@ -50,6 +57,25 @@ static inline size_t slice_common_prefix(firn_slice a, firn_slice b) {
         i++;
     }
     return i;
+}
+
+/* Eight bytes from `from` on, big-endian, filled up with zeros: of slices that agree in what stands
+ * before, a lower one has a lower code, or the same. */
+static inline uint64_t slice_code(firn_slice s, size_t from) {
+    uint64_t code = 0;
+    size_t left = s.size > from ? s.size - from : 0;
+    if (left > 0 && s.size >= 8) {
+        size_t missing = left < 8 ? 8 - left : 0;
+        memcpy(&code, slice_bytes(s) + from - missing, 8);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        code = __builtin_bswap64(code);
+#endif
+        return code << 8 * missing;
+    }
+    for (size_t i = 0; i < left; i++) {
+        code |= (uint64_t)slice_bytes(s)[from + i] << (56 - 8 * i);
+    }
+    return code;
 }
 
 #endif

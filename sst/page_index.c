@@ -1,9 +1,8 @@
-/* A lookup is a binary search over the whole separators that begin blocks, then a walk through one
- * block that never rebuilds a separator: from the number m of bytes that the key shares with the
- * separator before (which is not above the key) and the number s that this one shares with that
- * one, s > m: this one differs from the key where the one before did: it is below, too; s < m: this
- * one left the one before upwards at a byte which the key has in common: it is above; s = m: only
- * now bytes are compared, from m on.
+/* A block is searched by a walk that never rebuilds a separator: from the number m of bytes that
+ * the key shares with the separator before (which is not above the key) and the number s that this
+ * one shares with that one, s > m: this one differs from the key where the one before did: it is
+ * below, too; s < m: this one left the one before upwards at a byte which the key has in common: it
+ * is above; s = m: only now bytes are compared, from m on.
  */
 #include "sst/page_index.h"
 
@@ -36,12 +35,6 @@ static int append_counts(struct page_index_builder *b, uint64_t units, uint64_t 
     int rc = append_number(&b->units, units);
     rc = rc == FIRN_OK ? append_number(&b->keys, keys) : rc;
     return rc == FIRN_OK ? append_number(&b->entries, entries) : rc;
-}
-
-/* An empty slice may have no address, and C has no arithmetic on NULL. */
-static firn_slice slice_from(firn_slice s, size_t from) {
-    return s.size == from ? firn_slice_make(NULL, 0)
-                          : firn_slice_make(slice_bytes(s) + from, s.size - from);
 }
 
 static int append_separator(struct page_index_builder *b, firn_slice separator) {
@@ -208,59 +201,55 @@ static inline size_t get_length(const uint8_t **at) {
     return v;
 }
 
-static firn_slice block_head(const struct page_index *index, size_t block) {
+firn_slice page_index_head(const struct page_index *index, size_t block) {
     const uint8_t *at = index->blocks + line_get(&index->block_offsets, block);
     size_t size = get_length(&at);
     return firn_slice_make(at, size);
 }
 
-static size_t find_block(const struct page_index *index, firn_slice key) {
-    size_t low = 0, high = index->block_offsets.count;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (slice_compare(block_head(index, middle), key) <= 0) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+struct index_walk page_index_walk(const struct page_index *index, size_t block) {
+    size_t left = index->pages - block * INDEX_BLOCK;
+    left = left < INDEX_BLOCK ? left : INDEX_BLOCK;
+    return (struct index_walk){0, page_index_head(index, block), left - 1};
 }
 
-size_t page_index_find(const struct page_index *index, firn_slice key) {
-    size_t page = find_block(index, key) * INDEX_BLOCK;
-    size_t end = page + INDEX_BLOCK < index->pages ? page + INDEX_BLOCK : index->pages;
-    firn_slice head = block_head(index, page / INDEX_BLOCK);
-    const uint8_t *at = slice_bytes(head) + head.size;
-    size_t matched = slice_common_prefix(head, key);
-    while (page + 1 < end) {
-        size_t shared = get_length(&at), rest = get_length(&at);
-        if (shared < matched) {
-            break;
-        }
-        if (shared == matched) {
-            firn_slice tail = slice_from(key, matched), here = firn_slice_make(at, rest);
-            size_t common = slice_common_prefix(here, tail);
-            if (common < rest && (common == tail.size || at[common] > slice_bytes(tail)[common])) {
+bool page_index_walk_next(struct index_walk *w) {
+    if (w->left == 0) {
+        return false;
+    }
+    const uint8_t *at = slice_bytes(w->rest) + w->rest.size;
+    w->left--;
+    w->shared = get_length(&at);
+    size_t size = get_length(&at);
+    w->rest = firn_slice_make(at, size);
+    return true;
+}
+
+size_t page_index_find_in_block(const struct page_index *index, size_t block, firn_slice key) {
+    struct index_walk w = page_index_walk(index, block);
+    size_t page = block * INDEX_BLOCK, matched = slice_common_prefix(w.rest, key);
+    while (page_index_walk_next(&w) && w.shared >= matched) {
+        if (w.shared == matched) {
+            firn_slice tail = slice_from(key, matched);
+            size_t common = slice_common_prefix(w.rest, tail);
+            if (common < w.rest.size &&
+                (common == tail.size || slice_bytes(w.rest)[common] > slice_bytes(tail)[common])) {
                 break;
             }
             matched += common;
         }
-        at += rest;
         page++;
     }
     return page;
 }
 
 int page_index_separator(const struct page_index *index, size_t page, struct buf *out) {
-    firn_slice head = block_head(index, page / INDEX_BLOCK);
-    const uint8_t *at = slice_bytes(head) + head.size;
-    int rc = buf_assign(out, head);
+    struct index_walk w = page_index_walk(index, page / INDEX_BLOCK);
+    int rc = buf_assign(out, w.rest);
     for (size_t i = page % INDEX_BLOCK; rc == FIRN_OK && i > 0; i--) {
-        out->size = get_length(&at);
-        size_t rest = get_length(&at);
-        rc = buf_append(out, at, rest);
-        at += rest;
+        (void)page_index_walk_next(&w);
+        out->size = w.shared;
+        rc = buf_append(out, w.rest.data, w.rest.size);
     }
     return rc;
 }

@@ -70,8 +70,21 @@ struct page_index {
 /* Borrows bytes. FIRN_CORRUPT, FIRN_UNSUPPORTED. */
 int page_index_open(firn_slice bytes, struct page_index *index);
 
-/* The only page that may hold the key. REQUIRES: not bare. */
-size_t page_index_find(const struct page_index *index, firn_slice key);
+/* The separators of a block, one after the other. REQUIRES: not bare, block is one. */
+struct index_walk {
+    size_t shared;   /* bytes that the separator begins with as the one before; 0: of the first */
+    firn_slice rest; /* what it has behind these */
+    size_t left;     /* separators to come */
+};
+struct index_walk page_index_walk(const struct page_index *index, size_t block);
+bool page_index_walk_next(struct index_walk *w); /* false: there is none */
+
+/* The first separator of a block. */
+firn_slice page_index_head(const struct page_index *index, size_t block);
+
+/* The last page of a block whose separator is not above the key, or its first. Which block that is
+ * tell the fences (page_fences.h). REQUIRES: not bare, block is one. */
+size_t page_index_find_in_block(const struct page_index *index, size_t block, firn_slice key);
 
 /* For checking: the separator of a page, into `out`. REQUIRES: not bare. */
 int page_index_separator(const struct page_index *index, size_t page, struct buf *out);

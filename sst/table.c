@@ -26,13 +26,15 @@ static void close_table(struct sst_table *t) {
                       (size_t)packed_bytes(t->index.pages + t->index.nodes, 1));
     }
     if (t->footer.section_count > 0) {
-        table_unload_section(t, table_index_section(t), MEM_INDEX, &t->index_loaded);
+        table_unload_index(t);
     }
     if (t->resident_total != NULL) {
         atomic_fetch_sub_explicit(t->resident_total, t->resident, memory_order_relaxed);
     }
     alloc_release(t->alloc, MEM_INDEX, t->segments, t->segment_count * sizeof *t->segments);
     alloc_release(t->alloc, MEM_INDEX, t->filters, t->filter_count * sizeof *t->filters);
+    alloc_release(t->alloc, MEM_INDEX, t->filter_starts,
+                  t->filter_count * sizeof *t->filter_starts);
     footer_deinit(&t->footer);
     buf_deinit(&t->footer_bytes);
     table_meta_deinit(t->alloc, &t->meta);
@@ -165,7 +167,7 @@ static void sort_sections(struct sst_table *t) {
             s->dictionary = at;
             break;
         case SECTION_FILTER:
-            filter->first_page = at->first_page;
+            t->filter_starts[filter - t->filters] = (uint32_t)at->first_page;
             filter->section = at;
             filter++;
             break;
@@ -182,7 +184,11 @@ static int list_sections(struct sst_table *t) {
     t->filters = t->segments == NULL
                      ? NULL
                      : alloc_get_zeroed(t->alloc, MEM_INDEX, t->filter_count * sizeof *t->filters);
-    if (t->filters == NULL) {
+    t->filter_starts =
+        t->filters == NULL
+            ? NULL
+            : alloc_get_zeroed(t->alloc, MEM_INDEX, t->filter_count * sizeof *t->filter_starts);
+    if (t->filter_starts == NULL) {
         return FAIL(FIRN_NOMEM, "no memory for a table of %zu segments", t->segment_count);
     }
     sort_sections(t);
@@ -202,8 +208,9 @@ static int open_file(struct sst_table *t, firn_env *env, const char *path,
     rc = rc == FIRN_OK ? table_meta_copy(t->alloc, &t->footer.meta, &t->meta) : rc;
     if (rc == FIRN_OK && expected != NULL && expected->seq_given != 0) {
         if (t->footer.meta.seq_max != 0) {
-            return FAIL(FIRN_CORRUPT, "entries have sequences of their own, to %llu, and are given "
-                                      "%llu",
+            return FAIL(FIRN_CORRUPT,
+                        "entries have sequences of their own, to %llu, and are given "
+                        "%llu",
                         (unsigned long long)t->footer.meta.seq_max,
                         (unsigned long long)expected->seq_given);
         }
@@ -215,7 +222,8 @@ static int open_file(struct sst_table *t, firn_env *env, const char *path,
         t->cache_number = checksum(t->meta.id, TABLE_ID_BYTES, t->meta.number ^ t->meta.digest);
         t->resident = sizeof *t + t->footer_bytes.capacity +
                       t->footer.section_capacity * sizeof *t->footer.sections +
-                      t->segment_count * sizeof *t->segments + t->filter_count * sizeof *t->filters;
+                      t->segment_count * sizeof *t->segments +
+                      t->filter_count * (sizeof *t->filters + sizeof *t->filter_starts);
     }
     return rc;
 }

@@ -6,16 +6,8 @@
 
 /* ---- Arrays ---- */
 
-/* What keys are told apart by when a place is guessed: 8 bytes behind what all keys share. */
-static uint64_t weigh(firn_slice key, size_t from) {
-    uint64_t weight = 0;
-    for (size_t i = from; i < from + 8; i++) {
-        weight = weight << 8 | (i < key.size ? slice_bytes(key)[i] : 0);
-    }
-    return weight;
-}
-
-/* The pages that are left, and the weights of the keys around them. */
+/* The pages that are left, and the weights of the keys around them: what a place is guessed by, the
+ * codes behind what all keys share. */
 struct span {
     size_t low, high; /* the page is in [low, high) */
     uint64_t weight_low, weight_high;
@@ -49,7 +41,7 @@ static int compare_page(struct sst_table *t, size_t page, firn_slice key, size_t
     int rc = first_key(t, page, &got, &first);
     if (rc == FIRN_OK) {
         *order = slice_compare(first, key);
-        *weight = weigh(first, shared);
+        *weight = slice_code(first, shared);
         table_page_release(&got);
     }
     return rc;
@@ -72,7 +64,7 @@ static size_t guess(const struct span *s, uint64_t weight) {
  * second guess halves what is left, so that uneven keys cost twice the pages at most. */
 static int search_array(struct sst_table *t, firn_slice key, struct span *s) {
     size_t shared = slice_common_prefix(t->meta.smallest, t->meta.largest);
-    uint64_t sought = weigh(key, shared);
+    uint64_t sought = slice_code(key, shared);
     for (bool guesses = t->interpolates; s->low + 1 < s->high;) {
         size_t middle = guesses ? guess(s, sought) : s->low + (s->high - s->low) / 2;
         int order;
@@ -95,8 +87,8 @@ static int search_array(struct sst_table *t, firn_slice key, struct span *s) {
 
 static struct span whole_span(const struct sst_table *t, firn_slice key) {
     size_t shared = slice_common_prefix(t->meta.smallest, t->meta.largest);
-    struct span s = {0, t->index.pages, weigh(t->meta.smallest, shared),
-                     weigh(t->meta.largest, shared)};
+    struct span s = {0, t->index.pages, slice_code(t->meta.smallest, shared),
+                     slice_code(t->meta.largest, shared)};
     /* What does not begin as all keys do lies before or behind them all. */
     if (slice_compare(key, t->meta.smallest) <= 0) {
         s.high = 1;
@@ -183,8 +175,7 @@ int table_find_filter(struct sst_table *t, firn_slice key, size_t *page, size_t 
         size_t middle = low + (high - low) / 2;
         int order;
         uint64_t weight;
-        int rc =
-            compare_page(t, (size_t)t->filters[middle].first_page, key, shared, &order, &weight);
+        int rc = compare_page(t, t->filter_starts[middle], key, shared, &order, &weight);
         if (rc != FIRN_OK) {
             return rc;
         }
@@ -194,8 +185,8 @@ int table_find_filter(struct sst_table *t, firn_slice key, size_t *page, size_t 
             high = middle;
         }
     }
-    *page = (size_t)t->filters[low].first_page;
-    *page_end = high < t->filter_count ? (size_t)t->filters[high].first_page : t->index.pages;
+    *page = t->filter_starts[low];
+    *page_end = high < t->filter_count ? t->filter_starts[high] : t->index.pages;
     return FIRN_OK;
 }
 

@@ -1,7 +1,7 @@
 /* A lookup: index -> filter -> page -> rank -> entry -> value. Each step is one search in memory
- * but the page, which is one read of the file when the cache does not have it. The index comes
- * before the filter because filters cover runs of pages; it answers which page, and with it which
- * filter.
+ * but the page, which is one read of the file when the cache does not have it. The index is asked
+ * before the filter, because filters cover runs of pages, but only as far as it takes to know which
+ * filter: nearly always the block of the page, not the page.
  */
 #include <assert.h>
 
@@ -412,23 +412,14 @@ static int get_value_apart(struct sst_table *t, struct sst_section *section,
 
 /* ---- Looking up ---- */
 
-/* *may_contain is false when the filter of this page says that the key is not there. */
-static int probe_filter(struct sst_table *t, struct sst_section *section, size_t page,
+/* *may_contain is false when a filter, by its number, says that the key is not there. */
+static int probe_filter(struct sst_table *t, struct sst_section *section, size_t filter,
                         uint64_t hash, bool *may_contain) {
     *may_contain = true;
     if (t->filter_count == 0) {
         return FIRN_OK;
     }
-    size_t low = 0, high = t->filter_count;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (t->filters[middle].first_page <= page) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    struct table_filter *f = &t->filters[low];
+    struct table_filter *f = &t->filters[filter];
     if (!atomic_load_explicit(&f->ready, memory_order_acquire)) {
         int rc = table_load_filter(t, f);
         if (rc != FIRN_OK) {
@@ -585,6 +576,36 @@ static int get_value(struct sst_table *t, struct sst_section *section, struct pa
     return FIRN_OK;
 }
 
+/* The page that may hold the key, unless *may_contain becomes false. */
+static int choose_page(struct sst_table *t, struct sst_section *section, firn_slice key,
+                       uint64_t hash, size_t *number, bool *may_contain) {
+    const struct page_index *index = &t->index;
+    struct fence_place at = page_fences_block(&t->fences, index, key);
+    size_t first = at.block * INDEX_BLOCK;
+    size_t filter = table_filter_of(t, first), next = filter + 1;
+    bool at_once = next >= t->filter_count || t->filter_starts[next] >= first + INDEX_BLOCK;
+    int rc = at_once ? probe_filter(t, section, filter, hash, may_contain) : FIRN_OK;
+    if (rc != FIRN_OK || (at_once && !*may_contain)) {
+        return rc;
+    }
+    *number = page_fences_page(&t->fences, index, key, at);
+    if (section != NULL && t->cache != NULL) {
+        page_cache_prefetch(t->cache, t->cache_number, *number);
+    }
+    return at_once ? FIRN_OK
+                   : probe_filter(t, section, table_filter_of(t, *number), hash, may_contain);
+}
+
+/* The same where the index has no separators. */
+static int choose_bare(struct sst_table *t, struct sst_section *section, firn_slice key,
+                       uint64_t hash, size_t *number, bool *may_contain) {
+    size_t end = 0;
+    int rc = table_find_filter(t, key, number, &end);
+    size_t filter = table_filter_of(t, *number);
+    rc = rc == FIRN_OK ? probe_filter(t, section, filter, hash, may_contain) : rc;
+    return rc == FIRN_OK && *may_contain ? table_find_within(t, key, number, end) : rc;
+}
+
 static int get(struct sst_table *t, struct sst_section *section, firn_slice key, uint64_t hash,
                uint64_t seq, uint8_t *kind, uint64_t *found_seq, struct sst_value *value) {
     const struct page_index *index;
@@ -594,21 +615,10 @@ static int get(struct sst_table *t, struct sst_section *section, firn_slice key,
     if (rc != FIRN_OK) {
         return rc;
     }
-    size_t number, end = 0;
-    rc = index->bare ? table_find_filter(t, key, &number, &end) : table_find_page(t, key, &number);
-    if (rc != FIRN_OK) {
-        return rc;
-    }
-    if (section != NULL && t->cache != NULL && !index->bare) {
-        page_cache_prefetch(t->cache, t->cache_number, number);
-    }
-    rc = probe_filter(t, section, number, hash, &may_contain);
+    size_t number;
+    rc = (index->bare ? choose_bare : choose_page)(t, section, key, hash, &number, &may_contain);
     if (rc != FIRN_OK || !may_contain) {
         return rc == FIRN_OK ? FIRN_NOT_FOUND : rc;
-    }
-    rc = index->bare ? table_find_within(t, key, &number, end) : FIRN_OK;
-    if (rc != FIRN_OK) {
-        return rc;
     }
     struct table_page page;
     struct page p;

@@ -13,7 +13,7 @@
 #include "bloom/filter.h"
 #include "sst/btree_builder.h"
 #include "sst/page.h"
-#include "sst/page_index.h"
+#include "sst/page_fences.h"
 #include "sst/segment.h"
 #include "sst/table.h"
 
@@ -37,9 +37,7 @@ struct table_segment {
 };
 
 struct table_filter {
-    /* Constant after open. */
-    uint64_t first_page;
-    const struct section *section;
+    const struct section *section; /* constant after open */
 
     /* Guarded by mu while it is loaded, then constant. */
     struct loaded loaded;
@@ -64,12 +62,14 @@ struct sst_table {
     struct footer footer;
     struct table_segment *segments;
     struct table_filter *filters;
+    uint32_t *filter_starts; /* their first pages */
     size_t segment_count, filter_count;
     _Atomic size_t *resident_total; /* of a table cache; NULL: nobody asks */
 
     /* Guarded by mu while it is loaded, then constant. */
     struct mutex mu;
     struct page_index index;
+    struct page_fences fences; /* none where the index is bare */
     struct loaded index_loaded;
     _Atomic uint8_t *checked; /* a bit per page of a file in memory: its checksum was compared */
     _Atomic bool index_ready;
@@ -94,6 +94,7 @@ static inline const struct section *table_index_section(const struct sst_table *
 }
 
 int table_load_index(struct sst_table *t);
+void table_unload_index(struct sst_table *t);
 int table_load_segment(struct sst_table *t, struct table_segment *s);
 int table_load_filter(struct sst_table *t, struct table_filter *f);
 
@@ -122,7 +123,7 @@ static inline int table_find_page(struct sst_table *t, firn_slice key, size_t *p
     if (t->index.bare) {
         return table_find_bare(t, key, page);
     }
-    *page = page_index_find(&t->index, key);
+    *page = page_fences_find(&t->fences, &t->index, key);
     return FIRN_OK;
 }
 
@@ -131,6 +132,17 @@ int table_segment_of(struct sst_table *t, size_t page, struct table_segment **ou
 
 static inline struct segment *table_segment_opened(struct table_segment *s) {
     return atomic_load_explicit(&s->segment, memory_order_acquire);
+}
+
+/* The number of the filter that covers a page; 0 where there is none. */
+static inline size_t table_filter_of(const struct sst_table *t, size_t page) {
+    size_t low = 0;
+    for (size_t count = t->filter_count; count > 1;) {
+        size_t half = count / 2;
+        low += t->filter_starts[low + half] <= page ? half : 0;
+        count -= half;
+    }
+    return low;
 }
 
 /* Whether pages are searched in the file's memory: not those that must be decoded. */

@@ -99,6 +99,10 @@ static int load_index_locked(struct sst_table *t) REQUIRES(&t->mu) {
     rc = rc == FIRN_OK ? load_section(t, table_index_section(t), MEM_INDEX, &t->index_loaded) : rc;
     rc = rc == FIRN_OK ? page_index_open(t->index_loaded.body, &t->index) : rc;
     rc = rc == FIRN_OK ? check_index(t, &t->index) : rc;
+    if (rc == FIRN_OK && !t->index.bare) {
+        rc = page_fences_build(t->alloc, &t->index, &t->fences);
+        table_add_resident(t, page_fences_bytes(&t->fences));
+    }
     if (rc == FIRN_OK && table_is_in_place(t)) {
         size_t bytes = (size_t)packed_bytes(t->index.pages + t->index.nodes, 1);
         t->checked = alloc_get_zeroed(t->alloc, MEM_INDEX, bytes);
@@ -106,9 +110,15 @@ static int load_index_locked(struct sst_table *t) REQUIRES(&t->mu) {
         table_add_resident(t, rc == FIRN_OK ? bytes : 0);
     }
     if (rc != FIRN_OK) {
-        table_unload_section(t, table_index_section(t), MEM_INDEX, &t->index_loaded);
+        table_unload_index(t);
     }
     return rc;
+}
+
+void table_unload_index(struct sst_table *t) {
+    table_add_resident(t, 0 - page_fences_bytes(&t->fences));
+    page_fences_release(t->alloc, &t->fences);
+    table_unload_section(t, table_index_section(t), MEM_INDEX, &t->index_loaded);
 }
 
 int table_load_index(struct sst_table *t) {

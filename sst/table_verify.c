@@ -194,13 +194,10 @@ static int verify_entries(struct verify *v, struct table_segment *s, const struc
 /* ---- Keys ---- */
 
 static int verify_filter(struct verify *v, size_t page, firn_slice key) {
-    struct table_filter *f = v->table->filters, *end = f + v->table->filter_count;
-    while (f + 1 < end && f[1].first_page <= page) {
-        f++;
-    }
-    if (f == end) {
+    if (v->table->filter_count == 0) {
         return FIRN_OK;
     }
+    struct table_filter *f = &v->table->filters[table_filter_of(v->table, page)];
     int rc = table_load_filter(v->table, f);
     if (rc == FIRN_OK && !filter_may_contain(&f->filter, key_hash(key))) {
         rc = FAIL(FIRN_CORRUPT, "the filter does not have a key of page %zu", page);
@@ -462,10 +459,9 @@ static int verify_filter_rate(struct verify *v) {
     const struct sst_table *t = v->table;
     double false_positives = t->filter_count == 0 ? (double)t->meta.keys : 0;
     for (size_t i = 0; i < t->filter_count; i++) {
-        size_t end =
-            (size_t)(i + 1 < t->filter_count ? t->filters[i + 1].first_page : t->footer.pages);
-        uint64_t keys = line_get(&v->index->keys, end) -
-                        line_get(&v->index->keys, (size_t)t->filters[i].first_page);
+        size_t end = i + 1 < t->filter_count ? t->filter_starts[i + 1] : (size_t)t->footer.pages;
+        uint64_t keys =
+            line_get(&v->index->keys, end) - line_get(&v->index->keys, t->filter_starts[i]);
         false_positives += filter_rate(&t->filters[i].filter, keys) * (double)keys;
     }
     double rate = false_positives / (double)t->meta.keys, says = filter_rate_of(&t->meta);

@@ -1,4 +1,4 @@
-#include "sst/page_index.h"
+#include "sst/page_fences.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 #include "base/rand.h"
 #include "tests/support/seed.h"
 
-#define PAGES_MAX 700
+#define PAGES_MAX 5000
 #define SEPARATOR_BYTES_MAX 40
 
 /* Rising separators, and what stands before each page. */
@@ -63,14 +63,20 @@ static void encode(const struct pages *p, struct alloc *alloc, struct buf *out) 
 }
 
 static size_t find(const struct pages *p, firn_slice key) {
-    size_t page = 0;
-    while (page + 1 < p->count && slice_compare(p->separators[page + 1], key) <= 0) {
-        page++;
+    size_t page = 0, end = p->count;
+    while (end - page > 1) {
+        size_t middle = page + (end - page) / 2;
+        if (slice_compare(p->separators[middle], key) <= 0) {
+            page = middle;
+        } else {
+            end = middle;
+        }
     }
     return page;
 }
 
-static void check_lookups(const struct pages *p, const struct page_index *index, struct rand *r) {
+static void check_lookups(const struct pages *p, const struct page_index *index,
+                          const struct page_fences *fences, struct rand *r) {
     uint8_t bytes[SEPARATOR_BYTES_MAX + 1];
     for (int i = 0; i < 2000; i++) {
         firn_slice s = p->separators[rand_below(r, p->count)];
@@ -80,14 +86,14 @@ static void check_lookups(const struct pages *p, const struct page_index *index,
             bytes[size++] = (uint8_t)rand_next(r);
         }
         firn_slice key = rand_below(r, 3) == 0 ? s : firn_slice_make(bytes, size);
-        assert_int_equal(page_index_find(index, key), find(p, key));
+        assert_int_equal(page_fences_find(fences, index, key), find(p, key));
     }
 }
 
 static void an_index_finds_the_page_of_every_key(void **state) {
     (void)state;
     static struct pages p;
-    static const size_t counts[] = {1, 2, 15, 16, 17, 33, 100, PAGES_MAX};
+    static const size_t counts[] = {1, 2, 15, 16, 17, 33, 100, 700, PAGES_MAX};
     struct alloc alloc;
     struct rand r;
     alloc_init(&alloc, NULL);
@@ -95,13 +101,16 @@ static void an_index_finds_the_page_of_every_key(void **state) {
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         struct buf bytes, separator;
         struct page_index index;
+        struct page_fences fences;
         buf_init(&bytes, &alloc, MEM_OTHER);
         buf_init(&separator, &alloc, MEM_OTHER);
         make_pages(&p, &r, counts[i]);
         encode(&p, &alloc, &bytes);
         assert_int_equal(page_index_open(buf_slice(&bytes), &index), FIRN_OK);
         assert_int_equal(index.pages, p.count);
-        check_lookups(&p, &index, &r);
+        assert_int_equal(page_fences_build(&alloc, &index, &fences), FIRN_OK);
+        check_lookups(&p, &index, &fences, &r);
+        page_fences_release(&alloc, &fences);
         for (size_t page = 0; page <= p.count; page++) {
             assert_int_equal(line_get(&index.units, page), p.units[page]);
             assert_int_equal(line_get(&index.keys, page), p.keys[page]);
@@ -130,6 +139,7 @@ static void hostile_indexes_are_refused_or_searched_within_bounds(void **state) 
     encode(&p, &alloc, &bytes);
     for (int round = 0; round < 20000; round++) {
         struct page_index index;
+        struct page_fences fences = {0};
         size_t size = rand_below(&r, 3) == 0 ? (size_t)rand_below(&r, bytes.size) : bytes.size;
         uint8_t *copy = malloc(size + 1); /* exact, for the sanitizer */
         assert_non_null(copy);
@@ -139,9 +149,13 @@ static void hostile_indexes_are_refused_or_searched_within_bounds(void **state) 
         }
         int rc = page_index_open(firn_slice_make(copy, size), &index);
         assert_true(rc == FIRN_OK || rc == FIRN_CORRUPT || rc == FIRN_UNSUPPORTED);
-        for (size_t i = 0; rc == FIRN_OK && i < p.count; i += 3) {
-            assert_true(page_index_find(&index, p.separators[i]) < index.pages);
+        if (rc == FIRN_OK) {
+            assert_int_equal(page_fences_build(&alloc, &index, &fences), FIRN_OK);
         }
+        for (size_t i = 0; rc == FIRN_OK && i < p.count; i += 3) {
+            assert_true(page_fences_find(&fences, &index, p.separators[i]) < index.pages);
+        }
+        page_fences_release(&alloc, &fences);
         free(copy);
     }
     buf_deinit(&bytes);
