@@ -309,4 +309,25 @@ static inline void env_yield(firn_env *env, const char *site) {
 #define FIRN_YIELD(env, site) ((void)0)
 #endif
 
+/* In such a build every call tells where it is made. */
+#ifdef FIRN_INVARIANTS
+#define env_create(...) (ENV_SITE("create"), env_create(__VA_ARGS__))
+#define env_open(...) (ENV_SITE("open"), env_open(__VA_ARGS__))
+#define env_append(...) (ENV_SITE("append"), env_append(__VA_ARGS__))
+#define env_preallocate(...) (ENV_SITE("preallocate"), env_preallocate(__VA_ARGS__))
+#define env_sync(...) (ENV_SITE("sync"), env_sync(__VA_ARGS__))
+#define env_read_at(...) (ENV_SITE("read_at"), env_read_at(__VA_ARGS__))
+#define env_file_size(...) (ENV_SITE("file_size"), env_file_size(__VA_ARGS__))
+#define env_close(...) (ENV_SITE("close"), env_close(__VA_ARGS__))
+#define env_rename(...) (ENV_SITE("rename"), env_rename(__VA_ARGS__))
+#define env_link(...) (ENV_SITE("link"), env_link(__VA_ARGS__))
+#define env_unlink(...) (ENV_SITE("unlink"), env_unlink(__VA_ARGS__))
+#define env_make_dir(...) (ENV_SITE("make_dir"), env_make_dir(__VA_ARGS__))
+#define env_remove_dir(...) (ENV_SITE("remove_dir"), env_remove_dir(__VA_ARGS__))
+#define env_sync_dir(...) (ENV_SITE("sync_dir"), env_sync_dir(__VA_ARGS__))
+#define env_list(...) (ENV_SITE("list"), env_list(__VA_ARGS__))
+#define env_lock(...) (ENV_SITE("lock"), env_lock(__VA_ARGS__))
+#define env_submit(...) (ENV_SITE("submit"), env_submit(__VA_ARGS__))
+#endif
+
 #endif

@@ -12,6 +12,18 @@
 
 #define BUCKETS 512
 
+_Thread_local struct env_site *env_site_now;
+
+/* Made by the linker of what ENV_SITE() puts there; NULL where there is nothing. */
+#define MADE_BY_LINKER __attribute__((weak, visibility("hidden")))
+extern struct env_site *__start_firn_env_sites[] MADE_BY_LINKER;
+extern struct env_site *__stop_firn_env_sites[] MADE_BY_LINKER;
+
+struct env_site *env_site_at(size_t i) {
+    size_t count = (size_t)(__stop_firn_env_sites - __start_firn_env_sites);
+    return i < count ? __start_firn_env_sites[i] : NULL;
+}
+
 struct env_monitored {
     unsigned refs;
     bool known, dirty;

@@ -16,7 +16,9 @@
 #ifndef FIRN_BASE_ENV_MONITOR_H
 #define FIRN_BASE_ENV_MONITOR_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 typedef struct firn_env firn_env;
 struct env_file;
@@ -40,6 +42,32 @@ struct env_facts env_monitor_ask(firn_env *env, const char *path);
 /* The first rule that was broken on env: set once, kept until env ends. */
 void env_monitor_accuse(firn_env *env, const char *text);
 const char *env_monitor_accusation(firn_env *env); /* NULL: none */
+
+/* ---- Call sites. ---- */
+
+/* A place in the sources where one of base/env.h's calls is made. Addresses of all of them
+ * stand in one section, so that tests can tell which were reached. */
+struct env_site {
+    const char *file, *call;
+    int line;
+    _Atomic unsigned reached;
+};
+
+/* Of the calling thread's last call. */
+extern _Thread_local struct env_site *env_site_now;
+
+/* One after the other, from 0; NULL past the last. */
+struct env_site *env_site_at(size_t i);
+
+#define ENV_SITE(name)                                                                             \
+    __extension__({                                                                                \
+        static struct env_site env_site_here = {__FILE__, name, __LINE__, 0};                      \
+        static struct env_site *env_site_at_here                                                   \
+            __attribute__((section("firn_env_sites"), used)) = &env_site_here;                     \
+        (void)env_site_at_here;                                                                    \
+        atomic_fetch_add_explicit(&env_site_here.reached, 1, memory_order_relaxed);                \
+        env_site_now = &env_site_here;                                                             \
+    })
 
 /* ---- Told by base/env.h; rc: what the call returned. ---- */
 

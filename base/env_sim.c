@@ -29,6 +29,9 @@ enum sim_fate sim_machine_begin_call(struct sim_machine *m, enum sim_call call) 
     struct sim_fault *fault = &m->fault;
     m->calls++;
     m->syncs += call == SIM_SYNC;
+    if (m->tell_call != NULL) {
+        m->tell_call(m->tell_context, m->calls, call);
+    }
     m->clock_ns += 200 + rand_below(&m->rand, 800);
     sim_fibers_moved(&m->fibers);
     bool space_only = fault->kind == SIM_FAULT_ENOSPC || fault->kind == SIM_FAULT_SHORT;
@@ -290,6 +293,14 @@ bool sim_fault_hit(const firn_env *env) {
 
 uint64_t sim_sync_count(const firn_env *env) {
     return sim_machine_of(env)->syncs;
+}
+
+void sim_watch_calls(firn_env *env,
+                     void (*tell)(void *context, uint64_t number, enum sim_call call),
+                     void *context) {
+    struct sim_machine *m = sim_machine_of(env);
+    m->tell_call = tell;
+    m->tell_context = context;
 }
 
 uint64_t sim_used_bytes(const firn_env *env) {

@@ -26,7 +26,7 @@
 /* Which calls count and can fail. */
 enum sim_call {
     SIM_CREATE, SIM_APPEND, SIM_PREALLOCATE, SIM_SYNC, SIM_CLOSE, SIM_RENAME, SIM_LINK, SIM_UNLINK,
-    SIM_MAKE_DIR, SIM_REMOVE_DIR, SIM_SYNC_DIR, SIM_OPEN, SIM_READ, SIM_LIST, SIM_LOCK, SIM_SUBMIT,
+    SIM_MAKE_DIR, SIM_REMOVE_DIR, SIM_SYNC_DIR, SIM_OPEN, SIM_READ, SIM_SIZE, SIM_LIST, SIM_LOCK, SIM_SUBMIT,
     SIM_CALLS
 };
 
@@ -111,6 +111,11 @@ enum sim_fault_kind {
  * ENOSPC: that needs space). Reads are never short: SHORT, where nothing is written, is EIO. 0: none. */
 void sim_set_fault(firn_env *env, uint64_t call, enum sim_fault_kind kind, bool persistent);
 bool sim_fault_hit(const firn_env *env);
+
+/* Calls back at every call that counts, with its number, before it does anything. NULL: nobody. */
+void sim_watch_calls(firn_env *env,
+                     void (*tell)(void *context, uint64_t number, enum sim_call call),
+                     void *context);
 
 /* Syncs of files so far. */
 uint64_t sim_sync_count(const firn_env *env);

@@ -321,7 +321,12 @@ int sim_files_read_at(struct env_file *file, uint64_t offset, void *to, size_t s
 
 int sim_files_file_size(struct env_file *file, uint64_t *bytes) {
     struct sim_machine *m = machine_of_file(file);
-    *bytes = m->disk.nodes[((struct sim_file *)file)->node].size;
+    struct sim_file *f = (struct sim_file *)file;
+    *bytes = 0;
+    if (sim_machine_begin_call(m, SIM_SIZE) != FATE_DONE) {
+        return sim_machine_injected(m, SIM_SIZE, "tell the size", f->name);
+    }
+    *bytes = m->disk.nodes[f->node].size;
     return FIRN_OK;
 }
 

@@ -38,6 +38,8 @@ struct sim_machine {
     bool recording;
     uint64_t changes, calls, syncs;
     struct sim_fault fault;
+    void (*tell_call)(void *context, uint64_t number, enum sim_call call); /* NULL: nobody */
+    void *tell_context;
     enum sim_failed_sync failed_sync;
     uint64_t quota, used;       /* bytes */
     uint64_t handles;           /* open files */

@@ -171,6 +171,7 @@ static const char *const call_names[SIM_CALLS] = {[SIM_CREATE] = "create",
                                                   [SIM_SYNC_DIR] = "sync_dir",
                                                   [SIM_OPEN] = "open",
                                                   [SIM_READ] = "read",
+                                                  [SIM_SIZE] = "file_size",
                                                   [SIM_LIST] = "list",
                                                   [SIM_LOCK] = "lock",
                                                   [SIM_SUBMIT] = "submit"};
