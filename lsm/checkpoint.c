@@ -271,6 +271,7 @@ static int fill_folder(struct checkpoint *c) {
     char parent[PATH_BYTES_MAX];
     file_parent(c->folder, parent);
     int rc = bring_tables(c);
+    FIRN_YIELD(c->job.db->env, "copy: tables brought, nothing of memory");
     rc = rc == FIRN_OK ? write_memtables(c) : rc;
     rc = rc == FIRN_OK ? env_sync_dir(c->env, c->folder) : rc;
     /* As for a new database: the folder's own name is durable before CURRENT is there. */
@@ -288,6 +289,7 @@ static int make_copy(struct checkpoint *c) {
     rc = db->options.read_only ? take_picture(db, &c->picture)
                                : write_exclusive(db, take_picture, &c->picture);
     c->next_file = c->picture.next_file;
+    FIRN_YIELD(db->env, "copy: a picture, nothing brought");
     rc = rc == FIRN_OK ? fill_folder(c) : rc;
     picture_deinit(&c->picture);
     return rc == FIRN_OK ? FIRN_OK : remove_copy(c, rc);

@@ -134,7 +134,9 @@ static int install(firn_db *db, void *context) {
         atomic_store_explicit(&db->last_seq, seq, memory_order_relaxed);
         in->tried = true;
         listen_created(db, 0, &in->edit);
+        FIRN_YIELD(db->env, "ingest: planned, not installed");
         rc = install_edit(db, &in->edit, false);
+        FIRN_YIELD(db->env, "ingest: installed, not published");
     }
     mutex_lock(&db->mutex);
     for (size_t i = 0; rc == FIRN_OK && i < in->count; i++) {

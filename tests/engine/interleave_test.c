@@ -20,6 +20,7 @@
 #define KEYS 3      /* each batch writes all of them */
 #define ROUNDS 5    /* batches of the writer */
 #define EXCHANGES 3 /* of a thread */
+#define TAKEN_IN 40 /* the number that a table brings to what is exchanged */
 
 struct scene {
     firn_env *env;
@@ -134,15 +135,16 @@ static void read_many(void *context) {
     s->running--;
 }
 
-/* All keys, each of the same batch, whose number is returned. */
-static uint64_t scan(struct scene *s, const firn_snapshot *snapshot, bool backward) {
+/* All keys of `db`, each of the same batch, whose number is returned. */
+static uint64_t scan_db(struct scene *s, firn_db *db, const firn_snapshot *snapshot,
+                        bool backward) {
     firn_iter_options options;
     firn_iter *it;
     uint64_t first = 0;
     unsigned count = 0;
     firn_iter_options_init(&options);
     options.snapshot = snapshot;
-    assert_int_equal(firn_iter_create(s->db, &options, &it), FIRN_OK);
+    assert_int_equal(firn_iter_create(db, &options, &it), FIRN_OK);
     for (backward ? firn_iter_last(it) : firn_iter_first(it); firn_iter_valid(it);
          backward ? firn_iter_prev(it) : firn_iter_next(it)) {
         firn_slice key = firn_iter_key(it);
@@ -163,6 +165,10 @@ static uint64_t scan(struct scene *s, const firn_snapshot *snapshot, bool backwa
         complain(s, "a scan saw %u keys of %d", count, KEYS);
     }
     return first;
+}
+
+static uint64_t scan(struct scene *s, const firn_snapshot *snapshot, bool backward) {
+    return scan_db(s, s->db, snapshot, backward);
 }
 
 static void read_scans(void *context) {
@@ -195,6 +201,7 @@ static void read_snapshot(void *context) {
 
 /* Every value that an exchange replaces, it replaces alone: no two see the same one. */
 static uint64_t replaced; /* a bit for each number */
+static bool taken_in;
 
 static void exchange_all(struct scene *s, uint64_t from) {
     for (uint64_t n = from; n < from + EXCHANGES; n++) {
@@ -211,6 +218,18 @@ static void exchange_all(struct scene *s, uint64_t from) {
         replaced |= UINT64_C(1) << before;
     }
     s->running--;
+}
+
+/* So whatever was taken in is still there, or was what an exchange replaced. */
+static void check_taken_in(struct scene *s) {
+    firn_value value;
+    assert_int_equal(firn_get(s->db, NULL, FIRN_STR("x"), &value), FIRN_OK);
+    uint64_t last = number_in(s, firn_slice_make(value.data, value.size));
+    firn_value_release(&value);
+    if (taken_in && last != TAKEN_IN && (replaced >> TAKEN_IN & 1) == 0) {
+        complain(s, "%llu was written over what was taken in, and never saw it",
+                 (unsigned long long)last);
+    }
 }
 
 static void exchange_low(void *context) {
@@ -241,6 +260,77 @@ static void write_more(void *context) {
     s->running--;
 }
 
+/* A table of `count` keys, all with the value n. */
+static void ingest_keys(struct scene *s, const firn_slice *keys, unsigned count, uint64_t n) {
+    static const char *const path = "taken-in";
+    firn_table_builder *builder;
+    firn_options options;
+    firn_options_init(&options);
+    options.env = s->env;
+    assert_int_equal(firn_table_builder_create(path, &options, &builder), FIRN_OK);
+    for (unsigned k = 0; k < count; k++) {
+        assert_int_equal(firn_table_builder_add(builder, keys[k], firn_slice_make(&n, sizeof n)),
+                         FIRN_OK);
+    }
+    assert_int_equal(firn_table_builder_finish(builder), FIRN_OK);
+    int rc = firn_ingest(s->db, &path, 1, FIRN_INGEST_MOVE);
+    if (rc != FIRN_OK) {
+        complain(s, "taking a table in gave %s: %s", firn_code_name(rc), firn_errmsg());
+    }
+}
+
+/* The next batch is a table. */
+static void ingest_batch(struct scene *s) {
+    firn_slice keys[KEYS];
+    uint64_t n = s->begun + 1;
+    for (unsigned k = 0; k < KEYS; k++) {
+        keys[k] = key_of(k);
+    }
+    s->begun = n;
+    ingest_keys(s, keys, KEYS, n);
+    s->acknowledged = n;
+}
+
+static void take_in_more(void *context) {
+    struct scene *s = context;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        if (i % 2 == 0) {
+            ingest_batch(s);
+        } else {
+            write_batch(s, 0);
+        }
+    }
+    s->running--;
+}
+
+/* What is exchanged is replaced without a look at it, once. */
+static void take_in_exchanged(void *context) {
+    struct scene *s = context;
+    firn_slice key = FIRN_STR("x");
+    ingest_keys(s, &key, 1, TAKEN_IN);
+    taken_in = true;
+    s->running--;
+}
+
+/* A copy is what a scan at some moment of the copying would have seen. */
+static void copy_now(void *context) {
+    struct scene *s = context;
+    uint64_t acknowledged = s->acknowledged;
+    int rc = firn_checkpoint(s->db, "copy", NULL, 0, NULL, NULL);
+    if (rc != FIRN_OK) {
+        complain(s, "a copy gave %s: %s", firn_code_name(rc), firn_errmsg());
+    }
+    firn_options options;
+    firn_options_init(&options);
+    options.env = s->env;
+    options.read_only = true;
+    firn_db *copy;
+    assert_int_equal(firn_open("copy", &options, &copy), FIRN_OK);
+    check_number(s, "a copy", scan_db(s, copy, NULL, false), acknowledged);
+    assert_int_equal(firn_close(copy), FIRN_OK);
+    s->running--;
+}
+
 /* ---- Scenes. ---- */
 
 /* Without a surprise each runs to its end, in this order: so a reader that stands still once sees
@@ -260,6 +350,10 @@ static const struct cast casts[] = {
     {"exchanges", {exchange_low, exchange_high, flush_now, write_more, compact_now}},
     {"writes", {write_more, flush_now, compact_now, read_points, read_snapshot}},
     {"all", {read_snapshot, read_points, exchange_low, write_more, compact_now}},
+    {"tables taken in", {read_scans, take_in_more, flush_now, compact_now, read_snapshot}},
+    {"exchanges and a table", {exchange_low, take_in_exchanged, exchange_high, flush_now}},
+    {"a copy", {copy_now, write_more, flush_now, compact_now}},
+    {"a copy and tables", {copy_now, take_in_more, compact_now, flush_now}},
     {"closing beside jobs", {write_more}},
 };
 
@@ -291,6 +385,7 @@ static unsigned play(const struct cast *cast, struct schedule *schedule) {
     open_db(&s);
     assert_int_equal(env_set_threads(s.env, 8), FIRN_OK);
     replaced = 0;
+    taken_in = false;
     write_batch(&s, 0);
     assert_int_equal(firn_put(s.db, FIRN_STR("x"), firn_slice_make(&zero, sizeof zero), 0),
                      FIRN_OK);
@@ -303,6 +398,7 @@ static unsigned play(const struct cast *cast, struct schedule *schedule) {
         sim_run_jobs(s.env);
         env_sleep_ns(s.env, 1000);
     }
+    check_taken_in(&s);
     int rc = firn_close(s.db);
     if (rc != FIRN_OK) {
         complain(&s, "closing gave %s", firn_errmsg());
