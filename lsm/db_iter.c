@@ -384,7 +384,7 @@ static inline void count_scanned(struct firn_iter *it) {
     it->scanned += it->scanned > 0 && it->position != NOWHERE;
 }
 
-void firn_iter_next(firn_iter *it) {
+static __attribute__((noinline)) void step_forward(struct firn_iter *it) {
     struct iter *s = it->source.iter;
     if (it->position == ON_SOURCE && (s->sole || s->entry.seq == 0)) {
         it->passed = false; /* nothing older lies anywhere: no version to be skipped */
@@ -402,6 +402,22 @@ void firn_iter_next(firn_iter *it) {
         find_forward(it);
     }
     count_scanned(it);
+}
+
+/* Most steps are to an entry that was read ahead, the only one of its key, and a visible put. */
+void firn_iter_next(firn_iter *it) {
+    struct iter *s = it->source.iter;
+    if (it->position == ON_SOURCE && s->sole && s->at != s->last && !it->has_upper &&
+        it->scanned == 0) {
+        const struct entry *e = s->at + 1;
+        if (e->kind == ENTRY_PUT && e->seq <= it->seq) {
+            it->passed = false;
+            iter_next(s);
+            stand_on_source(it);
+            return;
+        }
+    }
+    step_forward(it);
 }
 
 void firn_iter_prev(firn_iter *it) {

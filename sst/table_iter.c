@@ -30,6 +30,7 @@ struct table_iter {
     struct table_page page;
     struct page view;
     struct area_cursor cursor;
+    bool plain; /* its entries are puts of sequence 0, one a key, with values that need no search */
 
     /* Where values are decoded group by group, they lie here, and view.values tells of these. */
     struct buf values;
@@ -198,6 +199,13 @@ static int need_value(struct table_iter *t, size_t put, struct value_range at) {
     return rc;
 }
 
+static bool is_plain(const struct table_iter *t) {
+    const struct page *p = &t->view;
+    return p->versions == NULL && p->tombstones == NULL && p->seqs == NULL &&
+           !t->options.keys_only && !p->values.varied && p->values.apart == NULL &&
+           t->decoded.end == SIZE_MAX;
+}
+
 static int load_page(struct table_iter *t, size_t number) {
     if (t->has_page && t->number == number) {
         return FIRN_OK;
@@ -217,6 +225,7 @@ static int load_page(struct table_iter *t, size_t number) {
     area_cursor_open(&t->cursor, table_segment_opened(t->page.segment), &t->view.area);
     t->number = number;
     t->has_page = true;
+    t->plain = is_plain(t);
     t->base.sole = t->view.versions == NULL;
     return FIRN_OK;
 }
@@ -331,6 +340,30 @@ static size_t keys_among(const struct page *p, size_t first, size_t count) {
     return p->versions == NULL ? count : keys;
 }
 
+/* What take_entry() does, for all keys of the run, in a plain page. */
+static void take_plain(struct table_iter *t, size_t first) {
+    const struct value_area *values = &t->view.values;
+    const struct key_run *keys = &t->keys;
+    const uint8_t *key = keys->bytes.data, *value = values->bytes;
+    size_t size = values->size_min;
+    value += values->is_integers ? 0 : first * size;
+    for (size_t i = 0; i < keys->count; i++) {
+        struct entry *entry = &t->entries[i];
+        const uint8_t *key_end = keys->bytes.data + keys->ends[i];
+        entry->key = firn_slice_make(key, (size_t)(key_end - key));
+        entry->seq = t->seq_given;
+        entry->kind = ENTRY_PUT;
+        key = key_end;
+        if (values->is_integers) {
+            value_integers_get(&values->integers, first + i, t->integers[i]);
+            entry->value = firn_slice_make(t->integers[i], size);
+        } else {
+            entry->value = firn_slice_make(value, size);
+            value += size;
+        }
+    }
+}
+
 /* Reads entries from `first` on, on whose key the cursor stands: `count` of them, or fewer where
  * keys are long, but two at least. Returns how many in *count. */
 static int read_entries(struct table_iter *t, size_t first, size_t *count) {
@@ -342,6 +375,11 @@ static int read_entries(struct table_iter *t, size_t first, size_t *count) {
     int rc = area_cursor_read(&t->cursor, (uint32_t)wanted, keys);
     if (rc == FIRN_OK && !t->cursor.at.valid) {
         return key_missing(t, first + keys->count);
+    }
+    if (rc == FIRN_OK && t->plain) {
+        *count = keys->count;
+        take_plain(t, first);
+        return rc;
     }
     struct run_source from = run_source_at(t, first);
     uint32_t begin = 0, key = 0;
