@@ -20,14 +20,15 @@ static size_t block_of(unsigned level, size_t e) {
 /* ---- Building ---- */
 
 static void lay_out(struct page_fences *f, size_t pages) {
-    size_t groups = pages;
-    f->levels = 0;
-    f->count = 0;
-    do {
+    size_t groups = (pages + INDEX_BLOCK - 1) / INDEX_BLOCK;
+    f->blocks = groups;
+    f->starts[0] = 0;
+    f->count = f->of_pages ? groups : 0;
+    for (f->levels = 1; groups > 1; f->levels++) {
         groups = (groups + INDEX_BLOCK - 1) / INDEX_BLOCK;
-        f->starts[f->levels++] = f->count;
+        f->starts[f->levels] = f->count;
         f->count += groups;
-    } while (groups > 1);
+    }
 }
 
 /* Makes the window show what stands behind the first `from` bytes of the separator. REQUIRES: it
@@ -73,22 +74,44 @@ static void fill_above(const struct page_index *index, unsigned level, size_t fi
 }
 
 /* How many separators the group has. */
-static size_t group_count(const struct page_fences *f, const struct page_index *index,
-                          unsigned level, size_t group) {
-    size_t all = level == 0 ? index->pages : f->starts[level] - f->starts[level - 1];
+static inline size_t group_count(const struct page_fences *f, const struct page_index *index,
+                                 unsigned level, size_t group) {
+    size_t all = level == 0   ? index->pages
+                 : level == 1 ? f->blocks
+                              : f->starts[level] - f->starts[level - 1];
     size_t left = all - group * INDEX_BLOCK;
     return left < INDEX_BLOCK ? left : INDEX_BLOCK;
 }
 
+/* Whether the codes of most blocks tell all their separators apart. */
+static bool are_blocks_told(const struct page_fences *f, const struct page_index *index) {
+    size_t told = 0;
+    for (size_t block = 0; block < f->blocks; block++) {
+        struct fence_group g;
+        bool apart = true;
+        fill_block(index, block, &g);
+        for (size_t i = 2; i < group_count(f, index, 0, block); i++) {
+            apart = apart && g.codes[i - 1] != g.codes[i];
+        }
+        told += apart;
+    }
+    return told > f->blocks / 2;
+}
+
 int page_fences_build(struct alloc *alloc, const struct page_index *index,
                       struct page_fences *fences) {
+    fences->of_pages = true;
     lay_out(fences, index->pages);
+    if (!are_blocks_told(fences, index)) {
+        fences->of_pages = false;
+        lay_out(fences, index->pages);
+    }
     fences->groups = alloc_get(alloc, MEM_INDEX, page_fences_bytes(fences));
     if (fences->groups == NULL) {
         fences->count = 0;
         return FAIL(FIRN_NOMEM, "no memory for the fences of %zu pages", index->pages);
     }
-    for (unsigned level = 0; level < fences->levels; level++) {
+    for (unsigned level = !fences->of_pages; level < fences->levels; level++) {
         size_t end = level + 1 < fences->levels ? fences->starts[level + 1] : fences->count;
         for (size_t i = fences->starts[level]; i < end; i++) {
             size_t group = i - fences->starts[level];
@@ -192,6 +215,9 @@ struct fence_place page_fences_block(const struct page_fences *fences,
 
 size_t page_fences_page(const struct page_fences *fences, const struct page_index *index,
                         firn_slice key, struct fence_place at) {
+    if (!fences->of_pages) {
+        return page_index_find_in_block(index, at.block, key);
+    }
     bool unsure;
     size_t count = group_count(fences, index, 0, at.block);
     size_t i = find_in_group(&fences->groups[at.block], at.block, count, key, &at.matched, &unsure);
