@@ -120,6 +120,17 @@ static inline uint64_t reader_u64(struct reader *r) {
 }
 
 static inline uint64_t reader_varint(struct reader *r) {
+    if (reader_left(r) >= 2 && !r->failed) { /* most take one byte or two */
+        uint64_t low = r->at[0], high = r->at[1];
+        if (low < 0x80) {
+            r->at++;
+            return low;
+        }
+        if (high < 0x80) {
+            r->at += 2;
+            return (low & 0x7f) | high << 7;
+        }
+    }
     uint64_t v = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
         uint8_t byte = reader_u8(r);

@@ -252,14 +252,20 @@ void epoch_leave(struct epoch *e, unsigned token) {
 
 /* ---- Tallies and pins. ---- */
 
-void epoch_count(struct epoch *e, unsigned token, unsigned tally, uint64_t by) {
+void epoch_count(struct epoch *e, unsigned token, const uint32_t by[EPOCH_TALLIES]) {
     if (token >= NUMBER_COUNT) {
-        atomic_fetch_add_explicit(&e->overflow_tallies[tally], by, memory_order_relaxed);
+        for (unsigned i = 0; i < EPOCH_TALLIES; i++) {
+            atomic_fetch_add_explicit(&e->overflow_tallies[i], by[i], memory_order_relaxed);
+        }
         return;
     }
-    _Atomic uint64_t *count = &slot_of(e, token)->tallies[tally];
-    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + by,
-                          memory_order_relaxed);
+    _Atomic uint64_t *counts = slot_of(e, token)->tallies;
+    for (unsigned i = 0; i < EPOCH_TALLIES; i++) {
+        if (by[i] > 0) {
+            uint64_t before = atomic_load_explicit(&counts[i], memory_order_relaxed);
+            atomic_store_explicit(&counts[i], before + by[i], memory_order_relaxed);
+        }
+    }
 }
 
 /* The slot of a number below numbers_end, or NULL: no thread of that number has been here. */

@@ -217,7 +217,9 @@ typedef struct firn_options {
      * builders. Default 256 MiB, at least 16 MiB. More keeps more data resident. The page cache gives
      * way to the others. Below 64 MiB the least that builders need may exceed it, by up to 32 MiB.
      * What iterators and values that are held keep comes on top (firn_memory: iterators, pinned):
-     * some 6 KiB for each run an iterator reads, its pages, and memtables that were flushed since. */
+     * some 6 KiB for each run an iterator reads, its pages, and memtables that were flushed since;
+     * one that goes straight ahead through pages that are not in the cache reads up to 64 KiB of a
+     * run at once, as long as all iterators together hold no more than a 16th of the budget. */
     uint64_t memory_budget;
 
     /* A memtable is flushed when it reaches either limit. 0: an eighth of memory_budget; 0: no

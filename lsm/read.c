@@ -165,17 +165,21 @@ static int search_tables(firn_db *db, struct sst_section *section, const struct 
             }
         }
     }
-    epoch_count(section->epoch, section->token, TALLY_GETS_ABSENT, 1);
-    epoch_count(section->epoch, section->token, TALLY_FALSE_READS, section->false_reads);
     return FIRN_NOT_FOUND;
 }
 
 static void count_get(const struct sst_section *s, int rc, bool found) {
-    epoch_count(s->epoch, s->token, TALLY_GETS, rc != SST_LATER);
-    epoch_count(s->epoch, s->token, TALLY_GETS_FOUND, found);
-    epoch_count(s->epoch, s->token, TALLY_PAGE_CACHE_HITS, s->page_cache_hits);
-    epoch_count(s->epoch, s->token, TALLY_FILTER_PROBES, s->filter_probes);
-    epoch_count(s->epoch, s->token, TALLY_FILTER_NEGATIVES, s->filter_negatives);
+    bool absent = rc == FIRN_NOT_FOUND; /* and not deleted: then it was found that it is */
+    const uint32_t by[EPOCH_TALLIES] = {
+        [TALLY_GETS] = rc != SST_LATER,
+        [TALLY_GETS_FOUND] = found,
+        [TALLY_GETS_ABSENT] = absent,
+        [TALLY_FALSE_READS] = absent ? s->false_reads : 0,
+        [TALLY_PAGE_CACHE_HITS] = s->page_cache_hits,
+        [TALLY_FILTER_PROBES] = s->filter_probes,
+        [TALLY_FILTER_NEGATIVES] = s->filter_negatives,
+    };
+    epoch_count(s->epoch, s->token, by);
 }
 
 int read_get(firn_db *db, firn_slice key, uint64_t *seen, firn_value *value) {

@@ -42,7 +42,8 @@ size_t packed_select(const uint8_t *array, size_t n, size_t rank) {
 }
 
 const uint8_t *packed_take(struct reader *r, uint64_t count, unsigned width) {
-    if (width > PACKED_WIDTH_MAX || (width > 0 && count > reader_left(r) * UINT64_C(8) / width)) {
+    uint64_t bits = reader_left(r) * UINT64_C(8); /* where count is not above it, nothing wraps */
+    if (width > PACKED_WIDTH_MAX || (width > 0 && (count > bits || count * width > bits))) {
         r->failed = true;
         return NULL;
     }

@@ -100,10 +100,8 @@ int value_integers_parse(struct reader *r, size_t count, struct value_integers *
     if (v->size == 0 || v->size > VALUE_INTEGER_BYTES_MAX || (shape & ~SHAPE_KNOWN) != 0) {
         return FAIL(FIRN_CORRUPT, "integers of unknown shape %#x", shape);
     }
-    v->base = 0;
-    for (unsigned k = 0; k < v->size; k++) {
-        v->base |= (uint64_t)reader_u8(r) << 8 * k;
-    }
+    firn_slice base = reader_take(r, v->size);
+    v->base = base.size == 0 ? 0 : get_u64(base.data) << (64 - 8 * v->size) >> (64 - 8 * v->size);
     v->slope = shape & SHAPE_SLOPE ? reader_varint(r) : 0;
     v->residuals = packed_take(r, count, v->width);
     if (r->failed) {

@@ -27,7 +27,7 @@ struct value_integers {
 int value_integers_append(struct buf *out, const uint8_t *values, size_t count, unsigned size,
                           size_t bytes_max);
 
-/* Borrows from r. FIRN_CORRUPT. */
+/* Borrows from r. FIRN_CORRUPT. REQUIRES: what packed.h does, behind r. */
 int value_integers_parse(struct reader *r, size_t count, struct value_integers *v);
 
 /* Writes value i, of v->size bytes. REQUIRES: i < count. */

@@ -304,11 +304,11 @@ static void a_ticket_passes_when_the_sections_before_it_are_left(void **state) {
 
 static void *count_main(void *argument) {
     struct scene *s = argument;
+    const uint32_t some[EPOCH_TALLIES] = {1, [EPOCH_TALLIES - 1] = 3}, more[EPOCH_TALLIES] = {2};
     for (int i = 0; i < 1000; i++) {
         unsigned one = epoch_enter(s->epoch), two = epoch_enter(s->epoch);
-        epoch_count(s->epoch, one, 0, 1);
-        epoch_count(s->epoch, two, 0, 2); /* in the overflow */
-        epoch_count(s->epoch, one, EPOCH_TALLIES - 1, 3);
+        epoch_count(s->epoch, one, some);
+        epoch_count(s->epoch, two, more); /* in the overflow */
         epoch_leave(s->epoch, one);
         epoch_leave(s->epoch, two);
     }
