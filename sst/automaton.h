@@ -21,8 +21,12 @@ struct automaton_cursor {
     struct buf key; /* the current key; REQUIRES: valid */
     uint32_t rank;  /* its rank */
     bool valid;
-    struct buf frames; /* the path from the root; private */
-    uint64_t state[8]; /* private */
+
+    /* Private. */
+    bool behind;                 /* the key is of the child behind which the frames stand */
+    uint32_t runs;               /* that were read */
+    struct buf frames;           /* the path from the root */
+    struct automaton_memo *memo; /* NULL: none yet */
 };
 
 void automaton_cursor_init(struct automaton_cursor *c, struct alloc *alloc);
@@ -52,8 +56,10 @@ int automaton_cursor_prev(struct automaton_cursor *c);
 
 /* Reads the current key and those behind it, up to max of them, into the run; two at least where
  * there are two. It may stop early where keys are long. The cursor then stands on the last key of
- * the run, or is not valid when it came to the end before max. Several times as fast as stepping.
- * REQUIRES: valid, max is 1 to KEY_RUN_MAX. FIRN_CORRUPT, FIRN_NOMEM. */
+ * the run, or is not valid when it came to the end before max. Several times as fast as stepping;
+ * who reads many runs holds 24 KiB more after a while (automaton_memo.h).
+ * REQUIRES: valid, max is 1 to KEY_RUN_MAX; all segments that were read from still live.
+ * FIRN_CORRUPT, FIRN_NOMEM. */
 int automaton_cursor_read(struct automaton_cursor *c, uint32_t max, struct key_run *run);
 
 #endif

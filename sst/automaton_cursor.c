@@ -1,4 +1,5 @@
 #include "sst/automaton_frames.h"
+#include "sst/automaton_memo.h"
 
 /* Hard here: bytes can only be read forwards. A frame remembers where its current child begins and
  * where the next one does; the one before is found by passing over those from a jump on. A jump
@@ -24,6 +25,8 @@ void automaton_cursor_lend(struct automaton_cursor *c, struct automaton_room *ro
 void automaton_cursor_deinit(struct automaton_cursor *c) {
     buf_deinit(&c->key);
     buf_deinit(&c->frames);
+    alloc_release(c->key.alloc, MEM_ITERATOR, c->memo, c->memo == NULL ? 0 : sizeof *c->memo);
+    c->memo = NULL;
     c->valid = false;
 }
 
@@ -43,11 +46,11 @@ int automaton_cursor_damaged(struct automaton_cursor *c) {
 
 static int push_root(struct automaton_cursor *c) {
     const uint8_t *p = slice_bytes(c->automaton);
-    c->valid = false;
+    c->valid = c->behind = false;
     c->frames.size = 0;
     c->key.size = 0;
     struct node_start root = enter_node(c->segment, p, p + c->automaton.size, END_NODE);
-    return push_node(c, &root, 0, 0);
+    return push_node(c, &root, 0, 0, 0);
 }
 
 static inline int stand(struct automaton_cursor *c, size_t key_size, uint32_t rank) {
@@ -55,6 +58,37 @@ static inline int stand(struct automaton_cursor *c, size_t key_size, uint32_t ra
     c->rank = rank;
     c->valid = true;
     return FIRN_OK;
+}
+
+/* Appends the label at *p to the first *size bytes of keys and passes over it. */
+static inline int read_label(struct automaton_cursor *c, const uint8_t **p, const uint8_t *end,
+                             struct buf *keys, size_t *size, enum end_mark *mark) {
+    const struct phrase_table *phrases = &c->segment->phrases;
+    const uint8_t *code = *p;
+    size_t to = *size;
+    for (;;) {
+        if (code >= end) {
+            return automaton_cursor_damaged(c);
+        }
+        const struct phrase_lead *lead = &phrases->leads[*code];
+        const uint8_t *behind = phrase_behind(lead, code, end);
+        if (behind == NULL) {
+            return automaton_cursor_damaged(c);
+        }
+        int rc = key_room(keys, to, PHRASE_BYTES_MAX + 1);
+        if (rc != FIRN_OK) {
+            c->valid = false;
+            return rc;
+        }
+        to += phrase_copy(phrases, lead, code, end, keys->data + to);
+        code = behind;
+        if (lead->end != END_NONE) {
+            *mark = (enum end_mark)lead->end;
+            *p = code;
+            *size = to;
+            return FIRN_OK;
+        }
+    }
 }
 
 /* What a label leads to. */
@@ -82,7 +116,7 @@ static int enter(struct automaton_cursor *c, const struct edge *edge, uint32_t r
     struct node_start node = enter_node(c->segment, edge->at, parent->end, edge->mark);
     frame_take(parent);
     parent->at = node.next; /* NULL: pop() sets it */
-    return push_node(c, &node, edge->depth, rank);
+    return push_node(c, &node, edge->depth, rank, 0);
 }
 
 /* Passes over the top frame's next child and adds its keys. */
@@ -99,7 +133,7 @@ static int pass_child(struct automaton_cursor *c, uint32_t *keys) {
 
 /* Enters the next child of the top frame, which is not at its end: on a leaf the cursor stands. */
 static inline int take_child(struct automaton_cursor *c, uint32_t rank) {
-    struct edge edge;
+    struct edge edge = {.mark = END_NONE};
     int rc = read_edge(c, &edge);
     if (rc != FIRN_OK) {
         return rc;
@@ -148,6 +182,7 @@ int automaton_cursor_next(struct automaton_cursor *c) {
     if (!c->valid || c->rank == UINT32_MAX) {
         return automaton_cursor_damaged(c);
     }
+    c->behind = false;
     return go_on(c, c->rank + 1);
 }
 
@@ -240,6 +275,12 @@ int automaton_cursor_last(struct automaton_cursor *c) {
 int automaton_cursor_prev(struct automaton_cursor *c) {
     if (!c->valid) {
         return automaton_cursor_damaged(c);
+    }
+    if (c->behind) {
+        int rc = automaton_cursor_to_rank(c, c->rank);
+        if (rc != FIRN_OK || !c->valid) {
+            return rc;
+        }
     }
     c->valid = false;
     const struct frame *f = top(c);
@@ -352,7 +393,7 @@ int automaton_cursor_seek(struct automaton_cursor *c, firn_slice key) {
         if (rc != FIRN_OK || f->left == 0) {
             return rc == FIRN_OK ? go_on(c, rank) : rc;
         }
-        struct edge edge;
+        struct edge edge = {.mark = END_NONE};
         rc = read_edge(c, &edge);
         if (rc != FIRN_OK) {
             return rc;

@@ -1,6 +1,5 @@
-/* sst/automaton_frames.h: where a cursor is in its automaton, and the two steps that all its moves
- * are made of: a label read into a buffer of keys, a node entered. For automaton_cursor.c, which
- * jumps, and automaton_run.c, which reads straight ahead. */
+/* sst/automaton_frames.h: where a cursor is in its automaton, and how it comes into a node and out
+ * of it. For automaton_cursor.c, which jumps, and automaton_run.c, which reads straight ahead. */
 #ifndef FIRN_SST_AUTOMATON_FRAMES_H
 #define FIRN_SST_AUTOMATON_FRAMES_H
 
@@ -16,6 +15,8 @@ struct frame {
     const uint8_t *jumps;   /* checked; NULL: there are none */
     uint32_t depth;         /* bytes of key above the node */
     uint32_t rank;          /* of its first key */
+    uint32_t text;          /* while a run is read: where a key begins in it that passes the node */
+    uint32_t entry;         /* of the shared section, that the node is; or NO_ENTRY */
     uint16_t children;      /* that are counted */
     uint16_t left;          /* of these, at `at` and behind */
     bool final;
@@ -37,7 +38,7 @@ static inline struct frame *top(struct automaton_cursor *c) {
 
 /* Pushes the frame of a node. */
 static inline int push_node(struct automaton_cursor *c, const struct node_start *node, size_t depth,
-                            uint32_t rank) {
+                            uint32_t rank, size_t text) {
     if (node->first == NULL || (node->children == 0 && !node->final)) {
         return automaton_cursor_damaged(c);
     }
@@ -69,6 +70,8 @@ static inline int push_node(struct automaton_cursor *c, const struct node_start 
                        .left = (uint16_t)children,
                        .depth = (uint32_t)depth,
                        .rank = rank,
+                       .text = (uint32_t)text,
+                       .entry = node->entry,
                        .final = node->final,
                        .open = node->next == NULL};
     return FIRN_OK;
@@ -80,37 +83,6 @@ static inline void pop(struct automaton_cursor *c) {
     c->frames.size -= sizeof *f;
     if (f->open && c->frames.size > 0) {
         top(c)->at = f->at;
-    }
-}
-
-/* Appends the label at *p to the first *size bytes of keys and passes over it. */
-static inline int read_label(struct automaton_cursor *c, const uint8_t **p, const uint8_t *end,
-                             struct buf *keys, size_t *size, enum end_mark *mark) {
-    const struct phrase_table *phrases = &c->segment->phrases;
-    const uint8_t *code = *p;
-    size_t to = *size;
-    for (;;) {
-        if (code >= end) {
-            return automaton_cursor_damaged(c);
-        }
-        const struct phrase_lead *lead = &phrases->leads[*code];
-        const uint8_t *behind = phrase_behind(lead, code, end);
-        if (behind == NULL) {
-            return automaton_cursor_damaged(c);
-        }
-        int rc = key_room(keys, to, PHRASE_BYTES_MAX + 1);
-        if (rc != FIRN_OK) {
-            c->valid = false;
-            return rc;
-        }
-        to += phrase_copy(phrases, lead, code, end, keys->data + to);
-        code = behind;
-        if (lead->end != END_NONE) {
-            *mark = (enum end_mark)lead->end;
-            *p = code;
-            *size = to;
-            return FIRN_OK;
-        }
     }
 }
 

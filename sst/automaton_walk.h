@@ -9,6 +9,8 @@
 
 #include "sst/segment_internal.h"
 
+#define NO_ENTRY UINT32_MAX
+
 /* A node's children, and where they begin. */
 struct node_start {
     const uint8_t *first; /* NULL: damaged */
@@ -16,6 +18,7 @@ struct node_start {
     const uint8_t *next;  /* what is behind the node, in its parent; NULL: not known */
     struct jumps jumps;
     uint32_t children;
+    uint32_t entry; /* of the shared section, that it is; or NO_ENTRY */
     bool final;
 };
 
@@ -28,18 +31,19 @@ static inline const uint8_t *take_entry(const struct segment *s, const uint8_t *
 /* The node behind a label that ends at p with `mark`, which is not END_LEAF. */
 static inline struct node_start enter_node(const struct segment *s, const uint8_t *p,
                                            const uint8_t *end, enum end_mark mark) {
-    struct node_start n = {.first = p, .end = end, .children = mark == END_NODE2 ? 2 : 3};
+    struct node_start n = {
+        .first = p, .end = end, .children = mark == END_NODE2 ? 2 : 3, .entry = NO_ENTRY};
     if (mark == END_NODE2 || mark == END_NODE3) {
         return n;
     }
-    uint32_t flags = 0, entry;
+    uint32_t flags = 0;
     if (mark == END_SHARED) {
-        n.next = take_entry(s, p, end, &entry);
+        n.next = take_entry(s, p, end, &n.entry);
         if (n.next == NULL) {
             n.first = NULL;
             return n;
         }
-        p = shared_table_entry(&s->shared, entry, &n.end);
+        p = shared_table_entry(&s->shared, n.entry, &n.end);
     }
     p = take_header(p, n.end, &n.children, &flags);
     if (p != NULL && (flags & HEADER_JUMPS) != 0) {

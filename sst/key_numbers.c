@@ -275,14 +275,26 @@ int key_numbers_next(const struct key_numbers *n, size_t rank, size_t *step, str
 
 int key_numbers_heads(const struct key_numbers *n, size_t rank, size_t *step, size_t count,
                       uint64_t *heads) {
-    size_t at = *step;
-    heads[0] = n->base + (head_at(n, rank, at) & HEAD_MASK);
-    for (size_t i = 1; i < count; i++) {
-        at = next_bit(n, at);
-        if (at >= n->steps) {
-            return damaged("fewer keys than it says", n->steps / 8);
+    /* Word by word: `word` has the set bits of the 64 from `from` on that are still to come. */
+    size_t from = *step / 64 * 64, at = *step;
+    uint64_t word = get_u64(n->bits + from / 8) & UINT64_MAX << at % 64;
+    bool bitmap = n->distinct && n->low_width == 0;
+    for (size_t i = 0;;) {
+        uint64_t head = bitmap ? at : head_at(n, rank + i, at);
+        heads[i] = n->base + (head & HEAD_MASK);
+        if (++i == count) {
+            break;
         }
-        heads[i] = n->base + (head_at(n, rank + i, at) & HEAD_MASK);
+        for (word &= word - 1; word == 0; word = get_u64(n->bits + from / 8)) {
+            from += 64;
+            if (from >= n->steps) {
+                return damaged("fewer keys than it says", n->steps / 8);
+            }
+        }
+        at = from + (size_t)__builtin_ctzll(word);
+    }
+    if (at >= n->steps) {
+        return damaged("fewer keys than it says", n->steps / 8);
     }
     *step = at;
     return FIRN_OK;

@@ -94,9 +94,13 @@ int key_numbers_heads(const struct key_numbers *n, size_t rank, size_t *step, si
 #define PRINT_STRETCHES_MAX 16
 
 /* How the keys of an area are put together: of digits and text by turns, a block at most each.
- * Where keys are longer, or change oftener, than is allowed for here, they are read one by one. */
+ * Where keys are longer, or change oftener, than is allowed for here, they are read one by one.
+ * Where up to eight bytes change that stand together, one word is all that has to be made. */
 struct numbers_print {
     bool fits;
+    bool is_word;
+    uint8_t word_at, word_shift;     /* bytes of a key before the word; bits of digits too many */
+    uint64_t word_digits, word_text; /* its bytes that change; those that do not */
     unsigned head_digits, stretches;
     struct stretch {
         uint8_t digits, text; /* so many bytes of these, and then of those */

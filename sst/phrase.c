@@ -27,8 +27,12 @@ size_t phrase_table_memory(const struct phrase_table *t) {
 static struct phrase_lead make_lead(uint32_t base, uint8_t size, int end) {
     static const int8_t pending[END_MARKS] = {
         [END_LEAF] = -1, [END_SHARED] = -1, [END_NODE2] = 1, [END_NODE3] = 2, [END_NODE] = -1};
-    return (struct phrase_lead){base, 0,    size, (uint8_t)end, pending[end], end == END_LEAF,
-                                0,    false};
+    return (struct phrase_lead){.base = base,
+                                .size = size,
+                                .end = (uint8_t)end,
+                                .pending = pending[end],
+                                .plain = true,
+                                .leaf = end == END_LEAF};
 }
 
 /* Gives every lead byte its range of numbers. */
@@ -64,9 +68,11 @@ static int assign_leads(struct phrase_table *t, const uint8_t *one, const uint8_
         size_t size = pattern_code_size(pattern);
         t->leads[lead] = make_lead(0, (uint8_t)size, pattern->end);
         t->leads[lead].pattern = (uint8_t)(lead - limit + 1);
+        t->leads[lead].plain = t->leads[lead].leaf = false;
     }
     t->leads[LEAD_VERBATIM] = make_lead(0, 2, END_LEAF);
     t->leads[LEAD_VERBATIM].verbatim = true;
+    t->leads[LEAD_VERBATIM].plain = t->leads[LEAD_VERBATIM].leaf = false;
     t->count = number + NUMBERS_OF_LEAD;
     return FIRN_OK;
 }

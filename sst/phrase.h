@@ -26,9 +26,10 @@ struct phrase_lead {
     uint8_t size;    /* bytes of the code: 1 or 2, or a pattern's */
     uint8_t end;     /* enum end_mark */
     int8_t pending;  /* for those who read on: how many more labels have to come behind this code */
-    uint8_t leaf;    /* 1: a leaf ends here */
     uint8_t pattern; /* 1 + which; 0: the text is that of the phrase */
     bool verbatim;   /* the text is there itself: its size is the code's second byte */
+    bool plain;      /* neither of the two: code and text are of a phrase */
+    bool leaf;       /* plain, and a leaf ends here */
 };
 
 /* Readable bytes behind every phrase's text, for copies of fixed size. */

@@ -30,7 +30,7 @@ struct table_iter {
     struct table_page page;
     struct page view;
     struct area_cursor cursor;
-    bool plain; /* its entries are puts of sequence 0, one a key, with values that need no search */
+    bool plain; /* its entries are puts of sequence 0, one a key, whose values need no search */
 
     /* Where values are decoded group by group, they lie here, and view.values tells of these. */
     struct buf values;
@@ -201,9 +201,9 @@ static int need_value(struct table_iter *t, size_t put, struct value_range at) {
 
 static bool is_plain(const struct table_iter *t) {
     const struct page *p = &t->view;
+    bool values = !p->values.varied && p->values.apart == NULL && t->decoded.end == SIZE_MAX;
     return p->versions == NULL && p->tombstones == NULL && p->seqs == NULL &&
-           !t->options.keys_only && !p->values.varied && p->values.apart == NULL &&
-           t->decoded.end == SIZE_MAX;
+           (values || t->options.keys_only);
 }
 
 static int load_page(struct table_iter *t, size_t number) {
@@ -340,7 +340,22 @@ static size_t keys_among(const struct page *p, size_t first, size_t count) {
     return p->versions == NULL ? count : keys;
 }
 
-/* What take_entry() does, for all keys of the run, in a plain page. */
+/* What take_entry() does, for all keys of the run, in a plain page without values, or of which none
+ * are wanted. */
+static void take_keys(struct table_iter *t) {
+    const struct key_run *keys = &t->keys;
+    const uint8_t *key = keys->bytes.data;
+    struct entry entry = {.seq = t->seq_given, .kind = ENTRY_PUT};
+    entry.value = firn_slice_make(t->options.keys_only ? NULL : t->view.values.bytes, 0);
+    for (size_t i = 0; i < keys->count; i++) {
+        const uint8_t *key_end = keys->bytes.data + keys->ends[i];
+        entry.key = firn_slice_make(key, (size_t)(key_end - key));
+        t->entries[i] = entry;
+        key = key_end;
+    }
+}
+
+/* The same with values. */
 static void take_plain(struct table_iter *t, size_t first) {
     const struct value_area *values = &t->view.values;
     const struct key_run *keys = &t->keys;
@@ -378,7 +393,11 @@ static int read_entries(struct table_iter *t, size_t first, size_t *count) {
     }
     if (rc == FIRN_OK && t->plain) {
         *count = keys->count;
-        take_plain(t, first);
+        if (t->options.keys_only || t->view.values_bytes == 0) {
+            take_keys(t);
+        } else {
+            take_plain(t, first);
+        }
         return rc;
     }
     struct run_source from = run_source_at(t, first);

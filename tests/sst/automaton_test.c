@@ -102,6 +102,12 @@ static void assert_runs(struct automaton_cursor *c, const struct page_set *set, 
         }
         assert_at(c, set, page, at + run.count - 1);
         at += run.count - 1;
+        if (at % 5 == 1) { /* it can go back from there, too */
+            assert_int_equal(automaton_cursor_prev(c), FIRN_OK);
+            assert_at(c, set, page, at - 1);
+            assert_int_equal(automaton_cursor_next(c), FIRN_OK);
+            assert_at(c, set, page, at);
+        }
         if (length == 1) {
             assert_int_equal(automaton_cursor_next(c), FIRN_OK);
             at++;
