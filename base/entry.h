@@ -8,8 +8,8 @@
 
 #include "base/slice.h"
 
-/* Stored in files: append only. Kinds up to ENTRY_KIND_MAX are known; others are an error that names
- * the kind. Reserved for later: range deletes, merge operands, values kept apart. */
+/* Stored in files: append only. Kinds up to ENTRY_KIND_MAX are known; others are an error that
+ * names the kind. Reserved for later: range deletes, merge operands, values kept apart. */
 enum entry_kind { ENTRY_PUT = 1, ENTRY_DELETE = 2 };
 #define ENTRY_KIND_MAX 2
 

@@ -50,7 +50,7 @@ struct sim_change {
     const char *new_name;  /* of a rename */
     uint64_t offset, size; /* bytes appended */
     enum sim_failed_sync loss; /* of a failed sync */
-    char *text;            /* made when asked for */
+    char *text;                /* made when asked for */
 };
 
 struct sim_disk {
@@ -65,8 +65,8 @@ struct sim_disk {
 int sim_disk_init(struct sim_disk *d, struct alloc *alloc, bool durable);
 void sim_disk_deinit(struct sim_disk *d);
 
-/* Makes `to` a durable disk with the names and sizes of d: of a live disk all of it is safe, of a durable
- * one what was. */
+/* Makes `to` a durable disk with the names and sizes of d: of a live disk all of it is safe, of a
+ * durable one what was. */
 int sim_disk_copy(const struct sim_disk *d, struct alloc *alloc, struct sim_disk *to);
 
 /* Makes `to` what a program sees on a disk of which `safe` is sure to survive, under the same node

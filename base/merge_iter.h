@@ -1,6 +1,6 @@
 /* base/merge_iter.h: many iterators as one, by a loser tree (Knuth, TAOCP 3, 5.4.1), in both
- * directions. Where two children hold the same (key, seq), the one with the lower index comes first;
- * the engine never has that, but a checker may see it.
+ * directions. Where two children hold the same (key, seq), the one with the lower index comes
+ * first; the engine never has that, but a checker may see it.
  */
 #ifndef FIRN_BASE_MERGE_ITER_H
 #define FIRN_BASE_MERGE_ITER_H

@@ -1,4 +1,5 @@
-/* The message lives in thread-local storage of fixed size, so that recording a failure cannot fail. */
+/* The message lives in thread-local storage of fixed size, so that recording a failure cannot fail.
+ */
 #include "base/status.h"
 
 #include <errno.h>

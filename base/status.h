@@ -1,9 +1,9 @@
 /* base/status.h: how a failure is born and carried.
  *
  * Functions return int: 0 done, positive an expected answer, negative a failure (enum firn_code). A
- * failure is born once, by FAIL(), which formats a sentence for the caller into thread-local storage
- * and remembers where that was; above it, plain `return rc`. A message names the file, offset or
- * option, and what was found beside what was expected.
+ * failure is born once, by FAIL(), which formats a sentence for the caller into thread-local
+ * storage and remembers where that was; above it, plain `return rc`. A message names the file,
+ * offset or option, and what was found beside what was expected.
  */
 #ifndef FIRN_BASE_STATUS_H
 #define FIRN_BASE_STATUS_H

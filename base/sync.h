@@ -1,6 +1,6 @@
 /* base/sync.h: mutexes with ranks. A thread takes mutexes in rising rank only; a build with
- * FIRN_INVARIANTS asserts that. Waiting on a condition goes through the environment (env_wait()), so
- * that a simulated one can run other work instead of sleeping.
+ * FIRN_INVARIANTS asserts that. Waiting on a condition goes through the environment (env_wait()),
+ * so that a simulated one can run other work instead of sleeping.
  */
 #ifndef FIRN_BASE_SYNC_H
 #define FIRN_BASE_SYNC_H
@@ -27,14 +27,14 @@ enum mutex_rank {
     RANK_DB,           /* the state of a database */
     RANK_OBSOLETE,     /* files to delete */
     RANK_TABLE_CACHE,  /* open tables */
-    RANK_PAGE_CACHE,     /* a shard of the page cache */
-    RANK_TABLE,          /* lazy loading of a table's sections */
-    RANK_LIMBO,          /* what waits to be freed */
-    RANK_EPOCH,          /* raising the epoch */
-    RANK_RATE,           /* of background writes */
-    RANK_TRACE,          /* of operations that are traced */
-    RANK_ENV,            /* files and threads */
-    RANK_MONITOR         /* innermost: what is known to be durable (env_monitor.h) */
+    RANK_PAGE_CACHE,   /* a shard of the page cache */
+    RANK_TABLE,        /* lazy loading of a table's sections */
+    RANK_LIMBO,        /* what waits to be freed */
+    RANK_EPOCH,        /* raising the epoch */
+    RANK_RATE,         /* of background writes */
+    RANK_TRACE,        /* of operations that are traced */
+    RANK_ENV,          /* files and threads */
+    RANK_MONITOR       /* innermost: what is known to be durable (env_monitor.h) */
 };
 
 struct LOCKABLE mutex {

@@ -10,10 +10,10 @@
 #define FIRN_BENCH_WORKER_H
 
 #include "base/histogram.h"
+#include "base/zipf.h"
 #include "bench/engine.h"
 #include "bench/keys.h"
 #include "bench/machine.h"
-#include "base/zipf.h"
 
 #define BLOCK_OPS 64    /* operations of a usual block */
 #define BLOCK_MAX 1000  /* keys of one block: a batch */

@@ -1,16 +1,16 @@
 /* bloom/bloom.h: a cache-line-blocked Bloom filter (Putze, Sanders, Singler, "Cache-, Hash- and
  * Space-Efficient Bloom Filters", 2007): one 64-byte line per key, so one probe is one cache miss.
  *
- * A filter is built over the key_hash() of its keys and is one block of bytes, drawn in bloom.c, that
- * describes itself (probes, size) and is searched where it lies.
+ * A filter is built over the key_hash() of its keys and is one block of bytes, drawn in bloom.c,
+ * that describes itself (probes, size) and is searched where it lies.
  */
 #ifndef FIRN_BLOOM_BLOOM_H
 #define FIRN_BLOOM_BLOOM_H
 
 #include "base/buf.h"
 
-/* Appends to `out` the filter of count hashes at bits_per_key (fractions allowed; the probe count and
- * line count that give the least false positive rate within those bits). count 0: a filter that
+/* Appends to `out` the filter of count hashes at bits_per_key (fractions allowed; the probe count
+ * and line count that give the least false positive rate within those bits). count 0: a filter that
  * answers false. FIRN_NOMEM. */
 int bloom_build(const uint64_t *hashes, size_t count, double bits_per_key, struct buf *out);
 

@@ -6,8 +6,8 @@
  * least in small levels and saves as much there as anywhere, so the sum is least when rates are in
  * proportion to the entries per run, and the largest level may do best without any filter.
  *
- * The model of a filter is that -ln(rate) grows by the same with each bit per key: by ln(2)^2 for an
- * ideal Bloom filter; filter.h tells it for those we have.
+ * The model of a filter is that -ln(rate) grows by the same with each bit per key: by ln(2)^2 for
+ * an ideal Bloom filter; filter.h tells it for those we have.
  */
 #ifndef FIRN_BLOOM_MONKEY_H
 #define FIRN_BLOOM_MONKEY_H

@@ -14,10 +14,10 @@
 #define KEYSPACE_DEFAULT 0
 
 struct firn_batch {
-    struct alloc own;        /* of a batch made by firn_batch_create() */
+    struct alloc own; /* of a batch made by firn_batch_create() */
     struct buf bytes;
     uint32_t count;
-    uint64_t data_bytes;     /* keys and values */
+    uint64_t data_bytes; /* keys and values */
 };
 
 void batch_init(struct firn_batch *b, struct alloc *alloc);
@@ -43,7 +43,8 @@ struct batch_op {
 };
 
 int batch_reader_init(struct batch_reader *r, firn_slice bytes, uint32_t *count);
-/* FIRN_OK with *op; FIRN_NOT_FOUND after the last; FIRN_CORRUPT; FIRN_UNSUPPORTED names the kind. */
+/* FIRN_OK with *op; FIRN_NOT_FOUND after the last; FIRN_CORRUPT; FIRN_UNSUPPORTED names the kind.
+ */
 int batch_reader_next(struct batch_reader *r, struct batch_op *op);
 
 #endif

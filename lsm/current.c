@@ -1,5 +1,5 @@
-/* Like names of files, CURRENT is read by writing what its content ought to be and comparing, so that
- * every byte of it is checked. */
+/* Like names of files, CURRENT is read by writing what its content ought to be and comparing, so
+ * that every byte of it is checked. */
 #include "lsm/current.h"
 
 #include <inttypes.h>
@@ -80,8 +80,8 @@ int current_write(firn_env *env, const char *folder, uint64_t manifest_number,
     file_path(folder, FILE_CURRENT_TMP, 0, temporary);
     size_t size = current_encode(manifest_number, database_id, text);
 
-    /* One that an earlier attempt left is in the way. It must be gone for good before its name means
-     * another file: else a power cut might keep the rename below, but not this. */
+    /* One that an earlier attempt left is in the way. It must be gone for good before its name
+     * means another file: else a power cut might keep the rename below, but not this. */
     int rc = env_unlink(env, temporary);
     if (rc == FIRN_OK) {
         rc = env_sync_dir(env, folder);

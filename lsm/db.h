@@ -44,7 +44,7 @@ struct mem {
     uint64_t log_min; /* the oldest log with entries of it; 0: none yet */
     /* Its oldest delete was written then, or later; 0: it has none. Guarded by mutex. */
     uint64_t oldest_delete_ns;
-    const char *why;  /* it was sealed */
+    const char *why; /* it was sealed */
 };
 
 struct writer; /* lsm/write.c */
@@ -137,7 +137,7 @@ struct firn_db {
     uint64_t iterators; /* open */
     uint64_t wake_ns;   /* by the wall clock: time alone makes something due; UINT64_MAX: never */
     bool timer_running;
-    uint64_t bulks;     /* begun, not ended */
+    uint64_t bulks; /* begun, not ended */
 
     /* Leader only. */
     struct wal_writer *wal; /* NULL: begins with the next write */
@@ -156,7 +156,7 @@ struct firn_db {
     _Atomic uint64_t published;  /* readers see up to here */
     _Atomic bool pins_awaited;   /* a retired view waits for a value to be released */
     uint8_t after_reads[LINES_APART];
-    _Atomic uint64_t last_seq;   /* given out; leader only but for statistics */
+    _Atomic uint64_t last_seq; /* given out; leader only but for statistics */
     _Atomic uint64_t next_file;
     _Atomic uint64_t edit_number;   /* edits that are durable */
     _Atomic uint32_t pressure;      /* how hard to slow writers, 0 to 1,000 */
@@ -164,7 +164,7 @@ struct firn_db {
     _Atomic bool cancel;            /* running jobs end soon */
     /* Merges of the policy, and those asked for, that began before this changed end soon. */
     _Atomic uint32_t cancels_of_policy, cancels_by_hand;
-    _Atomic uint64_t jobs_told;     /* to the listener */
+    _Atomic uint64_t jobs_told; /* to the listener */
     struct counters counters;
 };
 
@@ -257,7 +257,8 @@ int install_edit(firn_db *db, struct edit *edit, bool flushed);
 /* Counts entries that a job has written, and that no version has yet, as being there now. */
 void count_table_entries(firn_db *db, uint64_t written);
 
-/* An edit that changes nothing; where no manifest of this session is in use, it begins a new one. */
+/* An edit that changes nothing; where no manifest of this session is in use, it begins a new one.
+ */
 int install_nothing(firn_db *db);
 
 /* ---- obsolete.c ---- */

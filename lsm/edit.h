@@ -15,8 +15,8 @@
  *            raw value bytes  seq max  (seq max - seq min)  created ns  keyspace  effort
  *            filter rate  smallest length  smallest  largest length  largest
  *
- * ADD_GIVEN is an ADD of a table that was made outside: all its entries have the sequence `seq max`, which
- * is not 0 and is `seq min`, too; its file stores 0 for them.
+ * ADD_GIVEN is an ADD of a table that was made outside: all its entries have the sequence `seq
+ * max`, which is not 0 and is `seq min`, too; its file stores 0 for them.
  *
  * A table with tombstones and without DELETES has the oldest of them as of when it was created.
  *

@@ -20,7 +20,8 @@
 /* Installs tables of the folder that nobody knows yet: ascending, disjoint, durable with their
  * names, all stored sequences 0. Their metas get the sequence. *tried tells, on failure, that they
  * may be part of the database after reopening: then their files are not to be deleted, but only to
- * be named for that (obsolete_add_told()). REQUIRES: count > 0, no mutex held, the database is writable.
+ * be named for that (obsolete_add_told()). REQUIRES: count > 0, no mutex held, the database is
+ * writable.
  */
 int ingest_install(firn_db *db, struct table_meta *tables, size_t count, bool *tried);
 

@@ -1,6 +1,7 @@
 /* What is hard here: every way in which logging an edit can fail. Memory is taken before the first
- * call on a file, so that running out of it has no effect; after that, any failure ends the use of the
- * file and leaves unknown whether the edit is durable, and the only way on is a whole new manifest. */
+ * call on a file, so that running out of it has no effect; after that, any failure ends the use of
+ * the file and leaves unknown whether the edit is durable, and the only way on is a whole new
+ * manifest. */
 #include "lsm/manifest.h"
 
 #include <inttypes.h>
@@ -170,8 +171,8 @@ static int write_manifest(struct manifest *m, uint64_t number, firn_slice header
     return rc;
 }
 
-/* The switch, in the order of manifest.h. Its failure is the manifest's, also where the old file was
- * not touched: CURRENT may name either. */
+/* The switch, in the order of manifest.h. Its failure is the manifest's, also where the old file
+ * was not touched: CURRENT may name either. */
 static int switch_manifest(struct manifest *m, uint64_t number, firn_slice header,
                            firn_slice edit) {
     struct record_writer fresh;

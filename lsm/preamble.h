@@ -4,8 +4,8 @@
  *                database id:16  number:u64
  *
  * The three masks say which features the file makes use of. An unknown bit of `incompatible` means
- * that this library cannot read the file, one of `read_only` that it must not write to the database,
- * one of `compatible` that it may do both.
+ * that this library cannot read the file, one of `read_only` that it must not write to the
+ * database, one of `compatible` that it may do both.
  */
 #ifndef FIRN_LSM_PREAMBLE_H
 #define FIRN_LSM_PREAMBLE_H

@@ -2,22 +2,22 @@
  *
  *     record = checksum:u64  check:u32  pending:u32  length:u32  seq:u64  kind:u8  payload
  *
- *   check     the low half of h = XXH3-64 of pending, length, seq and kind, seeded with the kind and
- *             number of the file and the record's offset, so that a record of another file or place
- *             fails
+ *   check     the low half of h = XXH3-64 of pending, length, seq and kind, seeded with the kind
+ *             and number of the file and the record's offset, so that a record of another file or
+ *             place fails
  *   checksum  XXH3-64 of the payload, seeded with h: it covers everything but itself and check
- *   pending   how many bytes before this record were not known to be durable when it was written, so
- *             that offset - pending is its durable mark; all ones: more than can be said here, and
- *             the mark is 0
+ *   pending   how many bytes before this record were not known to be durable when it was written,
+ *             so that offset - pending is its durable mark; all ones: more than can be said here,
+ *             and the mark is 0
  *   length    of the payload
  *
- * A bad record below the highest durable mark of a file is corruption, one above it a torn tail. The
- * marks that matter may stand behind the damage, where lengths no longer lead the way. Since a header
- * has a check of its own, they are found by looking at every offset, in time linear in the bytes
- * whatever the bytes are: no payload is hashed for that, and none has to be whole.
+ * A bad record below the highest durable mark of a file is corruption, one above it a torn tail.
+ * The marks that matter may stand behind the damage, where lengths no longer lead the way. Since a
+ * header has a check of its own, they are found by looking at every offset, in time linear in the
+ * bytes whatever the bytes are: no payload is hashed for that, and none has to be whole.
  *
- * The framing of the first record of a file is the same in every format version; that record says how
- * the others are to be read.
+ * The framing of the first record of a file is the same in every format version; that record says
+ * how the others are to be read.
  */
 #ifndef FIRN_LSM_RECORD_H
 #define FIRN_LSM_RECORD_H

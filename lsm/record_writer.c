@@ -1,6 +1,6 @@
-/* What is hard here: being exact about what is known after a failure. `bytes` moves only once a whole
- * flush succeeded, `durable` only once file and folder were synced, and the durable mark that a record
- * carries is the one of when it was buffered, so it may lag but never lead. */
+/* What is hard here: being exact about what is known after a failure. `bytes` moves only once a
+ * whole flush succeeded, `durable` only once file and folder were synced, and the durable mark that
+ * a record carries is the one of when it was buffered, so it may lag but never lead. */
 #include "lsm/record_writer.h"
 
 #include <inttypes.h>

@@ -1,11 +1,11 @@
 /* lsm/record_writer.h: appends records to a new file: the part that logs and manifests share.
  *
- *     add: header and payload -> buffer     flush: buffer -> file     sync: file and its name -> disk
+ *     add: header, payload -> buffer     flush: buffer -> file     sync: file and its name -> disk
  *
- * After the first failure of a call on the file the writer is poisoned and refuses everything: nothing
- * is retried, since nobody knows what of it happened. Disk space is asked for ahead of the write
- * position, in steps that double from 64 KiB to 4 MiB; a refusal of that is no failure, so that a disk
- * that is nearly full still takes small writes.
+ * After the first failure of a call on the file the writer is poisoned and refuses everything:
+ * nothing is retried, since nobody knows what of it happened. Disk space is asked for ahead of the
+ * write position, in steps that double from 64 KiB to 4 MiB; a refusal of that is no failure, so
+ * that a disk that is nearly full still takes small writes.
  *
  * One thread at a time.
  */

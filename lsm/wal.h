@@ -1,15 +1,15 @@
-/* lsm/wal.h: the write-ahead log: a file of records (lsm/record.h), never recycled, never appended to
- * after recovery.
+/* lsm/wal.h: the write-ahead log: a file of records (lsm/record.h), never recycled, never appended
+ * to after recovery.
  *
  *     log = record LOG_HEADER, then records BATCH and MARK
  *     LOG_HEADER payload = preamble (lsm/preamble.h)  edit number:u64  count:varint
  *                          {log number:varint  bytes:varint}*  [created ns:varint]
  *
- * The header lists the older logs that still counted when this one began, and how many bytes of each
- * do. The list of the newest log with an intact header is the truth: an older log that is not in it
- * was dropped by a recovery; bytes past the listed size do not count (an append failed there). The
- * edit number says how many edits the manifest had then: fewer now mean it was rolled back. The log
- * was created, by the wall clock, before its first record; absent: nobody knows when.
+ * The header lists the older logs that still counted when this one began, and how many bytes of
+ * each do. The list of the newest log with an intact header is the truth: an older log that is not
+ * in it was dropped by a recovery; bytes past the listed size do not count (an append failed
+ * there). The edit number says how many edits the manifest had then: fewer now mean it was rolled
+ * back. The log was created, by the wall clock, before its first record; absent: nobody knows when.
  *
  * A record whose durable mark is not 0 proves that a sync of this log was acknowledged, and with it
  * that every byte the header lists was durable, or its memtable in a table. So: an older log that
@@ -60,7 +60,8 @@ int wal_writer_create(struct alloc *alloc, firn_env *env, const char *folder,
  * nothing was buffered. A poisoned writer refuses with the code that poisoned it. */
 int wal_writer_add(struct wal_writer *w, enum record_kind kind, uint64_t seq, firn_slice payload);
 
-/* Where the buffer ends now; rewinding takes out what was added since. REQUIRES: no flush between. */
+/* Where the buffer ends now; rewinding takes out what was added since. REQUIRES: no flush between.
+ */
 struct record_place {
     size_t buffer_size, direct_count;
     uint64_t direct_bytes;
@@ -69,8 +70,8 @@ struct record_place wal_writer_place(const struct wal_writer *w);
 void wal_writer_rewind(struct wal_writer *w, const struct record_place *place);
 
 /* Appends all that is buffered, with one call unless there are payloads over 1 MiB. On failure the
- * writer is poisoned: what had been flushed before counts, nothing after. The buffer is empty in either
- * case. */
+ * writer is poisoned: what had been flushed before counts, nothing after. The buffer is empty in
+ * either case. */
 int wal_writer_flush(struct wal_writer *w);
 
 /* Makes all that was flushed durable, the file's name (a sync of the folder, once) included; does
@@ -93,8 +94,9 @@ int wal_writer_close(struct wal_writer *w); /* NULL is allowed */
 
 struct wal_reader;
 
-/* Reads number.log of folder. FIRN_OK; FIRN_NOT_FOUND: no intact header and no sign that one was ever
- * durable: the log is void; FIRN_CORRUPT: the header is damaged; FIRN_UNSUPPORTED names the feature. */
+/* Reads number.log of folder. FIRN_OK; FIRN_NOT_FOUND: no intact header and no sign that one was
+ * ever durable: the log is void; FIRN_CORRUPT: the header is damaged; FIRN_UNSUPPORTED names the
+ * feature. */
 int wal_reader_open(struct alloc *alloc, firn_env *env, const char *folder, uint64_t number,
                     struct wal_reader **out);
 void wal_reader_close(struct wal_reader *r); /* NULL is allowed */
@@ -111,9 +113,9 @@ int wal_reader_next(struct wal_reader *r, struct record *record);
 uint64_t wal_reader_offset(const struct wal_reader *r); /* the end of the last intact record */
 bool wal_reader_torn(const struct wal_reader *r);       /* bytes that are no record follow it */
 
-/* Whether any record, from the start to the end of the file, carries a durable mark. Reads the rest of
- * the log if need be, past damage and limit too; the walk goes on where it was, but the record it
- * returned last is gone. */
+/* Whether any record, from the start to the end of the file, carries a durable mark. Reads the rest
+ * of the log if need be, past damage and limit too; the walk goes on where it was, but the record
+ * it returned last is gone. */
 int wal_reader_proves_sync(struct wal_reader *r, bool *proof);
 
 #endif

@@ -12,8 +12,8 @@ struct sst_builder_options {
     uint32_t page_bytes; /* a power of two from 4096 */
     enum sst_effort effort;
     firn_filter_kind filter_kind;
-    double filter_bits_per_key;   /* 0: no filter */
-    size_t memory_max;            /* bytes the builder may hold: a segment ends before */
+    double filter_bits_per_key; /* 0: no filter */
+    size_t memory_max;          /* bytes the builder may hold: a segment ends before */
     uint32_t keyspace;
     uint64_t value_inline_max; /* larger values go to value pages; 512 */
     bool value_compression;    /* values as integers or under zstd where that is smaller */

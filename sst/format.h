@@ -71,8 +71,7 @@
 #define FORMAT_FEATURES_READ_COMPATIBLE UINT64_C(0)
 #define FORMAT_FEATURES_INCOMPATIBLE                                                               \
     (FORMAT_FEATURE_INTEGERS | FORMAT_FEATURE_ZSTD | FORMAT_FEATURE_KEY_FORMS |                    \
-     FORMAT_FEATURE_ICE | FORMAT_FEATURE_VERBATIM |                                               \
-     FORMAT_FEATURE_ARRAY | FORMAT_FEATURE_BTREE)
+     FORMAT_FEATURE_ICE | FORMAT_FEATURE_VERBATIM | FORMAT_FEATURE_ARRAY | FORMAT_FEATURE_BTREE)
 
 /* Incompatible ones: values of some page are integers, or under zstd (values.h); keys of some page
  * are in another form than an automaton's (key_area.h); some page is ice (page.h), which implies
@@ -82,7 +81,8 @@
 #define FORMAT_FEATURE_KEY_FORMS UINT64_C(4)
 #define FORMAT_FEATURE_ICE UINT64_C(8)
 #define FORMAT_FEATURE_VERBATIM UINT64_C(16)
-/* The table is in the form array, or btree: its pages share nothing, its index has no separators. */
+/* The table is in the form array, or btree: its pages share nothing, its index has no separators.
+ */
 #define FORMAT_FEATURE_ARRAY UINT64_C(32)
 #define FORMAT_FEATURE_BTREE UINT64_C(64)
 

@@ -37,7 +37,7 @@ struct page_builder {
     /* Keys. */
     enum page_forms forms;
     const struct key_buffer *keys;
-    size_t automaton_keys; /* of the page for which an automaton was built last, at once */
+    size_t automaton_keys;    /* of the page for which an automaton was built last, at once */
     unsigned automaton_pause; /* pages for which none needs to be built, if numbers do well */
 
     /* Values. */

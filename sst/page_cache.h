@@ -62,8 +62,8 @@ void page_cache_replace(struct page_cache *c, struct page_frame *old, struct pag
  * while there is much room, or when it is used so often that few others are. */
 bool page_cache_is_worth(struct page_cache *c, struct page_frame *f, size_t more);
 
-/* Evicts as page_frame_create() does, now: others hold more than before (base/alloc.h). anew: also if
- * all was pinned not long ago. NULL is allowed. */
+/* Evicts as page_frame_create() does, now: others hold more than before (base/alloc.h). anew: also
+ * if all was pinned not long ago. NULL is allowed. */
 void page_cache_give_way(struct page_cache *c, bool anew);
 
 /* Forgets all pages of a table that was deleted. */

@@ -18,11 +18,12 @@
 #define PATTERN_BYTES_MAX 64
 
 struct pattern {
-    uint8_t text[PATTERN_BYTES_MAX + KEY_BLOCK]; /* anything where it is open, and behind its size */
-    uint64_t open;                               /* bit i: byte i is a digit that the code tells */
-    uint8_t size;                                /* bytes of text */
-    uint8_t digits;                              /* open ones */
-    uint8_t end;                                 /* enum end_mark */
+    uint8_t
+        text[PATTERN_BYTES_MAX + KEY_BLOCK]; /* anything where it is open, and behind its size */
+    uint64_t open;                           /* bit i: byte i is a digit that the code tells */
+    uint8_t size;                            /* bytes of text */
+    uint8_t digits;                          /* open ones */
+    uint8_t end;                             /* enum end_mark */
 };
 
 /* Bytes of the code, lead byte included. */

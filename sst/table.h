@@ -83,8 +83,8 @@ int sst_table_search(struct sst_table *t, struct sst_section *section, firn_slic
 struct sst_iter_options {
     bool cold;      /* its pages do not displace others in the cache; reads ahead */
     bool keys_only; /* entry.value is not filled in */
-    /* Not NULL: a damaged page is told here and left out when it is come to from the one before or by
-     * iter_first(). */
+    /* Not NULL: a damaged page is told here and left out when it is come to from the one before or
+     * by iter_first(). */
     void (*damaged)(void *context, size_t page);
     void *context;
 };
@@ -121,7 +121,8 @@ int sst_table_page_start(struct sst_table *t, size_t page, struct buf *separator
  */
 int sst_table_add_sizes(struct sst_table *t, firn_sizes *sizes);
 
-/* Copies the file as it is open here, whatever has become of its name, to a new file: env_copy(). */
+/* Copies the file as it is open here, whatever has become of its name, to a new file: env_copy().
+ */
 int sst_table_copy(struct sst_table *t, firn_env *env, const char *path);
 
 /* Reads every byte and checks every checksum, order, rank and count. One call of damage per

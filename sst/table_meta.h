@@ -1,5 +1,5 @@
-/* sst/table_meta.h: what the rest of the engine knows of a table without opening it. Written into the
- * manifest; the table's own footer says the same. */
+/* sst/table_meta.h: what the rest of the engine knows of a table without opening it. Written into
+ * the manifest; the table's own footer says the same. */
 #ifndef FIRN_SST_TABLE_META_H
 #define FIRN_SST_TABLE_META_H
 
@@ -10,17 +10,17 @@
 #define FILTER_RATE_ALL (UINT64_C(1) << 32)
 
 struct table_meta {
-    uint64_t number;              /* of the file */
-    uint8_t id[TABLE_ID_BYTES];   /* random; seeds every checksum of the table */
-    uint64_t bytes;               /* of the file */
-    uint64_t digest;              /* over the checksums of its parts */
+    uint64_t number;            /* of the file */
+    uint8_t id[TABLE_ID_BYTES]; /* random; seeds every checksum of the table */
+    uint64_t bytes;             /* of the file */
+    uint64_t digest;            /* over the checksums of its parts */
     uint64_t keys, entries, tombstones;
     uint64_t raw_key_bytes, raw_value_bytes;
-    uint64_t seq_min, seq_max;    /* the true range, also where stored ones are zero */
-    /* Not 0: every entry has this sequence, and the file, which was made outside and taken in, stores
-     * 0 for it. seq_min and seq_max are the same. Only the manifest knows it. */
+    uint64_t seq_min, seq_max; /* the true range, also where stored ones are zero */
+    /* Not 0: every entry has this sequence, and the file, which was made outside and taken in,
+     * stores 0 for it. seq_min and seq_max are the same. Only the manifest knows it. */
     uint64_t seq_given;
-    uint64_t created_ns;          /* wall clock */
+    uint64_t created_ns; /* wall clock */
     /* Its oldest tombstone was written then, or later, by the wall clock; 0: it has none. Only the
      * manifest knows it. */
     uint64_t oldest_delete_ns;

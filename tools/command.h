@@ -40,7 +40,8 @@ struct command {
 extern const struct command command_load, command_put, command_get, command_delete, command_scan,
     command_count, command_rank, command_nth, command_sample, command_split, command_stats,
     command_build, command_ingest, command_compact, command_verify, command_repair, command_dump,
-    command_destroy, command_sim, command_tune, command_trace, command_checkpoint, command_backup, command_restore;
+    command_destroy, command_sim, command_tune, command_trace, command_checkpoint, command_backup,
+    command_restore;
 
 /* Prints "firn: " and the sentence to standard error. Returns EXIT_FAILED. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

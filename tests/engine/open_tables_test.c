@@ -1,5 +1,5 @@
-/* How many tables stay open: what options.open_tables says, or half of the files that the process may
- * have open. Reading round more tables than that opens each of them again, round fewer none. */
+/* How many tables stay open: what options.open_tables says, or half of the files that the process
+ * may have open. Reading round more tables than that opens each of them again, round fewer none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

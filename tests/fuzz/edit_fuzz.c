@@ -1,5 +1,5 @@
-/* Decodes an edit of any bytes, encodes it, and decodes that: the second must be as the first. Applies
- * it to an empty version, which must refuse it or be sound. */
+/* Decodes an edit of any bytes, encodes it, and decodes that: the second must be as the first.
+ * Applies it to an empty version, which must refuse it or be sound. */
 #include <string.h>
 
 #include "lsm/edit.h"

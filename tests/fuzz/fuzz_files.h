@@ -1,7 +1,8 @@
-/* tests/fuzz/fuzz_files.h: what the fuzz targets share: memory that is counted, and files in memory.
+/* tests/fuzz/fuzz_files.h: what the fuzz targets share: memory that is counted, and files in
+ * memory.
  *
- * A target is LLVMFuzzerTestOneInput() of libFuzzer (https://llvm.org/docs/LibFuzzer.html). A property
- * that does not hold ends the program by FUZZ_CHECK().
+ * A target is LLVMFuzzerTestOneInput() of libFuzzer (https://llvm.org/docs/LibFuzzer.html). A
+ * property that does not hold ends the program by FUZZ_CHECK().
  */
 #ifndef FIRN_TESTS_FUZZ_FILES_H
 #define FIRN_TESTS_FUZZ_FILES_H

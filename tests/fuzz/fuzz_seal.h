@@ -1,8 +1,8 @@
 /* tests/fuzz/fuzz_seal.h: gives a fuzzed file of records the checksums it ought to have.
  *
- * A fuzzer does not guess 64-bit checksums, so it would never get behind them. The targets for whole
- * files therefore take their input in two ways, told by its first byte: as the bytes of the file, or
- * as bytes whose record headers are first made to be intact, one after the other.
+ * A fuzzer does not guess 64-bit checksums, so it would never get behind them. The targets for
+ * whole files therefore take their input in two ways, told by its first byte: as the bytes of the
+ * file, or as bytes whose record headers are first made to be intact, one after the other.
  */
 #ifndef FIRN_TESTS_FUZZ_SEAL_H
 #define FIRN_TESTS_FUZZ_SEAL_H
@@ -11,8 +11,8 @@
 
 #include "lsm/record.h"
 
-/* Walks the records by their lengths and corrects their checks. A length that leads out of the file is
- * cut to fit. */
+/* Walks the records by their lengths and corrects their checks. A length that leads out of the file
+ * is cut to fit. */
 static inline void fuzz_seal(uint8_t *bytes, size_t size, uint64_t seed) {
     enum { AT_PENDING = 12, AT_LENGTH = 16, AT_SEQ = 20, AT_KIND = 28 };
     size_t at = 0;

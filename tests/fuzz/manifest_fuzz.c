@@ -1,5 +1,5 @@
-/* Recovers from a manifest of any bytes, and from a CURRENT of any bytes; the first one tells which,
- * and whether a manifest is sealed before. A version that is recovered must be sound. */
+/* Recovers from a manifest of any bytes, and from a CURRENT of any bytes; the first one tells
+ * which, and whether a manifest is sealed before. A version that is recovered must be sound. */
 #include "lsm/current.h"
 #include "lsm/manifest.h"
 #include "tests/fuzz/fuzz_files.h"

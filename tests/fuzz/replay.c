@@ -1,5 +1,5 @@
-/* Runs files, and all files of folders, through a fuzz target: for compilers without libFuzzer, and so
- * that the corpus is a regression test. */
+/* Runs files, and all files of folders, through a fuzz target: for compilers without libFuzzer, and
+ * so that the corpus is a regression test. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Reads a log of any bytes; the first one tells whether they are sealed before. The last word on a log
- * must be the same however often it is read. */
+/* Reads a log of any bytes; the first one tells whether they are sealed before. The last word on a
+ * log must be the same however often it is read. */
 #include "lsm/batch.h"
 #include "lsm/preamble.h"
 #include "lsm/wal.h"

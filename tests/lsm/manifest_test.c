@@ -1,6 +1,6 @@
 /* A manifest is small enough to try every flipped bit and every length. A database is in one of the
- * states that its edits made, one after the other; damage may bring back an earlier one only where no
- * undamaged record says that the later one was durable. */
+ * states that its edits made, one after the other; damage may bring back an earlier one only where
+ * no undamaged record says that the later one was durable. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,7 +78,8 @@ static int end(struct base *b) {
     return manifest_close(b->m);
 }
 
-/* Logs an edit that adds a table in a run of its own, and drops the table `drop` unless that is 0. */
+/* Logs an edit that adds a table in a run of its own, and drops the table `drop` unless that is 0.
+ */
 static int step(struct base *b, uint64_t drop) {
     uint64_t number = atomic_fetch_add(&b->next_file, 1);
     struct table_meta meta = {.number = number,
@@ -216,7 +217,8 @@ static void switching_takes_the_steps_in_order(void **state) {
 }
 
 /* A fault at every call of a first manifest, a further edit and a switch; before and after it took
- * effect. What was logged before stays, what failed may be there or not, and the next edit heals. */
+ * effect. What was logged before stays, what failed may be there or not, and the next edit heals.
+ */
 static void every_fault_is_survived(void **state) {
     (void)state;
     static const enum fault_call calls[] = {FAULT_CREATE, FAULT_APPEND, FAULT_SYNC,  FAULT_SYNC_DIR,

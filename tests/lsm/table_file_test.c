@@ -12,8 +12,8 @@
 #include "tests/support/fault_env.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/key_shapes.h"
-#include "tests/support/order_check.h"
 #include "tests/support/oracle.h"
+#include "tests/support/order_check.h"
 #include "tests/support/scale.h"
 #include "tests/support/seed.h"
 

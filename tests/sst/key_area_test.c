@@ -454,14 +454,10 @@ static void memory_may_run_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(numbers_answer_as_a_sorted_array),
-        TEST(every_second_number_takes_a_quarter_byte),
-        TEST(random_digits_take_what_they_tell),
-        TEST(digits_of_an_alphabet_take_their_bits),
-        TEST(keys_of_two_sizes_are_cut_between),
-        TEST(arrays_answer_as_a_sorted_array),
-        TEST(damaged_areas_fail_or_answer),
-        TEST(memory_may_run_out),
+        TEST(numbers_answer_as_a_sorted_array),  TEST(every_second_number_takes_a_quarter_byte),
+        TEST(random_digits_take_what_they_tell), TEST(digits_of_an_alphabet_take_their_bits),
+        TEST(keys_of_two_sizes_are_cut_between), TEST(arrays_answer_as_a_sorted_array),
+        TEST(damaged_areas_fail_or_answer),      TEST(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,7 +45,8 @@ static void *must_get(size_t size) {
     return memory;
 }
 
-/* Counts a call. FAULT_NONE: pass it on; FAULT_BEFORE: fail instead; FAULT_AFTER: pass on, then fail. */
+/* Counts a call. FAULT_NONE: pass it on; FAULT_BEFORE: fail instead; FAULT_AFTER: pass on, then
+ * fail. */
 enum verdict { FAULT_NONE, FAULT_BEFORE, FAULT_AFTER };
 
 static enum verdict count_locked(struct fault_env *e, enum fault_call call) {

@@ -1,5 +1,5 @@
-/* tests/support/fault_env.h: an environment that passes every call on to another one, counts those on
- * files and names, and makes one of them fail, before it takes effect or after.
+/* tests/support/fault_env.h: an environment that passes every call on to another one, counts those
+ * on files and names, and makes one of them fail, before it takes effect or after.
  *
  * For tests of one component; base/env_sim.h is the one for whole machines.
  */
@@ -25,11 +25,12 @@ enum fault_call {
 /* Ends the program when there is no memory. inner must outlive it. */
 firn_env *fault_env_create(firn_env *inner);
 
-/* The n-th of these calls from now on (1: the next) returns code; with `done`, after it was passed on
- * to the other environment. n 0: none fails. */
+/* The n-th of these calls from now on (1: the next) returns code; with `done`, after it was passed
+ * on to the other environment. n 0: none fails. */
 void fault_env_set(firn_env *env, enum fault_call call, unsigned n, int code, bool done);
 
-/* How many calls of this kind there were since fault_env_clear(), and one letter for each of any. */
+/* How many calls of this kind there were since fault_env_clear(), and one letter for each of any.
+ */
 unsigned fault_env_count(firn_env *env, enum fault_call call);
 const char *fault_env_trace(firn_env *env);
 void fault_env_clear(firn_env *env);

@@ -680,20 +680,13 @@ static void one_operation(struct model *m) {
         void (*act)(struct model *m);
         unsigned weight;
     } kinds[] = {
-        {"put", do_put, 300},
-        {"delete", do_delete, 120},
-        {"batch", do_batch, 60},
-        {"ingest", do_ingest, 8},
-        {"get", do_get, 120},
-        {"get into", do_get_into, 30},
-        {"contains", do_contains, 30},
-        {"multi get", do_multi_get, 15},
-        {"snapshot", do_snapshot, 30},
-        {"iterate", do_iterate, 60},
-        {"count", do_count, 10},
-        {"order", do_order, 10},
-        {"is empty", do_is_empty, 5},
-        {"compare", do_compare, 4},
+        {"put", do_put, 300},          {"delete", do_delete, 120},
+        {"batch", do_batch, 60},       {"ingest", do_ingest, 8},
+        {"get", do_get, 120},          {"get into", do_get_into, 30},
+        {"contains", do_contains, 30}, {"multi get", do_multi_get, 15},
+        {"snapshot", do_snapshot, 30}, {"iterate", do_iterate, 60},
+        {"count", do_count, 10},       {"order", do_order, 10},
+        {"is empty", do_is_empty, 5},  {"compare", do_compare, 4},
         {"reopen", do_reopen, 6},
     };
     uint64_t draw = rand_below(&m->ops, 888);
