@@ -566,7 +566,7 @@ int sim_disk_cut(const struct sim_disk *safe, const struct sim_disk *live,
     struct alloc *alloc = out->alloc;
     struct cutting c = {.safe = safe, .live = live, .cut = cut};
     rand_init(&c.rand, cut->seed);
-    size_t map_bytes = 2 * safe->node_count * sizeof(uint32_t);
+    size_t map_bytes = sizeof(uint32_t) * safe->node_count * 2;
     uint32_t *to_new = alloc_get_zeroed(alloc, MEM_OTHER, map_bytes); /* 0: none yet */
     if (to_new == NULL) {
         return no_memory();

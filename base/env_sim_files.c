@@ -355,7 +355,7 @@ int sim_files_close(struct env_file *file) {
 
 int sim_files_rename(firn_env *env, const char *from, const char *to) {
     struct sim_machine *m = sim_machine_of(env);
-    struct place source, target;
+    struct place source, target = {0};
     int rc = find_existing(m, from, SIM_FILE, &source);
     if (rc == FIRN_OK) {
         rc = find_place(m, to, &target);

@@ -189,10 +189,10 @@ const char *sim_change_text(const firn_env *env, uint64_t n) {
     int length = snprintf(text, sizeof text, "%s%s %s", c->failed ? "failed " : "",
                           call_names[c->call], c->name == NULL ? "" : c->name);
     if (c->call == SIM_RENAME) {
-        length += snprintf(text + length, sizeof text - (size_t)length, " to %s", c->new_name);
+        (void)snprintf(text + length, sizeof text - (size_t)length, " to %s", c->new_name);
     } else if (c->call == SIM_APPEND) {
-        length += snprintf(text + length, sizeof text - (size_t)length, " %llu bytes at %llu",
-                           (unsigned long long)c->size, (unsigned long long)c->offset);
+        (void)snprintf(text + length, sizeof text - (size_t)length, " %llu bytes at %llu",
+                       (unsigned long long)c->size, (unsigned long long)c->offset);
     }
     size_t bytes = strlen(text) + 1;
     c->text = alloc_get(&m->alloc, MEM_OTHER, bytes);

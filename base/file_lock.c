@@ -56,7 +56,7 @@ static void watch_forks(void) {
 static int fail_busy(const char *path, int fd) {
     char text[24] = "";
     ssize_t size = pread(fd, text, sizeof text - 1, 0);
-    long long holder = size > 0 ? atoll(text) : 0;
+    long long holder = size > 0 ? strtoll(text, NULL, 10) : 0;
     if (holder <= 0) {
         return FAIL(FIRN_BUSY, "%s: another process holds it", path);
     }

@@ -160,7 +160,7 @@ static void descend(struct print *p, bool row) {
     p->rows = row ? p->rows | bit : p->rows & ~bit;
 }
 
-static void open(struct print *p, const char *name, const char *bracket) {
+static void open_level(struct print *p, const char *name, const char *bracket) {
     if (is_json(p)) {
         put_text(p, begun(p) ? ",\n\"" : "\"");
         put_text(p, name);
@@ -175,11 +175,11 @@ static void open(struct print *p, const char *name, const char *bracket) {
 }
 
 void print_block(struct print *p, const char *name) {
-    open(p, name, "\": {");
+    open_level(p, name, "\": {");
 }
 
 void print_list(struct print *p, const char *name) {
-    open(p, name, "\": [");
+    open_level(p, name, "\": [");
 }
 
 void print_row(struct print *p, const char *what) {

@@ -169,7 +169,7 @@ static bool is_zero(const uint8_t *bytes, size_t size) {
 }
 
 int bloom_check(firn_slice filter) {
-    if (filter.size < 2 * LINE_BYTES) {
+    if (filter.size < (size_t)2 * LINE_BYTES) {
         return FAIL(FIRN_CORRUPT, "filter: %zu bytes, expected at least %d", filter.size,
                     2 * LINE_BYTES);
     }

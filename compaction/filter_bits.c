@@ -8,7 +8,7 @@
 #include "bloom/monkey.h"
 
 #define CLASSES_PER_DOUBLING 4
-#define CLASSES (64 * CLASSES_PER_DOUBLING)
+#define CLASSES ((size_t)64 * CLASSES_PER_DOUBLING)
 #define BITS_LEAST 1.5 /* what less would buy is not worth a section */
 #define BITS_MOST 32.0
 

@@ -354,7 +354,7 @@ static size_t find_target(const struct fluid *f, size_t overdue, uint64_t *incom
 
 /* So that draining falls behind by no more than this, runs above the last level are bounded. */
 static bool has_too_many_runs(const struct fluid *f, size_t level) {
-    return level + 1 == f->last && fluid_level(f, level)->count > 2 * runs_most(f, level);
+    return level + 1 == f->last && fluid_level(f, level)->count > (size_t)2 * runs_most(f, level);
 }
 
 void fluid_pick(const firn_shape *shape, const firn_policy_params *params, firn_job *job) {

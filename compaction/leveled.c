@@ -29,6 +29,7 @@
  */
 #include "compaction/pick.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -250,6 +251,7 @@ static bool pick_table(const struct leveled *l, size_t level, firn_job *job, dou
         return false;
     }
     const firn_shape_run *run = single_run(l->shape, level), *next = single_run(l->shape, to);
+    assert(run != NULL); /* it has the cheapest table */
     size_t end = begin + 1;
     while (begin > 0 && lies_within(&run->tables[begin - 1], next, &overlap)) {
         begin--;
@@ -308,7 +310,7 @@ static bool pick_level(const struct leveled *l, size_t level, firn_job *job, dou
 void leveled_pick(const firn_shape *shape, const firn_policy_params *options, firn_job *job) {
     struct leveled l;
     leveled_measure(&l, shape, options);
-    double scores[FIRN_LEVELS_MAX];
+    double scores[FIRN_LEVELS_MAX] = {0};
     for (size_t level = 0; level < shape->level_count; level++) {
         scores[level] = leveled_score(&l, level);
     }

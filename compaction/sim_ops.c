@@ -78,7 +78,7 @@ bool sim_ops_next(struct sim_ops *ops, struct sim_op *op) {
     if (take_read(ops, part, op)) {
         return true;
     }
-    if (ops->writes_done == ops->writes) {
+    if (ops->writes_done >= ops->writes) {
         return false;
     }
     /* Evenly: as many deletes after i + 1 writes as their part of all. */

@@ -49,7 +49,7 @@ bool current_decode(firn_slice text, uint64_t *manifest_number, uint8_t *databas
     memcpy(name, bytes, line);
     name[line] = '\0';
     const uint8_t *digits = line_end + 1 + DIGEST_DIGITS;
-    for (int i = 0; i < DATABASE_ID_BYTES; i++) {
+    for (size_t i = 0; i < DATABASE_ID_BYTES; i++) {
         database_id[i] = (uint8_t)(hex_digit(digits[2 * i]) << 4 | hex_digit(digits[2 * i + 1]));
     }
     char expected[CURRENT_BYTES_MAX];

@@ -1,5 +1,6 @@
 #include "lsm/parts.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -302,12 +303,14 @@ static int gather(struct parts *p, struct merge_result *all) {
         struct merge_result *r = &p->results[i];
         for (size_t k = 0; k < r->created_count; k++) {
             if (rc == FIRN_OK) {
+                assert(all->created != NULL);
                 all->created[all->created_count++] = r->created[k];
             } else {
                 obsolete_remove_table(p->db, r->created[k]);
             }
         }
         for (size_t k = 0; rc == FIRN_OK && k < r->count; k++) {
+            assert(all->tables != NULL);
             all->tables[all->count++] = r->tables[k];
         }
         r->count = rc == FIRN_OK ? 0 : r->count; /* they have moved */

@@ -124,7 +124,7 @@ static int append_buffered(struct record_writer *w) {
 
 /* One batch of 2 GiB must not hold memory for good. */
 static void empty_buffer(struct record_writer *w) {
-    if (w->buffer.capacity > 8 * RECORD_COPY_BYTES_MAX) {
+    if (w->buffer.capacity > (size_t)8 * RECORD_COPY_BYTES_MAX) {
         buf_deinit(&w->buffer);
     }
     buf_reset(&w->buffer);

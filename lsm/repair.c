@@ -34,8 +34,7 @@ const char *repair_key_text(firn_slice key, char room[KEY_TEXT_BYTES]) {
     for (size_t i = 0; i < key.size; i++) {
         uint8_t c = slice_bytes(key)[i];
         if (n + 12 > KEY_TEXT_BYTES) {
-            memcpy(room + n, "...", 3);
-            n += 3;
+            n += (size_t)snprintf(room + n, KEY_TEXT_BYTES - n, "...");
             break;
         }
         bool plain = c >= ' ' && c <= '~' && c != '"' && c != '\\';

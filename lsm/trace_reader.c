@@ -199,7 +199,7 @@ static void count_op(firn_trace_info *info, const firn_trace_op *op) {
 }
 
 int firn_trace_next(firn_trace *t, firn_trace_op *op) {
-    enum trace_kind kind;
+    enum trace_kind kind = TRACE_END;
     uint64_t number;
     int rc = FIRN_NOT_FOUND;
     while (!t->ended && (rc = trace_cursor_next(&t->cursor, &kind, &number)) == FIRN_NOT_FOUND) {

@@ -67,7 +67,7 @@ int art_reserve(struct art *art, size_t count, size_t bytes) {
         return FAIL(FIRN_NOMEM, "%zu entries of %zu bytes do not fit in a memtable", count, bytes);
     }
     size_t need = bytes + count * RECORD_OVERHEAD_MAX;
-    need += need > BLOCK_EXACT_MAX * 8 ? need / 8 : 0; /* version_room() */
+    need += need > (size_t)8 * BLOCK_EXACT_MAX ? need / 8 : 0; /* version_room() */
     need += count == 1 ? PUT_OVERHEAD_MAX : count * PUT_AMORTIZED + growth_max(art, count);
     int rc = arena_reserve(&art->arena, need);
     count_arena(art);

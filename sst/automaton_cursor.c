@@ -209,6 +209,11 @@ static struct jumps jumps_of(const struct frame *f) {
     struct jumps jumps = {0};
     if (f->jumps != NULL) {
         take_jumps(f->jumps, f->end, &jumps); /* which cannot fail again */
+#ifdef FIRN_LINT
+        if (jumps.at == NULL || jumps.firsts == NULL) {
+            __builtin_unreachable(); /* as analysers do not see */
+        }
+#endif
     }
     return jumps;
 }

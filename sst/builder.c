@@ -367,7 +367,7 @@ static bool segment_is_full(const struct sst_builder *b, const struct entry *e) 
     if (segment_bytes(b) + b->keys.restarts.size + more <= b->options.memory_max / 3) {
         return false;
     }
-    size_t capacity = capacity_with(&b->keys.bytes, e->key.size + 2 * VARINT_BYTES_MAX) +
+    size_t capacity = capacity_with(&b->keys.bytes, e->key.size + (size_t)2 * VARINT_BYTES_MAX) +
                       capacity_with(&b->keys.restarts, sizeof(uint64_t)) +
                       capacity_with(&b->entries.records, ENTRY_RECORD_BYTES_MAX) +
                       capacity_with(&b->entries.values, value);

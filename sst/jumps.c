@@ -64,6 +64,7 @@ static uint32_t make_plan(struct plan *plan, const struct jump_child *children, 
         extend(plan, children, count, node, end, jump_cost);
     }
     uint32_t jumps = 0;
+    /* extend() has set all up to count. NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign) */
     for (uint32_t at = plan->from[count]; at > 0; at = plan->from[at]) {
         jumps++;
     }
@@ -96,7 +97,7 @@ size_t jumps_write(const struct jump_child *children, uint32_t count, struct jum
     uint8_t *firsts = to + JUMPS_HEADER, *places = firsts + jumps;
     for (; at > 0; at = plan.from[at]) {
         firsts[--i] = children[at].first;
-        put_jump(places + i * jump_size(width), width, children[at].before);
+        put_jump(places + (size_t)i * jump_size(width), width, children[at].before);
     }
     return JUMPS_HEADER + jumps * (1 + jump_size(width));
 }

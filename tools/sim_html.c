@@ -87,13 +87,14 @@ static void draw_panel(struct out *out, const struct sim_study *study, const str
     for (size_t i = 0; i < study->count; i++) {
         const struct sim_series *s = &study->series[i];
         for (int pass = 0; pass < (p->dashed != NULL ? 2 : 1); pass++) {
-            lines[count++] = (struct svg_line){
+            lines[count] = (struct svg_line){
                 .name = pass == 0 ? s->name : NULL,
                 .color = svg_color(i),
                 .dashed = pass == 1,
                 .points = points_of(s, pass == 0 ? p->measure : p->dashed),
                 .count = s->count,
             };
+            count++;
         }
     }
     bool ok = true;
@@ -175,7 +176,7 @@ static void draw_curve(struct out *out, const struct sim_study *study) {
             points[1][i][r] = (struct svg_point){c->merges_theory, c->false_reads_theory, NULL};
         }
         for (int theory = 0; theory < 2; theory++) {
-            lines[count++] = (struct svg_line){
+            lines[count] = (struct svg_line){
                 .name = theory ? NULL : study->series[i].name,
                 .color = svg_color(i),
                 .dotted = theory == 1,
@@ -183,6 +184,7 @@ static void draw_curve(struct out *out, const struct sim_study *study) {
                 .points = points[theory][i],
                 .count = study->ratio_count,
             };
+            count++;
         }
     }
     out_text(out, "<h2>Lookups against updates</h2><div class='charts'><figure>");

@@ -196,7 +196,7 @@ static void draw_line(struct out *out, const struct svg_line *line, const struct
 /* Names stand at the height of their line's end, and below each other. */
 static void draw_names(struct out *out, const struct svg_chart *c, const struct axis *x,
                        const struct axis *y) {
-    struct name names[LINES_MAX];
+    struct name names[LINES_MAX] = {{0}};
     size_t count = 0;
     for (size_t i = 0; i < c->count && count < LINES_MAX; i++) {
         const struct svg_line *line = &c->lines[i];
