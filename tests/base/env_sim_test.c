@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/env_sim_machine.h"
 #include "base/rand.h"
 
 static firn_env *machine(uint64_t seed) {
@@ -393,6 +394,34 @@ static void changes_have_texts(void **state) {
     env_destroy(env);
 }
 
+static void moments_that_were_not_recorded_are_told(void **state) {
+    (void)state;
+    firn_env *env = machine(1), *image;
+    unsigned pending, edges;
+    put_synced(env, "a", "text"); /* create, append, sync */
+    uint64_t end = sim_change_count(env) + 1;
+    for (uint64_t change = 0; change <= end + 1; change += end + 1) {
+        struct sim_cut cut = {.change = change};
+        assert_int_equal(sim_disk_at(env, &cut, &image), FIRN_INVALID);
+        assert_null(image);
+        assert_int_equal(sim_kill_at(env, change, &image), FIRN_INVALID);
+        assert_null(image);
+        sim_cut_choices(env, change, &pending, &edges);
+        assert_int_equal(pending + edges, 0);
+        assert_string_equal(sim_change_text(env, change), "no recorded change");
+        assert_int_equal(sim_change_call(env, change), SIM_CALLS);
+    }
+    assert_string_equal(sim_change_text(env, end), "the end");
+    assert_string_equal(sim_change_text(env, 1), sim_change_text(env, 1));
+    sim_cut_choices(env, end, &pending, &edges);
+    assert_int_equal(pending, 1);
+    assert_int_equal(sim_set_recording(env, false), FIRN_OK);
+    assert_string_equal(sim_change_text(env, 1), "no recorded change");
+    struct sim_cut cut = {.change = 1};
+    assert_int_equal(sim_disk_at(env, &cut, &image), FIRN_INVALID);
+    env_destroy(env);
+}
+
 /* The model again, written down in the most direct way: every cut of a random history against what
  * a replay of the calls from the start gives. */
 #define FILES 5
@@ -541,6 +570,97 @@ static void a_fault_hits_the_call_it_is_addressed_to(void **state) {
         assert_int_equal(env_close(file), FIRN_OK);
         env_destroy(env);
     }
+}
+
+static int count_any(void *context, const char *name, uint64_t bytes) {
+    (void)name;
+    (void)bytes;
+    ++*(unsigned *)context;
+    return 0;
+}
+
+/* Each kind of call, to the first that fails. */
+static int use(firn_env *env) {
+    static const char bytes[3000];
+    struct env_file *file = NULL, *again = NULL;
+    struct env_lock *lock;
+    unsigned names = 0;
+    int rc = env_make_dir(env, "d");
+    rc = rc != FIRN_OK ? rc : env_create(env, "d/a", &file);
+    for (unsigned i = 0; rc == FIRN_OK && i < 40; i++) {
+        rc = env_append(file, bytes, sizeof bytes);
+        rc = rc == FIRN_OK && i % 10 == 5 ? env_sync(file) : rc;
+    }
+    rc = rc != FIRN_OK ? rc : env_rename(env, "d/a", "d/b");
+    rc = rc != FIRN_OK ? rc : env_link(env, "d/b", "d/c");
+    rc = rc != FIRN_OK ? rc : env_open(env, "d/c", ENV_RANDOM, &again);
+    rc = rc != FIRN_OK ? rc : env_lock(env, "d/lock", &lock);
+    if (rc == FIRN_OK) {
+        env_unlock(env, lock);
+        rc = env_list(env, "d", count_any, &names);
+        assert_true(rc != FIRN_OK || names == 3);
+    }
+    rc = rc != FIRN_OK ? rc : env_unlink(env, "d/b");
+    rc = rc != FIRN_OK ? rc : env_sync_dir(env, "d");
+    for (uint64_t change = 5; rc == FIRN_OK && change <= sim_change_count(env); change += 9) {
+        struct sim_cut cut = {.change = change, .dir_mask = UINT64_MAX, .tail = SIM_TAIL_STALE};
+        firn_env *image;
+        rc = sim_disk_at(env, &cut, &image);
+        env_destroy(image);
+        rc = rc != FIRN_OK ? rc : sim_kill_at(env, change, &image);
+        env_destroy(rc == FIRN_OK ? image : NULL);
+    }
+    rc = rc != FIRN_OK ? rc : sim_set_recording(env, true);
+    int closed = env_close(file);
+    rc = rc != FIRN_OK ? rc : closed;
+    closed = env_close(again);
+    return rc != FIRN_OK ? rc : closed;
+}
+
+/* Then the call says so, and what was there before is there. */
+static void a_machine_may_run_out_of_memory(void **state) {
+    (void)state;
+    unsigned failed = 0;
+    for (uint64_t n = 1;; n++, failed++) {
+        firn_env *env = machine(1);
+        struct alloc *alloc = &sim_machine_of(env)->alloc;
+        put_synced(env, "kept", "text");
+        atomic_store(&alloc->fail_after, n);
+        int rc = use(env);
+        bool hit = atomic_exchange(&alloc->fail_after, 0) == 0;
+        assert_int_equal(rc, hit ? FIRN_NOMEM : FIRN_OK);
+        assert_content(env, "kept", "text");
+        put_synced(env, "new", "words");
+        assert_content(env, "new", "words");
+        assert_int_equal(sim_open_files(env), 0);
+        assert_null(sim_misuse(env));
+        env_destroy(env);
+        if (!hit) {
+            break;
+        }
+    }
+    assert_true(failed > 20);
+}
+
+/* A signal may interrupt a call: it takes effect in the end. */
+static void an_interrupted_append_is_whole_and_may_be_cut_in_two(void **state) {
+    (void)state;
+    firn_env *env = machine(1), *image;
+    struct env_file *file = file_with(env, "a", "1234");
+    uint64_t before = sim_change_count(env);
+    sim_set_fault(env, sim_call_count(env) + 1, SIM_FAULT_EINTR, false);
+    assert_int_equal(env_append(file, "5678", 4), FIRN_OK);
+    assert_true(sim_fault_hit(env));
+    assert_content(env, "a", "12345678");
+    assert_int_equal(sim_change_count(env), before + 2);
+    image = cut_at(env, before + 2, UINT64_MAX, SIM_TAIL_ALL);
+    assert_content(image, "a", "123456");
+    env_destroy(image);
+    sim_set_fault(env, sim_call_count(env) + 1, SIM_FAULT_EINTR, false);
+    assert_int_equal(env_sync(file), FIRN_OK);
+    assert_true(sim_fault_hit(env));
+    assert_int_equal(env_close(file), FIRN_OK);
+    env_destroy(env);
 }
 
 static void a_persistent_lack_of_space_still_lets_files_go(void **state) {
@@ -805,6 +925,9 @@ int main(void) {
         cmocka_unit_test(an_image_can_be_recorded_and_cut_again),
         cmocka_unit_test(what_a_killed_process_did_is_seen_but_not_safe),
         cmocka_unit_test(changes_have_texts),
+        cmocka_unit_test(moments_that_were_not_recorded_are_told),
+        cmocka_unit_test(a_machine_may_run_out_of_memory),
+        cmocka_unit_test(an_interrupted_append_is_whole_and_may_be_cut_in_two),
         cmocka_unit_test(cuts_agree_with_a_direct_replay),
         cmocka_unit_test(a_fault_hits_the_call_it_is_addressed_to),
         cmocka_unit_test(a_persistent_lack_of_space_still_lets_files_go),
