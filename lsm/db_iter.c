@@ -444,17 +444,9 @@ firn_slice firn_iter_key(const firn_iter *it) {
     return it->position != NOWHERE ? it->key : firn_slice_make(NULL, 0);
 }
 
-firn_slice firn_iter_value(firn_iter *it) {
-    if (it->position == NOWHERE || it->keys_only) {
-        return firn_slice_make(NULL, 0);
-    }
-    if (it->value_is_copied) {
-        return buf_slice(&it->value_copy);
-    }
+/* Of the source, whose value is kept apart. */
+static __attribute__((noinline)) firn_slice read_value(struct firn_iter *it) {
     struct iter *s = it->source.iter;
-    if (!entry_value_is_apart(&s->entry)) {
-        return s->entry.value;
-    }
     size_t size = s->entry.value.size;
     buf_reset(&it->value_copy);
     int rc = buf_reserve(&it->value_copy, size);
@@ -466,6 +458,17 @@ firn_slice firn_iter_value(firn_iter *it) {
     it->value_copy.size = size;
     it->value_is_copied = true;
     return buf_slice(&it->value_copy);
+}
+
+firn_slice firn_iter_value(firn_iter *it) {
+    if (it->position == NOWHERE || it->keys_only) {
+        return firn_slice_make(NULL, 0);
+    }
+    if (it->value_is_copied) {
+        return buf_slice(&it->value_copy);
+    }
+    const struct entry *e = &it->source.iter->entry;
+    return entry_value_is_apart(e) ? read_value(it) : e->value;
 }
 
 int firn_iter_status(const firn_iter *it) {
