@@ -218,8 +218,9 @@ typedef struct firn_options {
      * way to the others. Below 64 MiB the least that builders need may exceed it, by up to 32 MiB.
      * What iterators and values that are held keep comes on top (firn_memory: iterators, pinned):
      * some 6 KiB for each run an iterator reads, its pages, and memtables that were flushed since;
-     * one that goes straight ahead through pages that are not in the cache reads up to 64 KiB of a
-     * run at once, as long as all iterators together hold no more than a 16th of the budget. */
+     * one that goes straight ahead remembers 24 KiB of what the keys of a run share, and reads up to
+     * 64 KiB of it at once where pages are not in the cache, as long as all iterators together hold
+     * no more than a 16th of the budget. */
     uint64_t memory_budget;
 
     /* A memtable is flushed when it reaches either limit. 0: an eighth of memory_budget; 0: no

@@ -50,6 +50,22 @@ static void run(struct automaton_cursor *c, struct alloc *alloc, uint32_t length
     key_run_deinit(&keys);
 }
 
+/* Short runs, one behind the other, until shared automata are remembered and for a while then. */
+static void run_on(struct automaton_cursor *c, struct alloc *alloc) {
+    struct key_run keys;
+    key_run_init(&keys, alloc);
+    bool ok = answered(automaton_cursor_first(c));
+    for (uint32_t i = 0; ok && c->valid && i < STEPS_MAX && c->key.size < KEY_BYTES_MAX; i++) {
+        uint32_t rank = c->rank;
+        ok = answered(automaton_cursor_read(c, 1 + i % 8, &keys));
+        FUZZ_CHECK(!ok || !c->valid || c->rank == rank + keys.count - 1);
+        if (ok && c->valid && keys.count == 1) {
+            ok = answered(automaton_cursor_next(c));
+        }
+    }
+    key_run_deinit(&keys);
+}
+
 static void jump(struct automaton_cursor *c, firn_slice key, uint32_t rank) {
     find(c, key);
     if (answered(automaton_cursor_seek(c, key)) && c->valid) {
@@ -81,6 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         walk(&c);
         run(&c, &alloc, KEY_RUN_MAX);
         run(&c, &alloc, 3);
+        run_on(&c, &alloc);
+        run(&c, &alloc, KEY_RUN_MAX);
         for (uint32_t i = 0; i < KEYS_MAX; i++) {
             jump(&c, fuzz_take(&r), i * i * i);
         }
