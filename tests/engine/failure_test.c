@@ -492,6 +492,50 @@ static void an_empty_batch_with_sync_makes_durable_what_came_before(void **state
     finish(db, env);
 }
 
+/* A batch of nothing, after a process was killed that had synced nothing: whichever call fails, what
+ * it wrote is durable once that batch has returned. Returns whether the call was reached. */
+static bool sync_after_a_kill(uint64_t call, bool *done) {
+    firn_env *killed, *env = machine_create("a kill, and an empty batch");
+    firn_db *before = open_in(env);
+    firn_batch *batch;
+    ok(put(before, "a", 0));
+    ok(firn_flush(before));
+    ok(put(before, "b", 0));
+    ok(sim_kill_at(env, sim_change_count(env) + 1, &killed));
+    firn_db *db = open_in(killed);
+    ok(firn_batch_create(&batch));
+    uint64_t first = sim_call_count(killed);
+    sim_set_fault(killed, call == 0 ? 0 : first + call, SIM_FAULT_EIO, false);
+    *done = firn_write(db, batch, FIRN_SYNC) == FIRN_OK;
+    bool reached = sim_call_count(killed) >= first + call;
+    sim_set_fault(killed, 0, SIM_FAULT_EIO, false);
+    if (*done) {
+        firn_env *image = cut_now(killed, 0, SIM_TAIL_SYNCED);
+        firn_db *found = open_in(image);
+        ok(contains(found, "a"));
+        ok(contains(found, "b"));
+        finish(found, image);
+    }
+    firn_batch_destroy(batch);
+    (void)firn_close(db); /* tells a failure again */
+    env_destroy(killed);
+    finish(before, env);
+    return reached;
+}
+
+static void an_empty_batch_makes_durable_what_a_killed_process_wrote(void **state) {
+    (void)state;
+    bool done;
+    uint64_t calls = 0;
+    (void)sync_after_a_kill(0, &done);
+    assert_true(done);
+    while (sync_after_a_kill(calls + 1, &done)) {
+        calls++;
+    }
+    print_message("%llu calls failed\n", (unsigned long long)calls);
+    assert_true(calls > 5);
+}
+
 /* ---- Groups. ---- */
 
 struct member {
@@ -849,6 +893,7 @@ int main(void) {
         cmocka_unit_test(a_failed_append_does_not_harm_the_next_synced_write),
         cmocka_unit_test(a_synced_write_after_failures_of_all_kinds_is_kept),
         cmocka_unit_test(an_empty_batch_with_sync_makes_durable_what_came_before),
+        cmocka_unit_test(an_empty_batch_makes_durable_what_a_killed_process_wrote),
         cmocka_unit_test(a_group_without_memory_leaves_nothing_in_the_log),
         cmocka_unit_test(a_flush_into_a_missing_folder_pauses_and_is_told),
         cmocka_unit_test(a_flush_that_fails_while_writes_are_refused_pauses),

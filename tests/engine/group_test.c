@@ -1,7 +1,7 @@
 /* Several writers at once on a simulated machine: their writes form groups, some of whose members
  * ask for a sync and some do not. In every state that a power cut may leave, each writer finds a
  * prefix of its own writes, and what any of them was told to be durable is there, with all that had
- * returned to anybody before.
+ * returned to anybody before. When a call fails, every member of the group is told.
  *
  * Writers are jobs of the machine, which switches between them at waits. So that others can queue
  * up behind a leader, a log yields before each of its calls: it is used without a mutex.
@@ -36,6 +36,7 @@ static struct {
 
 struct writer {
     unsigned number, begun, returned;
+    bool acknowledged[WRITES];
     struct rand rand;
     bool done;
 };
@@ -46,6 +47,8 @@ static struct {
     struct promise promises[WRITERS * WRITES + 2];
     size_t promise_count;
     unsigned syncs, appends; /* appends: to logs */
+    bool faulty;             /* calls may fail */
+    unsigned failed;         /* writes */
 } world;
 
 /* ---- A machine whose logs yield. ---- */
@@ -143,15 +146,22 @@ static void write_all(void *argument) {
         w->begun++;
         int rc = firn_put(world.db, key_of(w->number, i, key), firn_slice_make(value, size),
                           sync ? FIRN_SYNC : 0);
-        assert_int_equal(rc, FIRN_OK);
+        assert_true(rc == FIRN_OK || world.faulty);
+        w->acknowledged[i] = rc == FIRN_OK;
+        if (rc != FIRN_OK) {
+            world.failed++;
+            (void)firn_resume(world.db);
+            continue;
+        }
         w->returned++;
         before[w->number] = w->returned;
-        if (sync) {
+        if (sync && !world.faulty) {
             world.syncs++;
             promise(options.env, before);
         }
         if (rand_below(&w->rand, 40) == 0) {
-            assert_int_equal(firn_flush(world.db), FIRN_OK);
+            rc = firn_flush(world.db);
+            assert_true(rc == FIRN_OK || world.faulty);
         }
     }
     w->done = true;
@@ -231,25 +241,36 @@ static uint64_t look_at_all_cuts(firn_env *env, uint64_t seed) {
     return states;
 }
 
+static firn_db *open_db(firn_env *env) {
+    firn_options options;
+    firn_db *db;
+    options_for(env, &options);
+    assert_int_equal(firn_open(FOLDER, &options, &db), FIRN_OK);
+    return db;
+}
+
+/* All writers, to their ends. */
+static void write_in_groups(firn_env *env, uint64_t seed) {
+    for (unsigned i = 0; i < WRITERS; i++) {
+        world.writers[i].number = i;
+        rand_init(&world.writers[i].rand, seed + i);
+        assert_int_equal(env_submit(env, ENV_COMPACT, write_all, &world.writers[i]), FIRN_OK);
+    }
+    sim_run_jobs(env);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        assert_true(world.writers[i].done);
+    }
+}
+
 static void a_sync_of_one_is_a_sync_of_all_before(void **state) {
     (void)state;
     uint64_t seed = test_seed();
     for (uint64_t round = 0; round < 3; round++) {
         firn_env *env = machine_create(seed + round);
-        firn_options options;
         memset(&world, 0, sizeof world);
-        options_for(env, &options);
-        assert_int_equal(firn_open(FOLDER, &options, &world.db), FIRN_OK);
+        world.db = open_db(env);
         assert_int_equal(env_set_threads(env, WRITERS + 3), FIRN_OK);
-        for (unsigned i = 0; i < WRITERS; i++) {
-            world.writers[i].number = i;
-            rand_init(&world.writers[i].rand, seed + round * 100 + i);
-            assert_int_equal(env_submit(env, ENV_COMPACT, write_all, &world.writers[i]), FIRN_OK);
-        }
-        sim_run_jobs(env);
-        for (unsigned i = 0; i < WRITERS; i++) {
-            assert_true(world.writers[i].done);
-        }
+        write_in_groups(env, seed + round * 100);
         assert_int_equal(firn_close(world.db), FIRN_OK);
         unsigned all[WRITERS];
         returned_now(all);
@@ -263,8 +284,61 @@ static void a_sync_of_one_is_a_sync_of_all_before(void **state) {
     }
 }
 
+/* ---- Failing calls. ---- */
+
+static void check_acknowledged(const char *when, uint64_t call) {
+    for (unsigned w = 0; w < WRITERS; w++) {
+        for (unsigned i = 0; i < WRITES; i++) {
+            char key[32];
+            if (world.writers[w].acknowledged[i] &&
+                firn_contains(world.db, NULL, key_of(w, i, key)) != FIRN_OK) {
+                fail_msg("call %llu failed: %s, write %u of writer %u, which had returned, is gone",
+                         (unsigned long long)call, when, i, w);
+            }
+        }
+    }
+}
+
+/* Returns how many writes failed. */
+static unsigned write_beside_a_fault(uint64_t seed, uint64_t call, enum sim_fault_kind kind) {
+    firn_env *env = machine_create(seed);
+    memset(&world, 0, sizeof world);
+    world.faulty = true;
+    world.db = open_db(env);
+    assert_int_equal(env_set_threads(env, WRITERS + 3), FIRN_OK);
+    sim_set_fault(env, call, kind, false);
+    write_in_groups(env, seed);
+    check_acknowledged("at once", call);
+    (void)firn_close(world.db); /* a failure of a sync may be left to be told */
+    world.db = open_db(env);
+    check_acknowledged("reopened", call);
+    assert_int_equal(firn_close(world.db), FIRN_OK);
+    env_destroy(env);
+    return world.failed;
+}
+
+static void a_failure_is_told_to_the_whole_group(void **state) {
+    (void)state;
+    static const enum sim_fault_kind kinds[] = {SIM_FAULT_EIO, SIM_FAULT_SHORT, SIM_FAULT_SYNC};
+    uint64_t seed = test_seed(), runs = test_scaled(2000, 60), failed = 0, several = 0;
+    struct rand r;
+    rand_init(&r, seed);
+    for (uint64_t i = 0; i < runs; i++) {
+        enum sim_fault_kind kind = kinds[i % 3];
+        uint64_t call = 20 + rand_below(&r, kind == SIM_FAULT_SYNC ? 80 : 400);
+        unsigned writes = write_beside_a_fault(seed, call, kind);
+        failed += writes;
+        several += writes > 1;
+    }
+    print_message("%llu runs with a failing call; %llu writes failed, in %llu runs several\n",
+                  (unsigned long long)runs, (unsigned long long)failed,
+                  (unsigned long long)several);
+    assert_true(several > 0); /* else no group failed */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_failure_is_told_to_the_whole_group),
         cmocka_unit_test(a_sync_of_one_is_a_sync_of_all_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

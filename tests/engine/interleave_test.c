@@ -347,6 +347,7 @@ static const struct cast casts[] = {
     {"multi-gets", {read_many, write_more, flush_now, compact_now}},
     {"scans", {read_scans, write_more, flush_now, compact_now}},
     {"a snapshot", {read_snapshot, write_more, flush_now, compact_now}},
+    {"two exchanges", {exchange_low, exchange_high}},
     {"exchanges", {exchange_low, exchange_high, flush_now, write_more, compact_now}},
     {"writes", {write_more, flush_now, compact_now, read_points, read_snapshot}},
     {"all", {read_snapshot, read_points, exchange_low, write_more, compact_now}},
