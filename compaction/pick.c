@@ -145,7 +145,7 @@ void draft_add_oldest_runs(struct draft *draft, size_t level, size_t least) {
     }
 }
 
-static bool is_input(const firn_job *job, uint64_t number) {
+bool job_has(const firn_job *job, uint64_t number) {
     for (size_t i = 0; i < job->table_count; i++) {
         if (job->tables[i] == number) {
             return true;
@@ -159,7 +159,7 @@ static bool others_overlap(const struct draft *draft, const firn_shape_level *le
     for (size_t r = 0; r < level->count; r++) {
         size_t end, t = run_overlap(&level->runs[r], &draft->range, &end);
         for (; t < end; t++) {
-            if (!is_input(draft->job, level->runs[r].tables[t].number)) {
+            if (!job_has(draft->job, level->runs[r].tables[t].number)) {
                 return true;
             }
         }

@@ -35,6 +35,8 @@ uint64_t level_idle_bytes(const firn_shape_level *level);
 /* Of the level's bytes, those in runs beyond so many, runs taken to be alike. */
 double level_bytes_beyond(const firn_shape_level *level, size_t runs);
 
+bool job_has(const firn_job *job, uint64_t number); /* among its inputs */
+
 /* a * b, or the most there is. */
 uint64_t multiply_capped(uint64_t a, uint64_t b);
 

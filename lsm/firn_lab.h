@@ -76,7 +76,10 @@ FIRN_API void firn_shape_release(firn_db *db, const firn_shape *shape);
 /* ---- Policies ----------------------------------------------------------------------------------
  */
 
-/* What a policy goes by; the engine derives it from firn_options. */
+/* What a policy goes by; the engine derives it from firn_options, where size_ratio, level0_runs,
+ * runs_upper, runs_last, runs_per_level, granularity, fifo_bytes, fifo_seconds and
+ * delete_within_seconds are so named. A policy of one's own may take any of them to mean what it
+ * likes. */
 typedef struct firn_policy_params {
     firn_policy policy;
     const struct firn_user_policy *user; /* not NULL: instead of `policy` */
@@ -126,18 +129,30 @@ typedef struct firn_job {
     char reason[96]; /* "level 0 has 5 runs of 4" */
 } firn_job;
 
-/* A policy of one's own, for firn_options.user_policy: in a database, and in firn_simulate(). Its
- * functions are called under a lock of the database: they are quick and call nothing of firn but
- * firn_job_check() and firn_shape_*(). They get the same context, from one thread at a time for each database. One
- * merge at a time is done for such a policy. */
+/* A policy of one's own: in a database (firn_options.user_policy), in firn_simulate(), and, from a
+ * shared object, in the command `firn` (firn_policies below). Its functions are called under a lock
+ * of the database: they are quick and call nothing of firn but firn_job_*() and firn_shape_*(). They
+ * get the same context, from one thread at a time for each database.
+ *
+ * pick() is asked after each flush and merge, and again until it wants nothing: a policy that always
+ * wants something never comes to rest. One merge at a time is done for it, so when it is asked, busy
+ * tables are those of a firn_compact() only. */
 typedef struct firn_user_policy {
-    const char *name; /* told in reports */
+    const char *name; /* told in reports, and what firn_options_set() knows it by */
     void *context;
 
-    /* Says in *job, which is empty, what to merge next: `any`, the numbers of the tables in any
-     * order, where the output goes, `score` and `reason`. firn puts the tables in order and works
-     * out `bottom`. A run that is merged into must have all of its tables that overlap the inputs
-     * among them. `cut_part` is 0.25 unless it is changed. */
+    /* Says in *job, which is empty, what to merge next: the numbers of its tables in any order,
+     * where the output goes (output_level, output), `reason` for reports, and, last, `any`: while
+     * that is false, nothing is done. firn puts the tables in order and works out `bottom`;
+     * cut_part is 0.25 unless it is changed; score is for policies with several merges at a time.
+     *
+     * What has to be among the tables (firn_job_check() below has the rules):
+     *     FIRN_OUTPUT_NEW_RUN          from each level the oldest runs that overlap, so that all
+     *                                  that stays above is newer, and all of the levels between;
+     *                                  of the output level nothing, or all of it
+     *     FIRN_OUTPUT_MERGE_INTO_RUN   besides, what they overlap of the run that is merged into:
+     *                                  firn_job_add_overlap(job, shape, output_level)
+     * Outputs go to a level from 1 to FIRN_LEVELS_MAX - 1; levels may be left empty. */
     void (*pick)(void *context, const firn_shape *shape, const firn_policy_params *params,
                  firn_job *job);
 
@@ -145,6 +160,19 @@ typedef struct firn_user_policy {
      * of level 0 beyond level0_runs runs. */
     uint64_t (*debt)(void *context, const firn_shape *shape, const firn_policy_params *params);
 } firn_user_policy;
+
+/* What `firn sim --plugin FILE`, and any other command, takes policies from: a shared object that
+ * defines this, with NULL for an end. It need not be linked with firn. */
+extern const firn_user_policy *const firn_policies[];
+
+/* For pick(): adds tables to the job, those that it has already only once: a table, all of a run, all
+ * of a level, and of a level (which may be empty, or below the last) what overlaps the keys from the
+ * first to the last of the job's tables. False: one is busy, or there are too many; then the job
+ * cannot be done now, and `any` is left false. */
+FIRN_API bool firn_job_add_table(firn_job *job, const firn_shape_table *table);
+FIRN_API bool firn_job_add_run(firn_job *job, const firn_shape_run *run);
+FIRN_API bool firn_job_add_level(firn_job *job, const firn_shape_level *level);
+FIRN_API bool firn_job_add_overlap(firn_job *job, const firn_shape *shape, size_t level);
 
 /* Whether the engine would carry the job out: its tables are there, in order of age and key, and
  * free; for every key, newer versions still lie above older ones afterwards, and runs stay

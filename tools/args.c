@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/plugin.h"
+
 bool arg_flag(void *to, char *value, const char **problem) {
     (void)value;
     (void)problem;
@@ -142,6 +144,7 @@ bool args_parse(struct call *call, const struct arg *own) {
         {"options", "FILE", take_options, &call->options},
         {"memory-budget", "SIZE", take_memory_budget, &call->options},
         {"record", "FILE", arg_text, &call->record},
+        {"plugin", "FILE", take_plugin, &call->options},
         {command->has_text_forms ? "raw" : NULL, NULL, take_raw, &call->key_form},
         {"escaped", NULL, take_escaped, &call->key_form},
         {"hex", NULL, take_hex, &call->key_form},

@@ -2,7 +2,7 @@
 _firn() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
     local command=${COMP_WORDS[1]} forms="--raw --escaped --hex" range="--from --to --prefix"
-    local options="--option --options --memory-budget --record --help"
+    local options="--option --options --memory-budget --record --plugin --help"
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "load put get delete scan count rank nth sample split stats build ingest compact verify repair checkpoint backup restore dump destroy sim tune trace help \

@@ -26,7 +26,9 @@ static const char common_options[] =
     "  --options FILE         set those of a file: a line NAME = VALUE for each, # for remarks\n"
     "  --memory-budget SIZE   bytes of memory to use, for example 64m or 2g\n"
     "  --record FILE          write a trace of what is asked of DB, for `firn trace` and\n"
-    "                         `firn sim --trace`\n";
+    "                         `firn sim --trace`\n"
+    "  --plugin FILE          know the compaction policies of a shared object by their names, for\n"
+    "                         what follows: --option compaction_policy=NAME, sim --policy NAME\n";
 
 static const char text_form_options[] =
     "  --raw                  keys and values are the bytes as they are\n"

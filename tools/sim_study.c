@@ -103,11 +103,13 @@ struct sim_cost sim_cost_of(const struct sim_study *study, const struct sim_seri
     double batch = (double)(memtable_entries(study, o) * o->level0_runs);
     double levels = ceil(log((double)study->workload.entries / batch * (t - 1) / t) / log(t));
     levels = levels > 1 ? levels : 1;
+    bool known = o->user_policy == NULL; /* nobody knows formulas for policies of one's own */
     return (struct sim_cost){
         .size_ratio = o->size_ratio,
         .merges = sim_merges(last->puts > from->puts ? from : NULL, last),
         .false_reads = last->empty_reads > 0 ? last->empty_false_reads / last->empty_reads : 0,
-        .merges_theory = (t - 1) / (upper + 1) * (levels - 1) + (t - 1) / (bottom + 1),
-        .false_reads_theory = false_reads_theory(o, t, levels, upper, bottom),
+        .merges_theory =
+            known ? (t - 1) / (upper + 1) * (levels - 1) + (t - 1) / (bottom + 1) : NAN,
+        .false_reads_theory = known ? false_reads_theory(o, t, levels, upper, bottom) : NAN,
     };
 }

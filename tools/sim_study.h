@@ -26,7 +26,8 @@ struct sim_cost {
     uint32_t size_ratio;
     double merges;        /* times an entry is written by merges */
     double false_reads;   /* of an empty lookup, with filters of filter_bits_per_key */
-    double merges_theory; /* Dostoevsky (SIGMOD 2018), equation 12, in entries */
+    /* NAN: there is no formula. Dostoevsky (SIGMOD 2018), equation 12, in entries. */
+    double merges_theory;
     double false_reads_theory;
 };
 

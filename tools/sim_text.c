@@ -1,5 +1,7 @@
 /* What `firn sim` says in text, CSV and JSON. */
 #include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
 
 #include "tools/sim_study.h"
 
@@ -46,9 +48,14 @@ static void tell_curve(struct out *out, const struct sim_study *study) {
     for (size_t i = 0; i < study->count; i++) {
         for (size_t r = 0; r < study->ratio_count && !study->series[i].engine; r++) {
             const struct sim_cost *c = &study->curve[i][r];
-            out_format(out, "%-25s %3" PRIu32 " %11.2f %10.2f %13.4f %10.4f\n",
-                       study->series[i].name, c->size_ratio, c->merges, c->merges_theory,
-                       c->false_reads, c->false_reads_theory);
+            bool known = !isnan(c->merges_theory);
+            char merges[32] = "-", reads[32] = "-";
+            if (known) {
+                (void)snprintf(merges, sizeof merges, "%.2f", c->merges_theory);
+                (void)snprintf(reads, sizeof reads, "%.4f", c->false_reads_theory);
+            }
+            out_format(out, "%-25s %3" PRIu32 " %11.2f %10s %13.4f %10s\n", study->series[i].name,
+                       c->size_ratio, c->merges, merges, c->false_reads, reads);
         }
     }
 }
@@ -160,12 +167,13 @@ static void tell_json_sample(struct out *out, const firn_sim_sample *s) {
 static void tell_json_curve(struct out *out, const struct sim_study *study, size_t i) {
     for (size_t r = 0; r < study->ratio_count && !study->series[i].engine; r++) {
         const struct sim_cost *c = &study->curve[i][r];
-        out_format(out,
-                   "%s{\"size_ratio\":%" PRIu32
-                   ",\"merges\":%.4f,\"merges_theory\":%.4f,\"false_reads\":%.6f,"
-                   "\"false_reads_theory\":%.6f}",
-                   r > 0 ? "," : "", c->size_ratio, c->merges, c->merges_theory, c->false_reads,
-                   c->false_reads_theory);
+        out_format(out, "%s{\"size_ratio\":%" PRIu32 ",\"merges\":%.4f,\"false_reads\":%.6f",
+                   r > 0 ? "," : "", c->size_ratio, c->merges, c->false_reads);
+        if (!isnan(c->merges_theory)) {
+            out_format(out, ",\"merges_theory\":%.4f,\"false_reads_theory\":%.6f", c->merges_theory,
+                       c->false_reads_theory);
+        }
+        out_char(out, '}');
     }
 }
 

@@ -1,9 +1,8 @@
 /* docs/examples/policy.c: a compaction policy of one's own, first in the simulator, then in a
- * database.
+ * database. As a shared object (cc -shared -fPIC) it is one for `firn sim --plugin`, too.
  *
- * Flushed runs are gathered; when there are as many as level0_runs, they are merged with what they
- * overlap in level 1, which is one run and the last. Simple, and it writes more the larger the
- * tree.
+ * Flushed runs are gathered; when there are as many as level0_runs, everything becomes one run of
+ * level 1. Simple, and it writes more the larger the tree.
  */
 #include <stdio.h>
 
@@ -16,22 +15,18 @@ static void pick(void *context, const firn_shape *shape, const firn_policy_param
         return;
     }
     for (size_t level = 0; level < shape->level_count; level++) {
-        for (size_t r = 0; r < shape->levels[level].count; r++) {
-            const firn_shape_run *run = &shape->levels[level].runs[r];
-            for (size_t t = 0; t < run->count; t++) {
-                if (run->tables[t].busy || job->table_count == FIRN_JOB_TABLES_MAX) {
-                    return; /* one merge at a time, and no job may have more */
-                }
-                job->tables[job->table_count++] = run->tables[t].number;
-            }
+        if (!firn_job_add_level(job, &shape->levels[level])) {
+            return; /* a table is busy, or there are too many for one merge */
         }
     }
-    job->any = true;
     job->output_level = 1;
     job->output = FIRN_OUTPUT_NEW_RUN;
-    job->score = 1;
-    snprintf(job->reason, sizeof job->reason, "everything into one run");
+    snprintf(job->reason, sizeof job->reason, "level 0 has %zu runs", shape->levels[0].count);
+    job->any = true;
 }
+
+static const firn_user_policy two_levels = {"two-levels", NULL, pick, NULL};
+const firn_user_policy *const firn_policies[] = {&two_levels, NULL}; /* for --plugin */
 
 static int show(void *context, const firn_sim_sample *s) {
     *(firn_sim_sample *)context = *s;
@@ -39,7 +34,6 @@ static int show(void *context, const firn_sim_sample *s) {
 }
 
 int main(void) {
-    static const firn_user_policy two_levels = {"two levels", NULL, pick, NULL};
     firn_sim_workload workload;
     firn_sim_machine machine;
     firn_options options;

@@ -198,15 +198,6 @@ static void check_model(const struct model *m) {
 
 /* ---- Jobs ---- */
 
-static bool job_has(const firn_job *job, uint64_t number) {
-    for (size_t i = 0; i < job->table_count; i++) {
-        if (job->tables[i] == number) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void set_busy(struct model *m, const firn_job *job) {
     for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         for (size_t r = 0; r < m->levels[level].count; r++) {

@@ -40,6 +40,7 @@ complains 2 'there is no option color' "$firn" sim --policy leveled:color=red
 complains 2 'expected text, csv, json or html' "$firn" sim --format pdf
 complains 2 'expected size ratios' "$firn" sim --ratios 1,2
 complains 2 'expected uniform, zipf' "$firn" sim --accesses often
+complains 2 'cannot open shared object' "$firn" sim --plugin nothing.so
 complains 1 'zipf_theta is 1' "$firn" sim --accesses zipf --theta 1 --entries 1000
 complains 1 'has no entries' "$firn" sim --entries 0
 finish
