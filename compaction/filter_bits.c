@@ -93,11 +93,12 @@ double filter_bits_for_job(const firn_shape *shape, const firn_job *job, bool se
         bool joins = l == job->output_level && job->output == FIRN_OUTPUT_MERGE_INTO_RUN;
         for (size_t r = 0; r < shape->levels[l].count; r++) {
             uint64_t all, taken;
+            bool joined = joins && r == 0;
             count_run(&shape->levels[l].runs[r], job, &all, &taken);
-            output += joins ? all : taken;
+            output += joined ? all : taken;
             /* A single run is filled up again as it is emptied: of such, all counts. */
             bool counts = again && (taken < all || r % 2 == 0);
-            add_run(&c, joins ? 0 : counts ? all : all - taken);
+            add_run(&c, joined ? 0 : counts ? all : all - taken);
         }
     }
     add_run(&c, output);

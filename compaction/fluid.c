@@ -14,27 +14,23 @@
  *
  * Merges of whole levels write at once as much as the last level holds, and need as much room. With
  * partial granularity, what would go into a single last run goes in parts instead: the tables of
- * one stretch of it, and what lies above them. So a merge needs room for job_bytes only, and the
- * space that the tree takes stays below (1 + 1/(T - 1)) times its keys plus that, also while it
- * merges ("Spooky", Dayan et al., PVLDB 15(11), 2022, partitions by the last level, too). When the
- * last run has outgrown its level, its tables are moved to the next, unread.
+ * one stretch of it, and what lies above them ("Spooky", Dayan et al., PVLDB 15(11), 2022). So a
+ * merge needs room for job_bytes only, or for the level right above, which is written as a whole.
+ * With partial_levels above 1 this one, and more above it, are merged into in parts, too, by the
+ * same stretches of the last level:
+ *
+ *     level 0 ... whole             whole + 1        ...  last - 1          last
+ *     merged as wholes              parts join the newest run, or         parts join
+ *                                   begin one, if it has no room          the only run
+ *
+ * and the space that the tree takes stays below (1 + 1/(T - 1) + 1/T^partial_levels) times its keys
+ * and a part or two, also while it merges. When the last run has outgrown its level, its tables are
+ * moved to the next, unread.
  */
-#include "compaction/pick.h"
+#include "compaction/fluid.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-struct fluid {
-    const firn_shape *shape;
-    const firn_policy_params *params;
-    size_t last;
-    uint64_t capacity[FIRN_LEVELS_MAX];
-    struct deadlines deadlines;
-};
-
-static const firn_shape_level *fluid_level(const struct fluid *f, size_t level) {
-    return &f->shape->levels[level];
-}
 
 static uint64_t largest_run(const firn_shape *shape) {
     uint64_t largest = 0;
@@ -47,7 +43,7 @@ static uint64_t largest_run(const firn_shape *shape) {
     return largest;
 }
 
-static uint32_t runs_most(const struct fluid *f, size_t level) {
+uint32_t fluid_runs_most(const struct fluid *f, size_t level) {
     const firn_policy_params *p = f->params;
     uint32_t runs = level >= f->last ? p->runs_last : p->runs_upper;
     if (level < f->last && p->runs_of_level[level] > 0) {
@@ -72,6 +68,18 @@ size_t fluid_last(const firn_shape *shape, const firn_policy_params *params) {
     return last_for(shape, params, largest_run(shape));
 }
 
+/* The lowest level that is written as a whole. */
+static size_t whole_level(const struct fluid *f) {
+    bool in_parts = f->params->granularity == FIRN_GRANULARITY_PARTIAL &&
+                    fluid_runs_most(f, f->last) == 1 && f->last >= 2 &&
+                    fluid_level(f, f->last)->count == 1;
+    size_t levels = f->params->partial_levels > 0 ? f->params->partial_levels : 1;
+    if (!in_parts) {
+        return f->last;
+    }
+    return f->last > levels ? f->last - levels : 1;
+}
+
 static void fluid_measure(struct fluid *f, const firn_shape *shape,
                           const firn_policy_params *params) {
     f->shape = shape;
@@ -79,10 +87,11 @@ static void fluid_measure(struct fluid *f, const firn_shape *shape,
     uint64_t least = params->batch_bytes, largest = largest_run(shape);
     f->last = last_for(shape, params, largest);
     f->capacity[f->last] =
-        multiply_capped(largest > least ? largest : least, runs_most(f, f->last));
+        multiply_capped(largest > least ? largest : least, fluid_runs_most(f, f->last));
     for (size_t level = f->last; level > 0; level--) {
         f->capacity[level - 1] = f->capacity[level] / params->size_ratio;
     }
+    f->whole = whole_level(f);
     deadlines_init(&f->deadlines, params, 1, f->last);
 }
 
@@ -94,12 +103,12 @@ void fluid_deadlines(const firn_shape *shape, const firn_policy_params *params,
 }
 
 /* Whether the newest run of the level may grow by so many bytes. */
-static bool run_has_room(const struct fluid *f, size_t level, uint64_t incoming) {
+bool fluid_has_room(const struct fluid *f, size_t level, uint64_t incoming) {
     const firn_shape_level *at = fluid_level(f, level);
     if (at->count == 0) {
         return false;
     }
-    uint32_t runs = runs_most(f, level);
+    uint32_t runs = fluid_runs_most(f, level);
     if (level == f->last && runs == 1) {
         return at->count == 1;
     }
@@ -114,123 +123,8 @@ static bool would_be_full(const struct fluid *f, size_t level, uint64_t incoming
     if (level == f->last) {
         return false;
     }
-    bool runs_full = at->count >= runs_most(f, level) && !run_has_room(f, level, incoming);
+    bool runs_full = at->count >= fluid_runs_most(f, level) && !fluid_has_room(f, level, incoming);
     return runs_full || level_bytes(at) + incoming / 2 >= f->capacity[level];
-}
-
-/* ---- Parts of the last level ---- */
-
-/* Tables begin to end of the last run, which take about job_bytes. The key space is shared out
- * among the parts: one begins with its first table, the first one with the first key there is. */
-struct part {
-    size_t begin, end;
-    const firn_shape_table *first, *next; /* NULL: the part has no beginning, or no end */
-    uint64_t bytes;
-    bool busy;
-};
-
-static struct part part_from(const struct fluid *f, size_t begin) {
-    const firn_shape_run *run = &fluid_level(f, f->last)->runs[0];
-    struct part part = {.begin = begin, .end = begin};
-    while (
-        part.end < run->count &&
-        (part.end == begin || part.bytes + run->tables[part.end].bytes <= f->params->job_bytes)) {
-        part.bytes += run->tables[part.end].bytes;
-        part.busy = part.busy || run->tables[part.end].busy;
-        part.end++;
-    }
-    part.first = begin > 0 ? &run->tables[begin] : NULL;
-    part.next = part.end < run->count ? &run->tables[part.end] : NULL;
-    return part;
-}
-
-/* The tables of a run that reach into the part: from the returned one to before *end. */
-static size_t part_overlap(const struct part *part, const firn_shape_run *run, size_t *end) {
-    size_t begin = part->first != NULL ? run_seek(run, part->first->smallest) : 0;
-    for (*end = begin; *end < run->count; ++*end) {
-        if (part->next != NULL &&
-            slice_compare(run->tables[*end].smallest, part->next->smallest) >= 0) {
-            break;
-        }
-    }
-    return begin;
-}
-
-/* Bytes of the level in the part; 0 when one of its tables is busy. */
-static uint64_t bytes_within(const firn_shape_level *level, const struct part *part) {
-    uint64_t bytes = 0;
-    for (size_t r = 0; r < level->count; r++) {
-        size_t end, t = part_overlap(part, &level->runs[r], &end);
-        for (; t < end; t++) {
-            if (level->runs[r].tables[t].busy) {
-                return 0;
-            }
-            bytes += level->runs[r].tables[t].bytes;
-        }
-    }
-    return bytes;
-}
-
-/* The part that takes in most for what it rewrites, and all of the level above that lies in it. A
- * table that reaches out of it takes along what it overlaps in older runs, so that none stays above
- * its output. */
-static bool pick_part(const struct fluid *f, size_t from, firn_job *job, double score) {
-    const firn_shape_level *above = fluid_level(f, from);
-    size_t count = fluid_level(f, f->last)->runs[0].count;
-    struct part best = {.begin = 0};
-    double best_gain = 0;
-    for (struct part part = {.end = 0}; part.end < count;) {
-        part = part_from(f, part.end);
-        uint64_t bytes = part.busy ? 0 : bytes_within(above, &part);
-        double gain = (double)bytes / (double)(part.bytes + 1);
-        if (gain > best_gain) {
-            best_gain = gain;
-            best = part;
-        }
-    }
-    if (best_gain == 0) {
-        return false;
-    }
-    struct draft draft;
-    draft_begin(&draft, f->shape, job);
-    for (size_t r = 0; r < above->count; r++) {
-        size_t end, begin = part_overlap(&best, &above->runs[r], &end);
-        size_t taken_end, taken = run_overlap(&above->runs[r], &draft.range, &taken_end);
-        if (taken < taken_end) {
-            begin = begin < end && begin < taken ? begin : taken;
-            end = end > taken_end ? end : taken_end;
-        }
-        draft_add(&draft, &above->runs[r], begin, end);
-    }
-    if (!draft_into_run(&draft, f->last, score)) {
-        return false;
-    }
-    if (level_overdue(&f->deadlines, f->shape, from) != NULL) {
-        reason_overdue(job, from);
-        return true;
-    }
-    (void)snprintf(job->reason, sizeof job->reason, "level %zu is full: tables %zu to %zu of %zu",
-                   from, best.begin, best.end - 1, f->last);
-    return true;
-}
-
-/* Whether what lies right above the last level goes down in parts. */
-static bool goes_in_parts(const struct fluid *f) {
-    return f->params->granularity == FIRN_GRANULARITY_PARTIAL && runs_most(f, f->last) == 1 &&
-           f->last >= 2 && fluid_level(f, f->last)->count == 1;
-}
-
-/* Parts go down as long as the level is nearly full, and no longer: what stays gathers until it is
- * worth more. Going on until the level is empty would rewrite the last level in many places for
- * little, half as much again in all. */
-static bool is_draining(const struct fluid *f, size_t level) {
-    const firn_shape_level *at = fluid_level(f, level);
-    if (at->count == 0) {
-        return false;
-    }
-    return at->count > runs_most(f, level) || level_is_busy(at) ||
-           level_idle_bytes(at) >= f->capacity[level] - f->capacity[level] / 8 ||
-           level_overdue(&f->deadlines, f->shape, level) != NULL;
 }
 
 /* ---- Which ---- */
@@ -244,17 +138,27 @@ static bool any_busy(const struct fluid *f, size_t from, size_t to) {
     return false;
 }
 
+static size_t level_tables(const firn_shape_level *level) {
+    size_t tables = 0;
+    for (size_t r = 0; r < level->count; r++) {
+        tables += level->runs[r].count;
+    }
+    return tables;
+}
+
 /* How many runs of the level what comes to it is merged with: the newest, when that has room, or
- * all, when there may be none more; but none of those that are on their way down. */
+ * all, when there may be none more; but none of those that are on their way down in parts, or have
+ * about as many tables as a job may. */
 static size_t runs_joined(const struct fluid *f, size_t level, uint64_t incoming) {
     const firn_shape_level *at = fluid_level(f, level);
-    if (level + 1 == f->last && goes_in_parts(f) && is_draining(f, level)) {
+    if (fluid_goes_in_parts(f) && level == f->whole &&
+        (fluid_is_draining(f, level) || level_tables(at) > FIRN_JOB_TABLES_MAX / 2)) {
         return 0;
     }
-    if (run_has_room(f, level, incoming)) {
+    if (fluid_has_room(f, level, incoming)) {
         return 1;
     }
-    return at->count >= runs_most(f, level) ? at->count : 0;
+    return at->count >= fluid_runs_most(f, level) ? at->count : 0;
 }
 
 static bool pick_down(const struct fluid *f, size_t target, uint64_t incoming, firn_job *job,
@@ -272,8 +176,8 @@ static bool pick_down(const struct fluid *f, size_t target, uint64_t incoming, f
     if (!draft_new_run(&draft, target, score)) {
         return false;
     }
-    if (target + 1 == f->last && goes_in_parts(f)) {
-        job->cut_part = 0; /* so that parts of the last level have their own tables here */
+    if (fluid_goes_in_parts(f) && target == f->whole) {
+        fluid_cut_by_last(f, target, job);
     }
     if (fluid_level(f, 0)->count < f->params->level0_runs) {
         reason_overdue(job, target - 1);
@@ -286,27 +190,35 @@ static bool pick_down(const struct fluid *f, size_t target, uint64_t incoming, f
 }
 
 /* What was the last level has outgrown it: its run, which goes down as it is, so that a tree that
- * becomes deeper needs no room for that. NULL: there is none. */
-static const firn_shape_run *outgrown(const struct fluid *f) {
-    size_t level = f->shape->level_count - 1;
-    if (f->params->granularity != FIRN_GRANULARITY_PARTIAL || runs_most(f, f->last) > 1 ||
-        level < 1 || level >= f->last) {
+ * becomes deeper needs no room for that; or what is left of one that has more tables than a job
+ * may: larger than its level may be, and behind all of the last level. NULL: there is none. */
+static const firn_shape_run *outgrown(const struct fluid *f, size_t *level) {
+    const firn_shape_level *last = fluid_level(f, f->last);
+    for (*level = f->last - 1; *level > 0 && fluid_level(f, *level)->count == 0; --*level) {
+    }
+    if (f->params->granularity != FIRN_GRANULARITY_PARTIAL || fluid_runs_most(f, f->last) > 1 ||
+        *level < 1 || last->count > 1) {
         return NULL;
     }
-    const firn_shape_level *at = fluid_level(f, level);
+    const firn_shape_level *at = fluid_level(f, *level);
     const firn_shape_run *run = &at->runs[at->count - 1];
-    bool is_it = run->count <= FIRN_JOB_TABLES_MAX && run_bytes(run) == largest_run(f->shape);
-    return is_it ? run : NULL;
+    if (last->count == 0) {
+        return run_bytes(run) == largest_run(f->shape) ? run : NULL;
+    }
+    const firn_shape_run *below = &last->runs[0];
+    bool behind =
+        slice_compare(run->tables[0].smallest, below->tables[below->count - 1].largest) > 0;
+    return behind && run_bytes(run) > f->capacity[*level] ? run : NULL;
 }
 
 /* While nothing else runs, since nothing may come to lie below it meanwhile. */
-static void pick_deeper(const struct fluid *f, const firn_shape_run *run, firn_job *job) {
+static void pick_deeper(const struct fluid *f, const firn_shape_run *run, size_t level,
+                        firn_job *job) {
     struct draft draft;
     draft_begin(&draft, f->shape, job);
-    draft_add(&draft, run, 0, run->count);
+    draft_add(&draft, run, 0, run->count < FIRN_JOB_TABLES_MAX ? run->count : FIRN_JOB_TABLES_MAX);
     if (!shape_is_busy(f->shape) && draft_move(&draft, f->last, 1)) {
-        (void)snprintf(job->reason, sizeof job->reason, "level %zu has outgrown itself",
-                       f->shape->level_count - 1);
+        (void)snprintf(job->reason, sizeof job->reason, "level %zu has outgrown itself", level);
     }
 }
 
@@ -322,13 +234,13 @@ static bool pick_collapse(const struct fluid *f, firn_job *job) {
         return false;
     }
     (void)snprintf(job->reason, sizeof job->reason, "level %zu has %zu runs of %" PRIu32, f->last,
-                   at->count, runs_most(f, f->last));
+                   at->count, fluid_runs_most(f, f->last));
     return true;
 }
 
 /* How many levels, from level 0 on, have to go down for a delete in them. */
 static size_t levels_overdue(const struct fluid *f) {
-    size_t levels = goes_in_parts(f) ? f->last - 1 : f->last; /* parts see to it themselves */
+    size_t levels = f->whole; /* parts see to it themselves */
     while (levels > 0 && level_overdue(&f->deadlines, f->shape, levels - 1) == NULL) {
         levels--;
     }
@@ -336,14 +248,14 @@ static size_t levels_overdue(const struct fluid *f) {
 }
 
 /* The first level that has room for what comes down, with what it takes along on the way; below
- * those that have to go. Where the last level is merged in parts, nothing goes there at once,
- * however much has come together: it waits right above. */
+ * those that have to go. Where levels are merged in parts, nothing goes there at once, however much
+ * has come together: it waits right above. */
 static size_t find_target(const struct fluid *f, size_t overdue, uint64_t *incoming) {
     size_t target = 1;
     *incoming = level_bytes(fluid_level(f, 0));
     while (target < overdue || would_be_full(f, target, *incoming)) {
         uint64_t here = level_bytes(fluid_level(f, target));
-        if (target + 1 == f->last && goes_in_parts(f)) {
+        if (target == f->whole) {
             break;
         }
         *incoming += here;
@@ -352,21 +264,24 @@ static size_t find_target(const struct fluid *f, size_t overdue, uint64_t *incom
     return target;
 }
 
-/* So that draining falls behind by no more than this, runs above the last level are bounded. */
+/* So that draining falls behind by no more than this, runs above the levels that are merged into in
+ * parts are bounded. */
 static bool has_too_many_runs(const struct fluid *f, size_t level) {
-    return level + 1 == f->last && fluid_level(f, level)->count > (size_t)2 * runs_most(f, level);
+    return fluid_goes_in_parts(f) && level == f->whole &&
+           fluid_level(f, level)->count > (size_t)2 * fluid_runs_most(f, level);
 }
 
 void fluid_pick(const firn_shape *shape, const firn_policy_params *params, firn_job *job) {
     struct fluid f;
     fluid_measure(&f, shape, params);
-    const firn_shape_run *too_large = outgrown(&f);
+    size_t level;
+    const firn_shape_run *too_large = outgrown(&f, &level);
     if (too_large != NULL) {
-        pick_deeper(&f, too_large, job);
+        pick_deeper(&f, too_large, level, job);
         return;
     }
     uint64_t incoming;
-    size_t overdue = levels_overdue(&f), above = f.last - 1;
+    size_t overdue = levels_overdue(&f);
     size_t target = find_target(&f, overdue, &incoming);
     double due = (double)shape->levels[0].count / params->level0_runs;
     due = overdue > 0 && due < 1 ? 1 : due;
@@ -378,23 +293,26 @@ void fluid_pick(const firn_shape *shape, const firn_policy_params *params, firn_
         return;
     }
     const firn_shape_level *last = &shape->levels[f.last];
-    if (last->count > runs_most(&f, f.last) && !level_is_busy(last) && pick_collapse(&f, job)) {
+    if (last->count > fluid_runs_most(&f, f.last) && !level_is_busy(last) &&
+        pick_collapse(&f, job)) {
         return;
     }
-    if (goes_in_parts(&f) && is_draining(&f, above) && pick_part(&f, above, job, 1)) {
-        return;
+    for (level = f.last; level > f.whole; level--) {
+        if (fluid_is_draining(&f, level - 1) && fluid_pick_part(&f, level - 1, job, 1)) {
+            return;
+        }
     }
-    (void)pick_overdue_in_place(&f.deadlines, shape, f.last, runs_most(&f, f.last) > 1, job);
+    (void)pick_overdue_in_place(&f.deadlines, shape, f.last, fluid_runs_most(&f, f.last) > 1, job);
 }
 
 uint64_t fluid_debt(const firn_shape *shape, const firn_policy_params *params) {
     struct fluid f;
     fluid_measure(&f, shape, params);
     double debt = level_bytes_beyond(&shape->levels[0], params->level0_runs);
-    if (goes_in_parts(&f) && is_draining(&f, f.last - 1)) {
-        double over =
-            (double)level_bytes(&shape->levels[f.last - 1]) - (double)f.capacity[f.last - 1];
-        debt += over > 0 ? over * (1 + params->size_ratio) : 0;
+    for (size_t level = f.whole; level < f.last; level++) {
+        double over = (double)level_bytes(&shape->levels[level]) - (double)f.capacity[level];
+        bool due = over > 0 && fluid_is_draining(&f, level);
+        debt += due ? over * (1 + params->size_ratio) : 0;
     }
     return debt < 9e18 ? (uint64_t)debt : UINT64_MAX;
 }

@@ -2,14 +2,14 @@
  * mistake there is not made twice.
  *
  * Give every run a position: level first, then its place in the level; a higher position is older.
- * A job takes entries from their positions and puts them all at one: in the output level's single
- * run, or before its first run. Reads find the newest version of a key only if, for every key,
+ * A job takes entries from their positions and puts them all at one: in the output level's first
+ * run, or before it. Reads find the newest version of a key only if, for every key,
  * positions still follow age. So, for an input x and a table t that stays, and overlaps x:
  *
  *     t newer than x (a lower position)     must still be above the outputs
  *     t older than x                        must lie below the outputs
- * Outputs that join a run must be disjoint from what stays in it. Where tables leave without
- * output, no t that is older may stay: what x hid of it would come to light.
+ * Outputs that join a run, the newest of its level, must be disjoint from what stays in it. Where
+ * tables leave without output, no t that is older may stay: what x hid of it would come to light.
  */
 #include <inttypes.h>
 
@@ -62,7 +62,7 @@ static int each_table(struct check *c, int (*visit)(struct check *c, struct posi
     return FIRN_OK;
 }
 
-/* Outputs join the level's single run, if there is one. */
+/* Outputs join the level's newest run, if there is one. */
 static bool joins_run(const firn_job *job) {
     return job->output == FIRN_OUTPUT_MERGE_INTO_RUN || job->output == FIRN_OUTPUT_MOVE;
 }
@@ -113,6 +113,10 @@ static int check_inputs(struct check *c) {
         return FAIL(FIRN_INVALID, "job: output level %zu of %d", job->output_level,
                     FIRN_LEVELS_MAX);
     }
+    if (job->cut_level >= FIRN_LEVELS_MAX) {
+        return FAIL(FIRN_INVALID, "job: outputs are cut by level %zu of %d", job->cut_level,
+                    FIRN_LEVELS_MAX);
+    }
     int rc = each_table(c, visit_input);
     if (rc == FIRN_OK && c->walked < job->table_count) {
         rc =
@@ -137,9 +141,11 @@ static int check_pair(const struct check *c, struct position at, const firn_shap
                               x->number, t->number, at.level);
     }
     bool into_run = joins_run(c->job);
-    /* A new run comes before run 0: then all runs of the output level are below it. */
+    /* A new run comes before run 0: then all runs of the output level are below it; or else those
+     * behind the first. */
     bool above = at.level < c->job->output_level;
-    bool below = at.level > c->job->output_level || (at.level == c->job->output_level && !into_run);
+    bool below = at.level > c->job->output_level ||
+                 (at.level == c->job->output_level && (!into_run || at.run > 0));
     if (age < 0 && !above) {
         return FAIL(FIRN_INVALID,
                     "job: table %" PRIu64 " of level %zu is newer than input %" PRIu64
@@ -184,7 +190,7 @@ static int visit_other(struct check *c, struct position at, const firn_shape_tab
     if (at.level > c->job->output_level && c->job->output != FIRN_OUTPUT_NONE) {
         return FIRN_OK;
     }
-    if (at.level == c->job->output_level && joins_run(c->job)) {
+    if (at.level == c->job->output_level && at.run == 0 && joins_run(c->job)) {
         return FAIL(FIRN_INVALID,
                     "job: table %" PRIu64 " of the output run overlaps the inputs but is none",
                     t->number);
@@ -200,12 +206,6 @@ static int visit_older(struct check *c, struct position at, const firn_shape_tab
 
 static int check_output(struct check *c) {
     const firn_job *job = c->job;
-    bool there = job->output_level < c->shape->level_count;
-    size_t runs = there ? c->shape->levels[job->output_level].count : 0;
-    if (joins_run(job) && runs > 1) {
-        return FAIL(FIRN_INVALID, "job: merges into the run of level %zu, which has %zu",
-                    job->output_level, runs);
-    }
     int rc = each_table(c, visit_other);
     if (rc != FIRN_OK || job->output == FIRN_OUTPUT_NONE) {
         return rc;

@@ -187,10 +187,10 @@ static bool draft_end(struct draft *draft, size_t output_level, firn_job_output 
     job->output_level = output_level;
     job->output = output;
     /* What overlaps in the run that is merged into is among the inputs. */
-    bool into_run = output != FIRN_OUTPUT_NEW_RUN;
-    job->bottom = nothing_older_remains(draft, into_run ? output_level + 1 : output_level);
+    job->bottom = nothing_older_remains(draft, output_level);
     job->score = score;
     job->cut_part = DRAFT_CUT_PART;
+    job->cut_level = 0;
     return true;
 }
 
@@ -201,6 +201,16 @@ bool draft_into_run(struct draft *draft, size_t output_level, double score) {
         draft->refused = true; /* no single run to merge into: the policy must make it one first */
     }
     draft_add_overlap(draft, output_level);
+    return draft_end(draft, output_level, FIRN_OUTPUT_MERGE_INTO_RUN, score);
+}
+
+bool draft_into_newest(struct draft *draft, size_t output_level, double score) {
+    const firn_shape *shape = draft->shape;
+    if (output_level < shape->level_count && shape->levels[output_level].count > 0) {
+        const firn_shape_run *newest = &shape->levels[output_level].runs[0];
+        size_t end, begin = run_overlap(newest, &draft->range, &end);
+        draft_add(draft, newest, begin, end);
+    }
     return draft_end(draft, output_level, FIRN_OUTPUT_MERGE_INTO_RUN, score);
 }
 
@@ -243,7 +253,5 @@ void job_complete(const firn_shape *shape, firn_job *job) {
             }
         }
     }
-    bool into_run = job->output == FIRN_OUTPUT_MERGE_INTO_RUN || job->output == FIRN_OUTPUT_MOVE;
-    job->bottom =
-        nothing_older_remains(&draft, into_run ? job->output_level + 1 : job->output_level);
+    job->bottom = nothing_older_remains(&draft, job->output_level);
 }

@@ -62,9 +62,11 @@ void draft_add_overlap(struct draft *draft, size_t level);
 /* Adds the oldest runs of a level, as many as there is room for: all, or at least `least`. */
 void draft_add_oldest_runs(struct draft *draft, size_t level, size_t least);
 
-/* Completes the job; true when it can be done. MERGE_INTO_RUN adds what overlaps in the output
- * level first. The reason is the policy's to add. */
+/* Completes the job; true when it can be done. Merging into a run adds what overlaps in it first:
+ * in the only run of the level, or, with draft_into_newest(), in the newest of however many. The
+ * reason is the policy's to add. */
 bool draft_into_run(struct draft *draft, size_t output_level, double score);
+bool draft_into_newest(struct draft *draft, size_t output_level, double score);
 bool draft_new_run(struct draft *draft, size_t output_level, double score);
 bool draft_move(struct draft *draft, size_t output_level, double score);
 

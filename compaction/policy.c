@@ -25,6 +25,7 @@ static void job_clear(firn_job *job) {
     job->bottom = false;
     job->score = 0;
     job->cut_part = 0;
+    job->cut_level = 0;
     job->reason[0] = '\0';
 }
 

@@ -74,7 +74,7 @@ static struct sim_table *table_create(struct sim_tree *tree, const sim_entry *en
 
 static void run_release(struct sim_tree *tree, struct sim_run *run) {
     alloc_release(tree->alloc, MEM_OTHER, run->tables, run->capacity * sizeof *run->tables);
-    *run = (struct sim_run){NULL, 0, 0};
+    *run = (struct sim_run){.count = 0};
 }
 
 static void run_destroy(struct sim_tree *tree, struct sim_run *run) {
@@ -116,14 +116,18 @@ static int reserve(struct alloc *alloc, void **array, size_t *capacity, size_t c
     return FIRN_OK;
 }
 
-/* The run becomes the newest of its level. */
-static int level_push(struct sim_tree *tree, struct sim_level *level, struct sim_run run) {
+/* Puts the run where it belongs by its age. */
+static int level_add(struct sim_tree *tree, struct sim_level *level, struct sim_run run) {
     void *runs = level->runs;
     int rc = reserve(tree->alloc, &runs, &level->capacity, level->count + 1, sizeof run);
     level->runs = runs;
     if (rc == FIRN_OK) {
-        memmove(level->runs + 1, level->runs, level->count * sizeof run);
-        level->runs[0] = run;
+        size_t at = 0;
+        while (at < level->count && level->runs[at].id > run.id) {
+            at++;
+        }
+        memmove(level->runs + at + 1, level->runs + at, (level->count - at) * sizeof run);
+        level->runs[at] = run;
         level->count++;
     }
     return rc;
@@ -165,7 +169,7 @@ static bool pass_cuts(const struct sim_run *below, size_t *cut, uint32_t key) {
 static int run_build(struct sim_tree *tree, const sim_entry *entries, size_t count,
                      const struct sim_run *below, double cut_part, uint64_t now_ns,
                      double filter_bits, struct sim_run *out) {
-    *out = (struct sim_run){NULL, 0, 0};
+    *out = (struct sim_run){.id = tree->next_number++};
     size_t cut = 0, begin = 0;
     size_t cut_entries = (size_t)((double)tree->table_entries * cut_part);
     for (size_t end = 1; end <= count; end++) {
@@ -193,7 +197,7 @@ int sim_tree_flush(struct sim_tree *tree, const sim_entry *entries, size_t count
     struct sim_run run;
     int rc = run_build(tree, entries, count, NULL, 1, now_ns, filter_bits, &run);
     if (rc == FIRN_OK) {
-        rc = level_push(tree, &tree->levels[0], run);
+        rc = level_add(tree, &tree->levels[0], run);
         if (rc != FIRN_OK) {
             run_destroy(tree, &run);
         }
@@ -276,7 +280,8 @@ static bool is_next_input(const firn_job *job, size_t *next, const struct sim_ta
     return is;
 }
 
-void sim_tree_begin(struct sim_tree *tree, const firn_job *job, size_t *entries) {
+uint64_t sim_tree_begin(struct sim_tree *tree, const firn_job *job, size_t *entries) {
+    const struct sim_level *to = &tree->levels[job->output_level];
     size_t next = 0;
     *entries = 0;
     for (size_t l = 0; l < FIRN_LEVELS_MAX; l++) {
@@ -290,6 +295,7 @@ void sim_tree_begin(struct sim_tree *tree, const firn_job *job, size_t *entries)
             }
         }
     }
+    return job->output != FIRN_OUTPUT_NEW_RUN && to->count > 0 ? to->runs[0].id : 0;
 }
 
 /* One sorted stretch of entries for each run with inputs, newest first. */
@@ -407,14 +413,21 @@ static int run_join(struct sim_tree *tree, struct sim_run *run, struct sim_run *
     return FIRN_OK;
 }
 
-/* The outputs go into the run that keeps tables besides the inputs, or make the newest one. */
-static int install(struct sim_tree *tree, const firn_job *job, struct sim_run *outputs) {
+/* The outputs go into the run, or, where it has lost all of its tables meanwhile, take its place;
+ * 0: they become a new one. */
+static int install(struct sim_tree *tree, const firn_job *job, uint64_t run,
+                   struct sim_run *outputs) {
     struct sim_level *level = &tree->levels[job->output_level];
+    size_t r = 0;
     if (outputs->count == 0) {
         return FIRN_OK;
     }
-    bool join = job->output != FIRN_OUTPUT_NEW_RUN && level->count > 0;
-    int rc = join ? run_join(tree, &level->runs[0], outputs) : level_push(tree, level, *outputs);
+    outputs->id = run != 0 ? run : outputs->id;
+    while (r < level->count && level->runs[r].id != run) {
+        r++;
+    }
+    int rc = r < level->count ? run_join(tree, &level->runs[r], outputs)
+                              : level_add(tree, level, *outputs);
     if (rc != FIRN_OK) {
         run_destroy(tree, outputs);
     }
@@ -470,8 +483,8 @@ static void press(const struct sim_tree *tree, const firn_job *job, struct sim_r
 }
 
 /* The tables go as they are, out of their run and into the one below. */
-static int move_tables(struct sim_tree *tree, const firn_job *job) {
-    struct sim_run moved = {NULL, 0, 0};
+static int move_tables(struct sim_tree *tree, const firn_job *job, uint64_t into) {
+    struct sim_run moved = {.id = tree->next_number++};
     size_t next = 0;
     int rc = FIRN_OK;
     for (size_t l = 0; l < job->output_level; l++) {
@@ -495,14 +508,14 @@ static int move_tables(struct sim_tree *tree, const firn_job *job) {
         run_destroy(tree, &moved);
         return rc;
     }
-    return install(tree, job, &moved);
+    return install(tree, job, into, &moved);
 }
 
-int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns, double filter_bits,
-                    size_t *read, size_t *written) {
+int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t run, uint64_t now_ns,
+                    double filter_bits, size_t *read, size_t *written) {
     if (job->output == FIRN_OUTPUT_MOVE) {
         *read = *written = 0;
-        return move_tables(tree, job);
+        return move_tables(tree, job, run);
     }
     size_t total = job_entries(tree, job), bytes = total * sizeof(sim_entry);
     struct stretches s = {
@@ -523,8 +536,8 @@ int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns,
         if (job->output == FIRN_OUTPUT_NONE) {
             total = s.total = 0; /* unread */
         }
-        const struct sim_level *next =
-            job->output_level + 1 < FIRN_LEVELS_MAX ? &tree->levels[job->output_level + 1] : NULL;
+        size_t cut = job->cut_level > 0 ? job->cut_level : job->output_level + 1;
+        const struct sim_level *next = cut < FIRN_LEVELS_MAX ? &tree->levels[cut] : NULL;
         const struct sim_run *below = next != NULL && next->count > 0 ? &next->runs[0] : NULL;
         rc = run_build(tree, s.entries, s.total, below, job->cut_part, now_ns, filter_bits,
                        &outputs);
@@ -532,7 +545,7 @@ int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns,
             press(tree, job, &outputs);
             age_deletes(&outputs, job_oldest_delete(tree, job));
             drop_inputs(tree, job);
-            rc = install(tree, job, &outputs);
+            rc = install(tree, job, run, &outputs);
         }
         *read = total;
         *written = s.total;

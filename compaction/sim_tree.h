@@ -47,6 +47,7 @@ struct sim_table {
 };
 
 struct sim_run {
+    uint64_t id;               /* the newer, the larger */
     struct sim_table **tables; /* ascending, disjoint */
     size_t count, capacity;
 };
@@ -66,8 +67,8 @@ struct sim_tree {
     double filter_gain; /* above 0: ideal filters, whose -ln(rate) grows by this with each bit */
 
     struct sim_level levels[FIRN_LEVELS_MAX];
-    uint64_t next_number;
-    size_t stored; /* entries in all tables */
+    uint64_t next_number; /* of tables and runs */
+    size_t stored;        /* entries in all tables */
 
     /* The arrays of the last picture. */
     firn_shape_table *picture_tables;
@@ -85,13 +86,14 @@ int sim_tree_flush(struct sim_tree *tree, const sim_entry *entries, size_t count
 /* For the policies; lives until the tree changes. */
 int sim_tree_picture(struct sim_tree *tree, uint64_t now_ns, firn_shape *shape);
 
-/* Marks the inputs of a job that job_check() allows; *entries: in all of them. */
-void sim_tree_begin(struct sim_tree *tree, const firn_job *job, size_t *entries);
+/* Marks the inputs of a job that job_check() allows; *entries: in all of them. Returns the run that
+ * the outputs join; 0: a run of their own. */
+uint64_t sim_tree_begin(struct sim_tree *tree, const firn_job *job, size_t *entries);
 
-/* Puts what survives of a begun job's inputs where the job wants it. *read and *written: entries of
- * the inputs and of the outputs. */
-int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t now_ns, double filter_bits,
-                    size_t *read, size_t *written);
+/* Puts what survives of a begun job's inputs where the job wants it, in the run that the beginning
+ * told. *read and *written: entries of the inputs and of the outputs. */
+int sim_tree_finish(struct sim_tree *tree, const firn_job *job, uint64_t run, uint64_t now_ns,
+                    double filter_bits, size_t *read, size_t *written);
 
 /* Of all tables: filter bits per key on the average, and the false reads to expect of a lookup of
  * an absent key. */

@@ -22,6 +22,7 @@ struct running {
     firn_job *job;      /* NULL: the flush of the oldest sealed memtable */
     double bytes;       /* to go */
     double filter_bits; /* of its outputs */
+    uint64_t run;       /* that they join */
 };
 
 struct simulation {
@@ -120,9 +121,11 @@ static int finish_flush(struct simulation *s, double filter_bits) {
     return rc;
 }
 
-static int finish_merge(struct simulation *s, firn_job *job, double filter_bits) {
+static int finish_merge(struct simulation *s, const struct running *ended) {
+    firn_job *job = ended->job;
     size_t before = s->tree.stored, inputs = 0, written = 0;
-    int rc = sim_tree_finish(&s->tree, job, now_ns(s), filter_bits, &inputs, &written);
+    int rc = sim_tree_finish(&s->tree, job, ended->run, now_ns(s), ended->filter_bits, &inputs,
+                             &written);
     note_stored(s, before + written - s->tree.stored);
     s->counts.jobs++;
     s->counts.merge_inputs += inputs;
@@ -137,12 +140,12 @@ static int finish(struct simulation *s, size_t which) {
     struct running ended = s->running[which];
     s->ended++;
     s->running[which] = s->running[--s->running_count];
-    return ended.job != NULL ? finish_merge(s, ended.job, ended.filter_bits)
-                             : finish_flush(s, ended.filter_bits);
+    return ended.job != NULL ? finish_merge(s, &ended) : finish_flush(s, ended.filter_bits);
 }
 
-static void start(struct simulation *s, firn_job *job, double bytes, double filter_bits) {
-    s->running[s->running_count++] = (struct running){job, bytes, filter_bits};
+static void start(struct simulation *s, firn_job *job, double bytes, double filter_bits,
+                  uint64_t run) {
+    s->running[s->running_count++] = (struct running){job, bytes, filter_bits, run};
 }
 
 /* Whether the policy wants a merge that may begin now; it is begun. */
@@ -166,10 +169,10 @@ static int start_merge(struct simulation *s, bool *begun) {
     }
     memcpy(job, s->picked, sizeof *job);
     size_t inputs;
-    sim_tree_begin(&s->tree, job, &inputs);
+    uint64_t run = sim_tree_begin(&s->tree, job, &inputs);
     bool unread = job->output == FIRN_OUTPUT_NONE || job->output == FIRN_OUTPUT_MOVE;
     start(s, job, unread ? 0 : 2 * bytes_of(s, inputs),
-          filter_bits_for_job(&shape, job, false, &s->setup->filters));
+          filter_bits_for_job(&shape, job, false, &s->setup->filters), run);
     s->merging_count++;
     *begun = true;
     return FIRN_OK;
@@ -182,7 +185,7 @@ static int start_flush(struct simulation *s) {
         uint64_t entries = s->sealed[0].count * s->scale;
         s->flushing = true;
         start(s, NULL, bytes_of(s, s->sealed[0].count),
-              filter_bits_for_flush(&shape, entries, &s->setup->filters));
+              filter_bits_for_flush(&shape, entries, &s->setup->filters), 0);
     }
     return rc;
 }

@@ -14,7 +14,7 @@ struct inputs {
     firn_shape shape;        /* of the version */
     size_t runs;             /* of the version */
     uint64_t bytes, entries;
-    struct buf cuts; /* firn_slice: boundaries of the level below the output */
+    struct buf cuts; /* firn_slice: boundaries of the level that outputs are cut by */
     struct buf snapshots;
     struct anchors anchors;
     struct buf part_cuts; /* firn_slice: where the parts of the merge begin */
@@ -96,7 +96,9 @@ static int inputs_open(firn_db *db, const firn_job *job, struct inputs *in) {
     for (size_t l = 0; l < in->version->level_count; l++) {
         in->runs += in->version->levels[l].count;
     }
-    return rc != FIRN_OK ? rc : gather_cuts(in, job->output_level + 1);
+    return rc != FIRN_OK
+               ? rc
+               : gather_cuts(in, job->cut_level > 0 ? job->cut_level : job->output_level + 1);
 }
 
 /* Where to divide the merge, if it is worth it. */
@@ -127,22 +129,6 @@ static void inputs_close(firn_db *db, struct inputs *in) {
     version_unref(in->version);
 }
 
-/* The run of the output level that the outputs join: the one that keeps tables besides the inputs;
- * otherwise a new run, which is the newest of its level. */
-static uint64_t output_run(const struct version *v, const firn_job *job, uint64_t new_id) {
-    if (job->output != FIRN_OUTPUT_NEW_RUN && job->output_level < v->level_count) {
-        const struct version_level *level = &v->levels[job->output_level];
-        for (size_t i = 0; i < level->count; i++) {
-            for (size_t t = 0; t < level->runs[i].count; t++) {
-                if (!compact_has(job, level->runs[i].tables[t]->meta.number)) {
-                    return level->runs[i].id;
-                }
-            }
-        }
-    }
-    return new_id;
-}
-
 /* The deletes of an output are as old as the oldest of the inputs that it overlaps. */
 static uint64_t oldest_delete(const firn_shape *shape, const firn_job *job,
                               const struct table_meta *output) {
@@ -164,9 +150,10 @@ static uint64_t oldest_delete(const firn_shape *shape, const firn_job *job,
     return oldest;
 }
 
-static int add_moved(const firn_job *job, const struct version *v, struct edit *edit) {
+static int add_moved(const firn_job *job, uint64_t joined, const struct version *v,
+                     struct edit *edit) {
     int rc = FIRN_OK;
-    uint64_t run = output_run(v, job, job->tables[0]);
+    uint64_t run = joined != 0 ? joined : job->tables[0];
     edit->moves = true;
     for (size_t i = 0; i < v->table_count && rc == FIRN_OK; i++) {
         if (compact_has(job, v->tables[i]->meta.number)) {
@@ -176,16 +163,17 @@ static int add_moved(const firn_job *job, const struct version *v, struct edit *
     return rc;
 }
 
-static int install(firn_db *db, const firn_job *job, uint64_t number, const struct version *v,
-                   const struct merge_result *result, bool *told) {
+/* joined: the run that the outputs join; 0: they become the newest of the level. */
+static int install(firn_db *db, const firn_job *job, uint64_t joined, uint64_t number,
+                   const struct version *v, const struct merge_result *result, bool *told) {
     struct edit edit;
     edit_init(&edit, &db->alloc);
-    int rc = job->output == FIRN_OUTPUT_MOVE ? add_moved(job, v, &edit) : FIRN_OK;
+    int rc = job->output == FIRN_OUTPUT_MOVE ? add_moved(job, joined, v, &edit) : FIRN_OK;
     for (size_t i = 0; i < job->table_count && rc == FIRN_OK; i++) {
         rc = edit_drop_table(&edit, job->tables[i]);
     }
     for (size_t i = 0; i < result->count && rc == FIRN_OK; i++) {
-        uint64_t run = output_run(v, job, result->tables[0].number);
+        uint64_t run = joined != 0 ? joined : result->tables[0].number;
         rc = edit_add_table(&edit, (uint32_t)job->output_level, run, &result->tables[i]);
     }
     if (rc == FIRN_OK) {
@@ -251,8 +239,8 @@ static int merge_inputs(firn_db *db, struct inputs *in, enum sst_effort effort,
 
 /* Carries the job out on the calling thread. Whoever asked for it by hand wants the data as it will
  * stay. REQUIRES: its tables are marked busy; on failure the caller unmarks them. */
-static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
-                       struct job_context *context) {
+static int compact_run(firn_db *db, const firn_job *job, const struct running *running,
+                       enum sst_effort effort, struct job_context *context) {
     struct inputs in;
     struct merge_result result = {0};
     bool told = false;
@@ -270,7 +258,9 @@ static int compact_run(firn_db *db, const firn_job *job, enum sst_effort effort,
     rc = rc != FIRN_OK ? rc : merge_inputs(db, &in, effort, context, &result);
     count_table_entries(db, result.entries_out);
     FIRN_YIELD(db->env, "merge: written, not installed");
-    rc = rc != FIRN_OK ? rc : install(db, job, event.job, in.version, &result, &told);
+    rc = rc != FIRN_OK
+             ? rc
+             : install(db, job, running->output_run, event.job, in.version, &result, &told);
     atomic_fetch_sub_explicit(&db->counters.merged_uninstalled, result.entries_out,
                               memory_order_relaxed);
     if (rc == FIRN_OK) {
@@ -393,7 +383,7 @@ void compact_job(void *context) {
     enum sst_effort effort = job != NULL ? effort_of_locked(db, job) : SST_EFFORT_FAST;
     mutex_unlock(&db->mutex);
     if (job != NULL) {
-        rc = compact_run(db, job, effort, &job_context);
+        rc = compact_run(db, job, &running, effort, &job_context);
         mutex_lock(&db->mutex);
         running_end_locked(db, job, &running, rc != FIRN_OK);
         mutex_unlock(&db->mutex);
@@ -501,7 +491,8 @@ static int compact_part(firn_db *db, struct manual *m, bool *more) {
     if (!any) {
         return rc;
     }
-    rc = stepped != FIRN_OK ? stepped : compact_run(db, m->job, SST_EFFORT_FULL, &m->context);
+    rc = stepped != FIRN_OK ? stepped
+                            : compact_run(db, m->job, &m->running, SST_EFFORT_FULL, &m->context);
     mutex_lock(&db->mutex);
     running_end_locked(db, m->job, &m->running, rc != FIRN_OK);
     db->callers_merging--;

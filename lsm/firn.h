@@ -274,6 +274,11 @@ typedef struct firn_options {
      * text "4,2,1"; default all 0, each 0 to 64. */
     uint8_t runs_per_level[15];
     firn_granularity granularity; /* of fluid and leveled; default FIRN_GRANULARITY_PARTIAL */
+    /* fluid and lazy-leveled, with partial granularity: so many levels, from the last one up, are
+     * merged into a part at a time. So a merge needs room for 1 / size_ratio of what there is, to the
+     * power of this, and each one more costs about one more writing of every entry where size_ratio is
+     * small. Default 1, 1 to 14. */
+    uint32_t partial_levels;
 
     /* fifo: when all tables take more than so many bytes, or were written longer ago than so many
      * seconds, the oldest leave, whole tables at a time. What was written into them is gone then, as
@@ -371,9 +376,9 @@ FIRN_API void firn_get_options(const firn_db *db, firn_options *options);
 
 /* Goes on under another policy, while the database is used. Of the options those count that tell how
  * to merge: compaction_policy, user_policy, size_ratio, level0_runs, runs_upper, runs_last,
- * runs_per_level, granularity, fifo_bytes, fifo_seconds and delete_within_seconds; start with
- * firn_get_options(). Nothing is rewritten but by what the new policy picks; merges that run end as
- * they were begun, and before them it begins none. FIRN_INVALID: nothing has changed. */
+ * runs_per_level, granularity, partial_levels, fifo_bytes, fifo_seconds and delete_within_seconds;
+ * start with firn_get_options(). Nothing is rewritten but by what the new policy picks; merges that
+ * run end as they were begun, and before them it begins none. FIRN_INVALID: nothing has changed. */
 FIRN_API int firn_set_policy(firn_db *db, const firn_options *options);
 
 /* ---- Writing -------------------------------------------------------------------------------- */

@@ -77,7 +77,7 @@ FIRN_API void firn_shape_release(firn_db *db, const firn_shape *shape);
  */
 
 /* What a policy goes by; the engine derives it from firn_options, where size_ratio, level0_runs,
- * runs_upper, runs_last, runs_per_level, granularity, fifo_bytes, fifo_seconds and
+ * runs_upper, runs_last, runs_per_level, granularity, partial_levels, fifo_bytes, fifo_seconds and
  * delete_within_seconds are so named. A policy of one's own may take any of them to mean what it
  * likes. */
 typedef struct firn_policy_params {
@@ -96,6 +96,7 @@ typedef struct firn_policy_params {
     uint32_t runs_last;   /* Z: runs the last level may have; at least 1 */
     uint32_t runs_of_level[FIRN_LEVELS_MAX]; /* K of single levels; 0: runs_upper */
     firn_granularity granularity;
+    uint32_t partial_levels; /* with partial granularity: levels that are written in parts */
     uint64_t
         job_bytes; /* what a merge with partial granularity rewrites of the last level, about */
 
@@ -107,11 +108,11 @@ typedef struct firn_policy_params {
 #define FIRN_JOB_TABLES_MAX 4096 /* inputs of one job */
 
 typedef enum firn_job_output {
-    FIRN_OUTPUT_MERGE_INTO_RUN, /* outputs replace the inputs inside the single run of the level */
+    FIRN_OUTPUT_MERGE_INTO_RUN, /* outputs replace the inputs inside the newest run of the level */
     FIRN_OUTPUT_NEW_RUN,        /* outputs become the newest run of the level */
     FIRN_OUTPUT_NONE,           /* the inputs leave, unread, and with them what they hold */
     FIRN_OUTPUT_MOVE            /* the inputs, of one run, go unread to a lower level: into its
-                                 * single run, or as its first */
+                                 * newest run, or as its first */
 } firn_job_output;
 
 typedef struct firn_job {
@@ -121,10 +122,12 @@ typedef struct firn_job {
     size_t output_level;
     firn_job_output output;
     bool bottom; /* nothing older than the inputs lies in or below the output */
-    /* An output ends where a table of the level below begins, if it has at least this part of what
-     * fills a table: 0.25 keeps merges of the level below small; 0 makes outputs that can be merged
-     * down one table of that level at a time, with nothing else. */
+    /* An output ends where a table of level cut_level begins (0: of the level below the output), if
+     * it has at least this part of what fills a table: 0.25 keeps merges of the level below small;
+     * 0 makes outputs that can be merged down one table of that level at a time, with nothing else.
+     */
     double cut_part;
+    size_t cut_level;
     double score;    /* how overdue: 1 is due */
     char reason[96]; /* "level 0 has 5 runs of 4" */
 } firn_job;

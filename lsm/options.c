@@ -92,6 +92,7 @@ static const struct option options_table[] = {
     {"runs_upper", OPTION_U32, offsetof(firn_options, runs_upper), 1, 64, OF_POLICY, NULL},
     {"runs_last", OPTION_U32, offsetof(firn_options, runs_last), 1, 64, OF_POLICY, NULL},
     {"runs_per_level", OPTION_LIST, offsetof(firn_options, runs_per_level), 0, 64, OF_POLICY, NULL},
+    {"partial_levels", OPTION_U32, offsetof(firn_options, partial_levels), 1, 14, OF_POLICY, NULL},
     {"granularity", OPTION_CHOICE, offsetof(firn_options, granularity), 0, 1, OF_POLICY,
      CHOICES("partial or full", "partial", "full")},
     {"fifo_bytes", OPTION_U64, offsetof(firn_options, fifo_bytes), 0, 1e18, OF_POLICY, NULL},
@@ -128,6 +129,7 @@ void firn_options_init(firn_options *options) {
     options->level0_runs = 4;
     options->runs_upper = 3;
     options->runs_last = 1;
+    options->partial_levels = 1;
     options->background_threads = 2;
     options->subcompactions = 1;
     options->manifest_bytes = UINT64_C(1) << 20;
@@ -544,6 +546,7 @@ void options_policy(const firn_options *options, firn_policy_params *policy) {
     policy->runs_upper = options->runs_upper;
     policy->runs_last = options->runs_last;
     policy->granularity = options->granularity;
+    policy->partial_levels = options->partial_levels;
     /* Parts of a table are merged in as many bytes as a table has. */
     policy->job_bytes = options->table_bytes;
     if (options->table_entries * 16 < policy->job_bytes) {

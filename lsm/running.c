@@ -96,11 +96,19 @@ bool running_allows_locked(firn_db *db, const firn_job *job, bool by_hand) {
     return true;
 }
 
+/* The run that is the newest of its level as the job begins; what comes there later is newer. */
+static uint64_t joined_run(const struct version *v, const firn_job *job) {
+    bool there = job->output_level < v->level_count && v->levels[job->output_level].count > 0;
+    bool joins = job->output == FIRN_OUTPUT_MERGE_INTO_RUN || job->output == FIRN_OUTPUT_MOVE;
+    return there && joins ? v->levels[job->output_level].runs[0].id : 0;
+}
+
 int running_begin_locked(firn_db *db, const firn_job *job, bool by_hand, struct running *r) {
     firn_slice smallest = {"", 0}, largest = {"", 0};
     *r = (struct running){.by_hand = by_hand,
                           .writes = job->output != FIRN_OUTPUT_NONE,
-                          .output_level = job->output_level};
+                          .output_level = job->output_level,
+                          .output_run = joined_run(db->version, job)};
     buf_init(&r->smallest, &db->alloc, MEM_OTHER);
     buf_init(&r->largest, &db->alloc, MEM_OTHER);
     hull_of(db->version, job, &smallest, &largest);

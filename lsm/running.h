@@ -21,6 +21,7 @@ struct running {
     bool by_hand;
     bool writes; /* or else its inputs are only dropped */
     size_t output_level;
+    uint64_t output_run; /* that the outputs join, also once it is empty; 0: a run of their own */
     struct buf smallest, largest; /* of its inputs */
 };
 

@@ -66,6 +66,7 @@ static void read_options(struct scene *s, char *words) {
         (void)sscanf(word, "level1_bytes=%" SCNu64, &s->options.level1_bytes);
         (void)sscanf(word, "batch_bytes=%" SCNu64, &s->options.batch_bytes);
         (void)sscanf(word, "job_bytes=%" SCNu64, &s->options.job_bytes);
+        (void)sscanf(word, "partial_levels=%" SCNu32, &s->options.partial_levels);
         (void)sscanf(word, "K=%" SCNu32, &s->options.runs_upper);
         (void)sscanf(word, "Z=%" SCNu32, &s->options.runs_last);
         (void)sscanf(word, "K1=%" SCNu32, &s->options.runs_of_level[1]);

@@ -33,6 +33,7 @@ struct table {
 };
 
 struct run {
+    uint64_t id; /* the newer, the larger */
     struct table *tables;
     size_t count;
 };
@@ -50,8 +51,9 @@ struct model {
     uint64_t newest[KEYS]; /* the newest sequence of each key, 0: never written */
     bool newest_dead[KEYS];
     firn_job *running[JOBS_MAX];
-    bool range_running; /* alone, in slot 0 */
-    bool drops;         /* tables leave */
+    uint64_t joined[JOBS_MAX]; /* the run that its outputs join; 0: a run of their own */
+    bool range_running;        /* alone, in slot 0 */
+    bool drops;                /* tables leave */
     uint64_t entries_flushed, entries_merged;
     size_t jobs, runs_most, taken_in, taken_low;
 };
@@ -96,12 +98,23 @@ static void add_items(struct model *m, struct run *run, const struct item *items
     }
 }
 
-static struct run *new_run(struct level *level) {
-    assert_true(level->count < RUNS_MAX);
-    memmove(&level->runs[1], &level->runs[0], level->count * sizeof level->runs[0]);
-    level->runs[0] = (struct run){NULL, 0};
-    level->count++;
-    return &level->runs[0];
+/* The run with the number, made where it belongs by its age if it is not there. */
+static struct run *run_of(struct level *level, uint64_t id) {
+    size_t r = 0;
+    while (r < level->count && level->runs[r].id > id) {
+        r++;
+    }
+    if (r == level->count || level->runs[r].id != id) {
+        assert_true(level->count < RUNS_MAX);
+        memmove(&level->runs[r + 1], &level->runs[r], (level->count - r) * sizeof level->runs[0]);
+        level->runs[r] = (struct run){.id = id};
+        level->count++;
+    }
+    return &level->runs[r];
+}
+
+static struct run *new_run(struct model *m, struct level *level) {
+    return run_of(level, m->next_number++);
 }
 
 static void drop_empty_runs(struct level *level) {
@@ -288,8 +301,8 @@ static void finish_job(struct model *m, size_t which) {
     }
     struct level *to = &m->levels[job->output_level];
     if (kept > 0) {
-        bool fresh = job->output == FIRN_OUTPUT_NEW_RUN || to->count == 0;
-        add_items(m, fresh ? new_run(to) : &to->runs[0], items, kept);
+        uint64_t joined = m->joined[which];
+        add_items(m, joined != 0 ? run_of(to, joined) : new_run(m, to), items, kept);
     }
     for (size_t level = 0; level < FIRN_LEVELS_MAX; level++) {
         drop_empty_runs(&m->levels[level]);
@@ -335,6 +348,9 @@ static bool start_job(struct model *m, bool range) {
         }
         assert_true(range || job->score >= 1);
         set_busy(m, job);
+        const struct level *to = &m->levels[job->output_level];
+        bool joins = job->output == FIRN_OUTPUT_MERGE_INTO_RUN || job->output == FIRN_OUTPUT_MOVE;
+        m->joined[slot] = joins && to->count > 0 ? to->runs[0].id : 0;
         m->running[slot] = job;
         m->range_running = range;
     } else {
@@ -380,7 +396,7 @@ static void flush(struct model *m) {
         }
     }
     m->entries_flushed += kept;
-    add_items(m, new_run(&m->levels[0]), items, kept);
+    add_items(m, new_run(m, &m->levels[0]), items, kept);
 }
 
 /* Tables from outside, newer than all, while jobs run. */
@@ -414,7 +430,7 @@ static void take_in(struct model *m) {
         const struct place *place = &places[begin];
         struct level *level = &m->levels[place->level];
         if (place->new_run && !opened[place->level]) {
-            (void)new_run(level);
+            (void)new_run(m, level);
             opened[place->level] = true;
         }
         size_t run = place->new_run ? 0 : place->run + opened[place->level];
@@ -564,6 +580,7 @@ static void choose_options(struct model *m, firn_policy policy) {
     m->options.runs_of_level[1] =
         (uint32_t)(rand_below(&m->rand, 2) == 0 ? m->options.runs_upper : 0);
     m->options.granularity = (firn_granularity)rand_below(&m->rand, 2);
+    m->options.partial_levels = (uint32_t)(1 + rand_below(&m->rand, 3));
     m->options.job_bytes = ENTRY_BYTES * (1 + rand_below(&m->rand, 400));
     m->options.delete_within_ns =
         rand_below(&m->rand, 2) == 0 ? 0 : 200 + rand_below(&m->rand, 8000);

@@ -30,13 +30,15 @@ static void draw_job(struct chaos *c, const firn_shape *shape, firn_job *job) {
     static const firn_job_output outputs[] = {FIRN_OUTPUT_MERGE_INTO_RUN, FIRN_OUTPUT_NEW_RUN,
                                               FIRN_OUTPUT_MOVE};
     job->output = outputs[rand_below(&c->rand, 3)];
-    if (job->output_level < shape->level_count && rand_below(&c->rand, 2) == 0) {
+    size_t joined = (size_t)rand_below(&c->rand, 4); /* runs of that level: few, or all */
+    if (job->output_level < shape->level_count && job->output_level != level) {
         const firn_shape_level *to = &shape->levels[job->output_level];
-        for (size_t r = 0; r < to->count && job->output_level != level; r++) {
+        for (size_t r = 0; r < to->count && (joined == 3 || r < joined); r++) {
             add_run(job, &to->runs[r]);
         }
     }
     job->cut_part = (double)rand_below(&c->rand, 3) / 2;
+    job->cut_level = (size_t)rand_below(&c->rand, 4);
     job->any = true;
     job->score = 1;
 }
@@ -64,6 +66,9 @@ void chaos_pick(void *context, const firn_shape *shape, const firn_policy_params
         c->tried++;
         if (job->table_count > 0 && is_legal(shape, job)) {
             c->legal++;
+            c->into_newest += job->output == FIRN_OUTPUT_MERGE_INTO_RUN &&
+                              job->output_level < shape->level_count &&
+                              shape->levels[job->output_level].count > 1;
             (void)snprintf(job->reason, sizeof job->reason, "chance");
             return;
         }

@@ -8,6 +8,7 @@
 struct chaos {
     struct rand rand;
     unsigned tried, legal; /* jobs that were drawn, and picked */
+    unsigned into_newest;  /* of these, those that merge into the newest of several runs */
 };
 
 /* For a firn_user_policy, with a struct chaos for context. */

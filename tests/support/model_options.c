@@ -22,6 +22,7 @@ static void random_options(unsigned i, firn_options *options) {
     options->runs_upper = one_of(&r, 1, 2, 5, 64);
     options->runs_last = one_of(&r, 1, 1, 2, 5);
     options->granularity = (firn_granularity)rand_below(&r, 2);
+    options->partial_levels = 1 + i % 3;
     options->background_threads = one_of(&r, 1, 2, 3, 8);
     options->manifest_bytes = one_of(&r, 4096, 5000, 65536, 1 << 20);
     options->memtable_entries = one_of(&r, 3, 40, 100, 700);
@@ -81,6 +82,7 @@ void model_options(unsigned i, firn_options *options) {
     options->runs_per_level[i % 3] = (uint8_t)(i % 4);
     options->delete_within_seconds = i % 3 == 0;
     options->granularity = i % 2 == 1 ? FIRN_GRANULARITY_FULL : FIRN_GRANULARITY_PARTIAL;
+    options->partial_levels = 1 + i % 3;
     options->background_threads = sets[i].threads;
     options->subcompactions = 1 + i % 5;
     options->read_overlap = (firn_read_overlap)(i % 3);
