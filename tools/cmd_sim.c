@@ -128,10 +128,12 @@ static int run_engine(struct sim_study *study, const struct asked *asked, size_t
 
 /* The same policy at one size ratio after the other. */
 static bool run_curve(struct sim_study *study, const struct asked *asked, size_t which) {
+    struct sim_study at_once = {.workload = study->workload, .machine = study->machine};
+    at_once.machine.disk_bytes_per_second = 0; /* as in theory: no merge is late */
     for (size_t r = 0; r < asked->ratio_count; r++) {
         struct sim_series s = {.options = study->series[which].options};
         s.options.size_ratio = asked->ratios[r];
-        bool ok = run_series(study, &s);
+        bool ok = run_series(&at_once, &s);
         if (ok) {
             study->curve[which][r] = sim_cost_of(study, &s);
         }
@@ -206,7 +208,7 @@ static bool use_trace(struct sim_study *study, const struct asked *asked, bool o
     }
     trace_summary_deinit(&s);
     study->workload.trace = asked->trace;
-    study->workload.entries = s.info.entries_before > 0 ? s.info.entries_before : 1;
+    study->workload.entries = s.keys_before > 0 ? s.keys_before : 1; /* what is put first */
     return rc == FIRN_OK;
 }
 

@@ -77,7 +77,6 @@ static size_t column_of(const struct ruler *ruler, firn_slice key) {
     return column < COLUMNS ? (size_t)column : COLUMNS - 1;
 }
 
-/* A table is one or more of '=', or of '#' while a merge reads it. */
 static const char *plural(uint64_t count) {
     return count == 1 ? "" : "s";
 }
@@ -94,6 +93,8 @@ static const char *size_text(uint64_t bytes, char *text) {
     return text;
 }
 
+/* A table is one or more of '=' or '-', by turns, so that each is seen where it ends; of '#' while
+ * a merge reads it. */
 static void draw_run(struct out *out, const struct ruler *ruler, const firn_shape_run *run) {
     char bar[COLUMNS + 1];
     memset(bar, ' ', COLUMNS);
@@ -101,7 +102,7 @@ static void draw_run(struct out *out, const struct ruler *ruler, const firn_shap
     for (size_t t = 0; t < run->count; t++) {
         const firn_shape_table *table = &run->tables[t];
         size_t first = column_of(ruler, table->smallest), last = column_of(ruler, table->largest);
-        memset(bar + first, table->busy ? '#' : '=', last - first + 1);
+        memset(bar + first, table->busy ? '#' : t % 2 == 0 ? '=' : '-', last - first + 1);
     }
     firn_shape_sum sum = {0};
     char size[24];
@@ -157,8 +158,10 @@ void levels_draw(struct out *out, const firn_shape *shape) {
             draw_level(out, shape, l, &ruler);
         }
     }
-    out_text(out, "= keys of a table, # that is being merged; runs from the newest to the oldest;\n"
-                  "the width is that of the keys of the largest run\n");
+    out_text(
+        out,
+        "= and - are the keys of tables by turns, # of one that is being merged; runs stand from\n"
+        "the newest to the oldest; the width is that of the keys of the largest run\n");
     draw_key(out, "from  ", ruler.run->tables[0].smallest);
     draw_key(out, "to    ", ruler.run->tables[ruler.run->count - 1].largest);
 }

@@ -100,8 +100,11 @@ struct sim_cost sim_cost_of(const struct sim_study *study, const struct sim_seri
     const firn_sim_sample *last = sim_last(s), *from = sim_loaded(study, s);
     double t = o->size_ratio, upper, bottom;
     runs_of(o, &upper, &bottom);
+    /* A trace tells of those keys only that it goes to. */
+    double keys =
+        study->workload.trace != NULL ? (double)last->live : (double)study->workload.entries;
     double batch = (double)(memtable_entries(study, o) * o->level0_runs);
-    double levels = ceil(log((double)study->workload.entries / batch * (t - 1) / t) / log(t));
+    double levels = ceil(log(keys / batch * (t - 1) / t) / log(t));
     levels = levels > 1 ? levels : 1;
     bool known = o->user_policy == NULL; /* nobody knows formulas for policies of one's own */
     return (struct sim_cost){

@@ -4,6 +4,7 @@
 #include "tools/svg.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +103,7 @@ static void fit(const struct svg_chart *c, struct axis *x, struct axis *y) {
     axis_fit(y, isfinite(low_y) ? low_y : 0, isfinite(high_y) ? high_y : 1);
 }
 
-static void write_number(struct out *out, double v) {
+void svg_number(struct out *out, double v) {
     double size = fabs(v);
     if (size >= 1e9) {
         out_format(out, "%.4g G", v / 1e9);
@@ -128,7 +129,7 @@ static void draw_tick(struct out *out, const struct axis *a, double value, bool 
                    "<text class='tick' x='%.1f' y='%.1f' text-anchor='end'>",
                    LEFT, WIDTH - RIGHT, at, at, LEFT - 6, at + 4);
     }
-    write_number(out, value);
+    svg_number(out, value);
     out_text(out, "</text>\n");
 }
 
@@ -178,19 +179,140 @@ static void draw_line(struct out *out, const struct svg_line *line, const struct
         }
     }
     out_text(out, "'/>\n");
-    for (size_t p = 0; p < line->count && line->marks; p++) {
-        const struct svg_point *at = &line->points[p];
-        if (!axis_has(x, at->x) || !axis_has(y, at->y)) {
-            continue;
-        }
-        double px = axis_place(x, at->x), py = axis_place(y, at->y);
-        out_format(out, "<circle cx='%.1f' cy='%.1f' r='3' fill='%s'/>", px, py, line->color);
-        if (at->label != NULL) {
-            out_format(out, "<text class='mark' x='%.1f' y='%.1f'>", px + 5, py - 5);
-            svg_text(out, at->label);
-            out_text(out, "</text>\n");
+}
+
+/* ---- Marks ---- */
+
+#define MARK_RADIUS 3.0
+#define LETTER_WIDTH 6.0
+#define LETTER_HEIGHT 9.0
+#define BOXES_MAX 1024
+
+struct box {
+    double left, right, top, bottom;
+};
+
+/* What labels must not cover: marks, and each other. */
+struct boxes {
+    struct box at[BOXES_MAX];
+    size_t count;
+};
+
+static void boxes_add(struct boxes *boxes, struct box box) {
+    if (boxes->count < BOXES_MAX) {
+        boxes->at[boxes->count++] = box;
+    }
+}
+
+static size_t boxes_meeting(const struct boxes *boxes, struct box box) {
+    size_t meeting = 0;
+    for (size_t i = 0; i < boxes->count; i++) {
+        const struct box *other = &boxes->at[i];
+        meeting += box.left < other->right && other->left < box.right && box.top < other->bottom &&
+                   other->top < box.bottom;
+    }
+    return meeting;
+}
+
+static bool place_of(const struct svg_point *at, const struct axis *x, const struct axis *y,
+                     double *px, double *py) {
+    if (!axis_has(x, at->x) || !axis_has(y, at->y)) {
+        return false;
+    }
+    *px = axis_place(x, at->x);
+    *py = axis_place(y, at->y);
+    return true;
+}
+
+static void draw_dots(struct out *out, const struct svg_line *line, const struct axis *x,
+                      const struct axis *y, struct boxes *boxes) {
+    double px, py, r = MARK_RADIUS;
+    for (size_t p = 0; p < line->count; p++) {
+        if (place_of(&line->points[p], x, y, &px, &py)) {
+            out_format(out, "<circle cx='%.1f' cy='%.1f' r='%.1f' fill='%s' stroke='%s'/>", px, py,
+                       line->dotted ? r - 1 : r, line->dotted ? "#fff" : line->color, line->color);
+            boxes_add(boxes, (struct box){px - r, px + r, py - r, py + r});
         }
     }
+}
+
+/* A label stands on the side of its mark where it covers least. */
+static void draw_label(struct out *out, const char *label, double px, double py,
+                       struct boxes *boxes) {
+    double width = LETTER_WIDTH * (double)strlen(label), gap = MARK_RADIUS + 2;
+    const double sides[][2] = {
+        {gap, -gap},  {-gap - width, -gap},  {gap, gap + 8},         {-gap - width, gap + 8},
+        {gap + 2, 4}, {-gap - 2 - width, 4}, {-width / 2, -2 * gap}, {-width / 2, 2 * gap + 8}};
+    struct box best = {0, 0, 0, 0};
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < sizeof sides / sizeof *sides && least > 0; i++) {
+        double left = px + sides[i][0], bottom = py + sides[i][1];
+        struct box box = {left, left + width, bottom - LETTER_HEIGHT, bottom};
+        size_t meeting = boxes_meeting(boxes, box);
+        if (meeting < least) {
+            least = meeting;
+            best = box;
+        }
+    }
+    boxes_add(boxes, best);
+    out_format(out, "<text class='mark' x='%.1f' y='%.1f'>", best.left, best.bottom);
+    svg_text(out, label);
+    out_text(out, "</text>\n");
+}
+
+static void draw_marks(struct out *out, const struct svg_chart *c, const struct axis *x,
+                       const struct axis *y) {
+    struct boxes boxes = {.count = 0};
+    double px, py;
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->lines[i].marks) {
+            draw_dots(out, &c->lines[i], x, y, &boxes);
+        }
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        const struct svg_line *line = &c->lines[i];
+        for (size_t p = 0; p < line->count && line->marks; p++) {
+            const struct svg_point *at = &line->points[p];
+            if (at->label != NULL && place_of(at, x, y, &px, &py)) {
+                draw_label(out, at->label, px, py, &boxes);
+            }
+        }
+    }
+}
+
+/* ---- Words ---- */
+
+/* What kinds of lines are, from the right end of the title's row to the left. */
+static void draw_kinds(struct out *out, const struct svg_chart *c) {
+    const char *const names[] = {c->dotted, c->dashed, c->solid};
+    static const char *const dashes[] = {" stroke-dasharray='2 3'", " stroke-dasharray='6 4'", ""};
+    double right = WIDTH - 8;
+    for (size_t i = 0; i < 3; i++) {
+        if (names[i] == NULL) {
+            continue;
+        }
+        double left = right - LETTER_WIDTH * (double)strlen(names[i]);
+        out_format(out,
+                   "<path class='line' stroke='#444'%s d='M%.1f 14H%.1f'/>"
+                   "<text class='tick' x='%.1f' y='18'>",
+                   dashes[i], left - 30, left - 6, left);
+        svg_text(out, names[i]);
+        out_text(out, "</text>\n");
+        right = left - 42;
+    }
+}
+
+static void draw_moment(struct out *out, const struct svg_chart *c, const struct axis *x) {
+    if (c->moment == NULL || !axis_has(x, c->moment_x)) {
+        return;
+    }
+    double at = axis_place(x, c->moment_x);
+    out_format(out,
+               "<path stroke='#888' d='M%.1f %.1fV%.1f'/>"
+               "<text class='tick' x='%.1f' y='%.1f'>",
+               at, TOP - 4, HEIGHT - BOTTOM, at + 4, TOP + 6);
+    svg_text(out, c->moment);
+    out_text(out, "</text>\n");
 }
 
 /* Names stand at the height of their line's end, and below each other. */
@@ -246,9 +368,12 @@ void svg_draw(struct out *out, const struct svg_chart *c) {
                (TOP + HEIGHT - BOTTOM) / 2);
     svg_text(out, c->y_name);
     out_text(out, "</text>\n");
+    draw_kinds(out, c);
+    draw_moment(out, c, &x);
     for (size_t i = 0; i < c->count; i++) {
         draw_line(out, &c->lines[i], &x, &y);
     }
+    draw_marks(out, c, &x, &y);
     draw_names(out, c, &x, &y);
     out_text(out, "</svg>\n");
 }

@@ -95,6 +95,7 @@ static int take(void *context, const firn_trace_op *op) {
         return 0;
     }
     struct key_count *key = find_key(s->keys, s->capacity, hash_of(op->key));
+    s->keys_before += key->hash == 0 && op->kind == FIRN_TRACE_GET && op->found;
     s->key_count += key->hash == 0;
     key->hash = hash_of(op->key);
     if (op->kind == FIRN_TRACE_GET) {

@@ -25,6 +25,7 @@ struct trace_summary {
         *keys; /* a hash table; sorted, after reading, as trace_summary_share() needs */
     size_t key_count, capacity;
     uint64_t keys_written, keys_got;
+    uint64_t keys_before;          /* found by a get before anything else was done to them */
     uint32_t *by_writes, *by_gets; /* counts, the largest first */
     struct size_counts key_bytes, put_bytes, get_bytes, scanned;
 };

@@ -27,6 +27,11 @@ same "the get" "absent 0 nothing" "$(awk '{ print $2, $3, $4 }' out)"
 exits 0 "$firn" sim --trace load.trace --policy leveled --option memtable_entries=500 --format csv
 same "puts of the simulator" 5000 "$(awk -F, 'END { print $3 }' out)"
 
+# Theory goes by the keys that the trace wrote: 5000 in memtables of 50, four of which come down at once,
+# make four levels where T = 2, and three where T = 4; an entry is merged (T - 1) / 2 times in each.
+exits 0 "$firn" sim --trace load.trace --policy leveled --ratios 2,4 --option memtable_entries=50
+same "merges in theory" "2.00 4.50" "$(awk '/in theory/ { told = 1; next } told { printf "%s%s", n++ ? " " : "", $4 }' out)"
+
 complains 1 'exists' "$firn" count db --record load.trace
 complains 1 'no block of a trace' "$firn" trace pairs
 complains 1 'nowhere' "$firn" trace nowhere
