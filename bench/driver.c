@@ -390,6 +390,7 @@ static int usage(void) {
             "  --cold             the system forgets the files before they are opened\n"
             "  --resident         the cache holds everything\n"
             "  --hurry            waits shorter for background work: for tests, not for times\n"
+            "  --record FILE      firn: a trace of it, for `firn trace` and `firn sim --trace`\n"
             "  --label NAME       the name in the record\n"
             "  --seed N           default 1\n",
             engine.name, engine.name);
@@ -427,6 +428,8 @@ static bool take_option(struct driver *d, const char *name, const char *value) {
         d->name = value;
     } else if (strcmp(name, "--setting") == 0) {
         b->config.setting = value;
+    } else if (strcmp(name, "--record") == 0 && strcmp(engine.name, "firn") == 0) {
+        b->config.record = value;
     } else if (strcmp(name, "--label") == 0) {
         d->label = value;
     } else if (strcmp(name, "--seconds") == 0) {

@@ -23,6 +23,7 @@ struct engine_config {
     uint64_t memtable_bytes; /* for one write buffer */
     uint64_t cache_bytes;    /* for the cache of blocks or pages */
     uint64_t data_bytes;     /* of all keys and values that will be put, for maps of fixed size */
+    const char *record;      /* firn: a file for a trace of what is asked for; NULL: none */
     bool sync;               /* every write is durable before it returns; else only logged */
 };
 

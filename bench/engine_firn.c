@@ -1,5 +1,5 @@
 /* bench/engine_firn.c: firn itself, through its public header. */
-#include <lsm/firn.h>
+#include <lsm/firn_lab.h>
 #include <stdlib.h>
 
 #include "bench/engine.h"
@@ -52,6 +52,9 @@ static int firn_engine_open(const struct engine_config *config, struct engine_db
     *db = calloc(1, sizeof(**db));
     if (*db == NULL || firn_open(config->dir, &options, &(*db)->db) != FIRN_OK) {
         return failed("firn_open");
+    }
+    if (config->record != NULL && firn_trace_start((*db)->db, config->record, NULL) != FIRN_OK) {
+        return failed("firn_trace_start");
     }
     (*db)->flags = config->sync ? FIRN_SYNC : 0;
     return 0;

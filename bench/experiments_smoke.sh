@@ -7,11 +7,11 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 experiments=$(dirname "$0")/experiments
 run() {
-    "$experiments" --entries 20000 --out "$out" --only table_form --only compaction_policy 2>"$out/log" >"$out/text" ||
+    "$experiments" --entries 4000 --in-memory --out "$out" --only table_form --only compaction_policy 2>"$out/log" >"$out/text" ||
         { cat "$out/log"; exit 1; }
 }
 run
-rm "$out/table_form-btree-20000.csv"
+rm "$out/table_form-btree-4000.csv"
 run
 [ "$(grep -c ' = ' "$out/log")" -eq 1 ] || { echo "what was there was done again"; exit 1; }
 for option in table_form compaction_policy; do

@@ -58,3 +58,7 @@ keys=$(some random16)
 for workload in fillbatch compact readrandom readreverse; do
     run "$workload" "$keys"
 done
+if [ "$(basename "$driver")" = bench_firn ]; then
+    run readmissing "$keys" --record "$work/trace"
+    [ "$(wc -c <"$work/trace")" -gt 2000 ] || { echo "failed: nothing was recorded" >&2; exit 1; }
+fi
