@@ -1,5 +1,13 @@
-/* What policies of one's own list the tables of a job with (lsm/firn_lab.h). */
+/* What policies of one's own list the tables of a job with, and ask whether it would be done
+ * (lsm/firn_lab.h). */
 #include "compaction/pick.h"
+
+int firn_job_check(const firn_shape *shape, const firn_job *job) {
+    firn_job completed = *job;
+    completed.any = true; /* that comes last */
+    job_complete(shape, &completed);
+    return job_check(shape, &completed);
+}
 
 bool firn_job_add_table(firn_job *job, const firn_shape_table *table) {
     if (job_has(job, table->number)) {

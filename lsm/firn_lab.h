@@ -177,12 +177,12 @@ FIRN_API bool firn_job_add_run(firn_job *job, const firn_shape_run *run);
 FIRN_API bool firn_job_add_level(firn_job *job, const firn_shape_level *level);
 FIRN_API bool firn_job_add_overlap(firn_job *job, const firn_shape *shape, size_t level);
 
-/* Whether the engine would carry the job out: its tables are there, in order of age and key, and
- * free; for every key, newer versions still lie above older ones afterwards, and runs stay
- * disjoint. Tables that leave without output (FIRN_OUTPUT_NONE) are the oldest of all that they
- * overlap, so that no older version of a key comes to light. FIRN_INVALID names the rule that it breaks. In a database such a job is not done:
- * merging stops until firn_resume() or reopening, nothing is lost, and firn_report() and stalled
- * writers say why. */
+/* Whether the engine would carry the job out, as pick() says it: with tables in any order, and
+ * without `bottom`. They are there, and free; for every key, newer versions still lie above older ones
+ * afterwards, and runs stay disjoint. Tables that leave without output (FIRN_OUTPUT_NONE) are the
+ * oldest of all that they overlap, so that no older version of a key comes to light. FIRN_INVALID
+ * names the rule that it breaks. In a database such a job is not done: merging stops until
+ * firn_resume() or reopening, nothing is lost, and firn_report() and stalled writers say why. */
 FIRN_API int firn_job_check(const firn_shape *shape, const firn_job *job);
 
 /* ---- Traces ------------------------------------------------------------------------------------

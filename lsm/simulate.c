@@ -145,7 +145,3 @@ int firn_sim_generate(const firn_sim_workload *workload,
 double firn_filter_rate(firn_filter_kind kind, uint64_t keys, double bits_per_key) {
     return filter_expected_rate(kind, keys, bits_per_key);
 }
-
-int firn_job_check(const firn_shape *shape, const firn_job *job) {
-    return job_check(shape, job);
-}

@@ -43,17 +43,6 @@ static void draw_job(struct chaos *c, const firn_shape *shape, firn_job *job) {
     job->score = 1;
 }
 
-/* `bottom` is worked out by the library; to ask whether the rest is legal, both are tried. */
-static bool is_legal(const firn_shape *shape, firn_job *job) {
-    for (int bottom = 0; bottom < 2; bottom++) {
-        job->bottom = bottom == 1;
-        if (firn_job_check(shape, job) == FIRN_OK) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void chaos_pick(void *context, const firn_shape *shape, const firn_policy_params *params,
                 firn_job *job) {
     struct chaos *c = context;
@@ -64,7 +53,7 @@ void chaos_pick(void *context, const firn_shape *shape, const firn_policy_params
     for (int tries = 0; tries < 400; tries++) {
         draw_job(c, shape, job);
         c->tried++;
-        if (job->table_count > 0 && is_legal(shape, job)) {
+        if (job->table_count > 0 && firn_job_check(shape, job) == FIRN_OK) {
             c->legal++;
             c->into_newest += job->output == FIRN_OUTPUT_MERGE_INTO_RUN &&
                               job->output_level < shape->level_count &&
