@@ -1,8 +1,8 @@
 /* tools/args.h: the command line of a subcommand.
  *
  * Options may stand anywhere, as --name, --name VALUE or --name=VALUE; `--` ends them. A command
- * lists its own in a table; --option, --plugin, --memory-budget and the text forms are known to all that take
- * them.
+ * lists its own in a table; --option, --plugin, --memory-budget and the text forms are known to all
+ * that take them.
  */
 #ifndef FIRN_TOOLS_ARGS_H
 #define FIRN_TOOLS_ARGS_H

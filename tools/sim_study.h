@@ -24,8 +24,8 @@ struct sim_series {
  * is no second). */
 struct sim_cost {
     uint32_t size_ratio;
-    double merges;        /* times an entry is written by merges */
-    double false_reads;   /* of an empty lookup, with filters of filter_bits_per_key */
+    double merges;      /* times an entry is written by merges */
+    double false_reads; /* of an empty lookup, with filters of filter_bits_per_key */
     /* NAN: there is no formula. Dostoevsky (SIGMOD 2018), equation 12, in entries. */
     double merges_theory;
     double false_reads_theory;

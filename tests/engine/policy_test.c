@@ -99,8 +99,9 @@ static void any_legal_jobs_keep_every_answer(void **state) {
         check_all(&m);
         firn_stats stats;
         firn_get_stats(m.db, &stats);
-        printf("  %llu merges, of %u jobs drawn %u were legal, %u into the newest of several runs\n",
-               (unsigned long long)stats.compactions, chaos.tried, chaos.legal, chaos.into_newest);
+        printf(
+            "  %llu merges, of %u jobs drawn %u were legal, %u into the newest of several runs\n",
+            (unsigned long long)stats.compactions, chaos.tried, chaos.legal, chaos.into_newest);
         assert_true(stats.compactions >= 20 && chaos.into_newest >= 3);
         firn_snapshot_release(m.snapshot);
         assert_int_equal(firn_close(m.db), FIRN_OK);
@@ -381,7 +382,9 @@ static void stay_within_bound(firn_policy policy, uint32_t t, unsigned table, ui
     struct rand rand;
     static bool written[MANY_KEYS];
     unsigned live = 0;
-    double part = 0, merging = policy == FIRN_POLICY_LEVELED ? 0 : levels == 1 ? 1.0 / t : 1.0 / t / t;
+    double part = 0, merging = policy == FIRN_POLICY_LEVELED ? 0
+                               : levels == 1                 ? 1.0 / t
+                                                             : 1.0 / t / t;
     double slack = 4 * MANY_MEMTABLE + (policy == FIRN_POLICY_LEVELED ? t + 2 : 2) * table;
     memset(written, 0, sizeof written);
     rand_init(&rand, test_seed());
