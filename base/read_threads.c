@@ -113,7 +113,7 @@ void read_threads_fill(struct read_threads *t, struct fd_read *reads, size_t n) 
     mutex_lock(&t->mu);
     add_threads_locked(t, work.count - 1);
     work.next = t->first;
-    /* It is taken off the list before this returns. cppcheck-suppress autoVariables */
+    /* cppcheck-suppress autoVariables ; it is off the list before this returns */
     t->first = &work;
     cond_broadcast(&t->begun);
     while (work.taken < work.count) {

@@ -232,8 +232,11 @@ static bool cheapest_table(const struct leveled *l, size_t level, size_t to, boo
 /* Whether the table lies within the stretch's range: then moving it, too, rewrites nothing more. */
 static bool lies_within(const firn_shape_table *table, const firn_shape_run *next,
                         const struct stretch *stretch) {
-    return !table->busy && stretch->begin < stretch->end &&
-           slice_compare(next->tables[stretch->begin].smallest, table->smallest) <= 0 &&
+    if (table->busy || stretch->begin >= stretch->end) {
+        return false;
+    }
+    assert(next->tables != NULL); /* the stretch is of these */
+    return slice_compare(next->tables[stretch->begin].smallest, table->smallest) <= 0 &&
            slice_compare(table->largest, next->tables[stretch->end - 1].largest) <= 0;
 }
 
@@ -251,7 +254,7 @@ static bool pick_table(const struct leveled *l, size_t level, firn_job *job, dou
         return false;
     }
     const firn_shape_run *run = single_run(l->shape, level), *next = single_run(l->shape, to);
-    assert(run != NULL); /* it has the cheapest table */
+    assert(run->tables != NULL); /* one of them is the cheapest */
     size_t end = begin + 1;
     while (begin > 0 && lies_within(&run->tables[begin - 1], next, &overlap)) {
         begin--;

@@ -330,7 +330,7 @@ int footer_decode(firn_slice bytes, uint64_t file_bytes, struct footer *f) {
         return rc;
     }
     struct reader r = reader_of(firn_slice_make(bytes.data, bytes.size - FORMAT_TRAILER_BYTES));
-    uint64_t *numbers[FOOTER_NUMBERS], narrow[2];
+    uint64_t *numbers[FOOTER_NUMBERS], narrow[2] = {0};
     footer_numbers(f, numbers, narrow);
     memcpy(f->meta.id, slice_bytes(reader_take(&r, TABLE_ID_BYTES)), TABLE_ID_BYTES);
     for (size_t i = 0; i < FOOTER_NUMBERS; i++) {

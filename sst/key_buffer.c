@@ -32,7 +32,7 @@ int key_buffer_add(struct key_buffer *k, firn_slice key) {
     size_t kept = slice_common_prefix(buf_slice(&k->last), key), shared = restart ? 0 : kept;
     size_t rest = key.size - shared;
 
-    int rc = buf_reserve(&k->bytes, 2 * VARINT_BYTES_MAX + rest);
+    int rc = buf_reserve(&k->bytes, (size_t)2 * VARINT_BYTES_MAX + rest);
     if (rc == FIRN_OK && key.size > k->last.size) {
         rc = buf_reserve(&k->last, key.size - k->last.size);
     }

@@ -194,7 +194,6 @@ static inline size_t digit_head_max(enum digit_class class, const struct digit_a
 }
 
 static inline unsigned digit_tail_bits(enum digit_class class, const struct digit_alphabet *a) {
-    /* Only an alphabet is looked at. cppcheck-suppress nullPointer */
     return class == DIGITS_ALPHABET ? a->width : class == DIGITS_BYTES ? 8 : 4;
 }
 

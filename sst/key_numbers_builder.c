@@ -172,7 +172,7 @@ static void lay_out(const struct shape *s, struct layout *l) {
     l->alphabet = s->alphabet;
     bool has_alphabet = digit_alphabet_close(&l->alphabet);
     lay_out_class(s, l);
-    if (has_alphabet && l->alphabet.width < digit_tail_bits(l->class, NULL)) {
+    if (has_alphabet && l->alphabet.width < digit_tail_bits(l->class, &l->alphabet)) {
         struct layout other = *l;
         other.class = DIGITS_ALPHABET;
         lay_out_class(s, &other);

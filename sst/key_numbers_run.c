@@ -135,6 +135,9 @@ static inline void put_sixteen(uint8_t *to, uint64_t v, bool capital) {
     uint8_t bytes[HEX_BLOCK];
     put_u64(bytes, v);
     hex_block(bytes, to);
+#ifdef FIRN_LINT
+    memset(to, 0, 2 * sizeof bytes); /* analysers do not see what vectors store */
+#endif
     if (capital) {
         capitalize(to);
         capitalize(to + 8);
@@ -284,7 +287,7 @@ int key_numbers_run(const struct key_numbers *n, const struct numbers_print *p, 
                     size_t *step, size_t count, struct key_run *run) {
     uint64_t heads[KEY_RUN_MAX];
     int rc = key_numbers_heads(n, rank, step, count, heads);
-    rc = rc == FIRN_OK ? key_room(&run->bytes, 0, count * n->size + 2 * KEY_BLOCK) : rc;
+    rc = rc == FIRN_OK ? key_room(&run->bytes, 0, count * n->size + (size_t)2 * KEY_BLOCK) : rc;
     if (rc != FIRN_OK) {
         return rc;
     }

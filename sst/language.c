@@ -3,10 +3,10 @@
 #include <stdlib.h>
 
 #define ROUNDS 3
-#define REFERENCE_COST (2 * 8) /* eighths of a byte */
-#define EXTENT_COST 12         /* before an inline child; the last has none */
+#define REFERENCE_COST 16 /* eighths of a byte */
+#define EXTENT_COST 12    /* before an inline child; the last has none */
 /* Header, size and key count of a shared entry, and its share of memory. */
-#define ENTRY_OVERHEAD (4 * 8)
+#define ENTRY_OVERHEAD 32
 #define SHARED_SIZE_MAX (4096 * 8)
 
 int language_table_init(struct language_table *t, struct alloc *alloc, size_t count_max) {

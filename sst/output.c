@@ -1,7 +1,7 @@
 /* Appends of 256 KiB keep the number of system calls small without holding much. */
 #include "sst/output.h"
 
-#define PENDING_BYTES_MAX (256 * 1024)
+#define PENDING_BYTES_MAX ((size_t)256 * 1024)
 
 void output_init(struct output *o, struct alloc *alloc, const uint8_t id[TABLE_ID_BYTES]) {
     o->file = NULL;

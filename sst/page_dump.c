@@ -62,7 +62,7 @@ static int dump_value(struct print *out, const struct page *p, size_t e) {
     if (put >= a->puts) {
         return FAIL(FIRN_CORRUPT, "entry %zu is put number %zu of %zu", e, put, a->puts);
     }
-    firn_slice bytes;
+    firn_slice bytes = firn_slice_make(NULL, 0);
     uint8_t integer[VALUE_INTEGER_BYTES_MAX];
     int rc = value_area_at(a, put, value_area_offset(a, put), integer, &bytes);
     if (rc != FIRN_OK || a->apart == NULL || !packed_bit(a->apart, put)) {

@@ -91,6 +91,8 @@ static bool are_blocks_told(const struct page_fences *f, const struct page_index
         bool apart = true;
         fill_block(index, block, &g);
         for (size_t i = 2; i < group_count(f, index, 0, block); i++) {
+            /* Filled by fill_block().
+             * NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
             apart = apart && g.codes[i - 1] != g.codes[i];
         }
         told += apart;
@@ -188,6 +190,7 @@ static inline size_t find_in_group(const struct fence_group *g, size_t group, si
 static size_t find_among_equals(const struct fence_group *g, const struct page_index *index,
                                 unsigned level, size_t first, size_t i, firn_slice key) {
     uint64_t code = g->codes[i];
+    /* cppcheck-suppress arrayIndexOutOfBoundsCond ; i only falls */
     while (i > 0 && g->codes[i] == code &&
            slice_compare(page_index_head(index, block_of(level, first + i)), key) > 0) {
         i--;

@@ -616,6 +616,7 @@ static int get(struct sst_table *t, struct sst_section *section, firn_slice key,
         return rc;
     }
     size_t number;
+    /* cppcheck-suppress uninitvar ; both are results */
     rc = (index->bare ? choose_bare : choose_page)(t, section, key, hash, &number, &may_contain);
     if (rc != FIRN_OK || !may_contain) {
         return rc == FIRN_OK ? FIRN_NOT_FOUND : rc;
