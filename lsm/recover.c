@@ -79,11 +79,10 @@ static int check_tables(struct recovery *r) {
     }
     for (size_t i = 0; rc == FIRN_OK && i < folder_count(r->folder); i++) {
         const struct folder_file *f = folder_at(r->folder, i);
-        bool needless =
-            f->kind == FILE_TABLE
-                ? count == 0 || bsearch(&f->number, known.data, count, sizeof(uint64_t),
-                                        compare_numbers) == NULL
-                : f->kind == FILE_MANIFEST && f->number != r->state.manifest_number;
+        bool needless = f->kind == FILE_TABLE
+                            ? count == 0 || bsearch(&f->number, known.data, count, sizeof(uint64_t),
+                                                    compare_numbers) == NULL
+                            : f->kind == FILE_MANIFEST && f->number != r->state.manifest_number;
         if (needless) {
             obsolete_add(r->db, f->kind, f->number);
         }

@@ -32,7 +32,7 @@ static int found(struct verify *v, int rc) {
         return rc;
     }
     v->damaged = true;
-    rc = table_failed(v->table, rc);
+    (void)table_failed(v->table, rc);
     if (v->damage != NULL) {
         v->damage(v->context, status_message());
     }
