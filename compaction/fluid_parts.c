@@ -116,7 +116,7 @@ bool fluid_pick_part(const struct fluid *f, size_t from, firn_job *job, double s
     const firn_shape_level *above = fluid_level(f, from);
     size_t to = from + 1;
     bool fresh = begins_run(f, to);
-    struct part part;
+    struct part part = {0};
     /* No other part goes down while a run is begun: it would begin one, too. */
     if ((fresh && level_is_busy(above)) || !find_part(f, from, fresh, &part)) {
         return false;

@@ -4,12 +4,14 @@
 
 void phrase_index_init(struct phrase_index *x, struct alloc *alloc) {
     x->nodes = NULL;
+    buf_init(&x->storage, alloc, MEM_BUILDER);
     buf_init(&x->bytes, alloc, MEM_BUILDER);
     buf_init(&x->ids, alloc, MEM_BUILDER);
     buf_init(&x->pairs, alloc, MEM_BUILDER);
 }
 
 void phrase_index_deinit(struct phrase_index *x) {
+    buf_deinit(&x->storage);
     buf_deinit(&x->bytes);
     buf_deinit(&x->ids);
     buf_deinit(&x->pairs);
@@ -54,7 +56,16 @@ static size_t group_end(const struct phrase_entry *entries, size_t first, size_t
 }
 
 static struct phrase_node *node_at(struct phrase_index *x, size_t i) {
-    return (struct phrase_node *)(void *)x->bytes.data + i;
+    return (struct phrase_node *)(void *)x->storage.data + i;
+}
+
+/* How many children there are, of either kind, as a node tells it. */
+static uint16_t count_of(struct phrase_index *x, size_t first, size_t count) {
+    size_t ends = 0;
+    while (ends < count && (uint32_t)node_at(x, first + ends)->symbol >> 2 < END_MARKS) {
+        ends++;
+    }
+    return (uint16_t)((count - ends) << 3 | ends);
 }
 
 /* Appends the children of a node to which the first `depth` symbols of the entries from `first` to
@@ -62,14 +73,16 @@ static struct phrase_node *node_at(struct phrase_index *x, size_t i) {
  * the longest phrase. */
 static int add_children(struct phrase_index *x, const struct phrase_entry *entries, size_t first,
                         size_t end, size_t depth, size_t *count) {
-    size_t begin = x->bytes.size / sizeof(struct phrase_node);
+    size_t begin = x->storage.size / sizeof(struct phrase_node);
     *count = 0;
     for (size_t i = first; i < end; ++*count) {
         const struct phrase_entry *e = &entries[i];
         bool ends = symbol_count(e) == depth + 1;
         struct phrase_node node = {0, 0, 0};
         node.symbol = (uint16_t)(symbol_at(e, depth) << 2 | (ends ? e->cost : 0u));
-        int rc = buf_append(&x->bytes, &node, sizeof node);
+        uint8_t byte = depth < e->size ? e->text[depth] : 0;
+        int rc = buf_append(&x->storage, &node, sizeof node);
+        rc = rc == FIRN_OK ? buf_append(&x->bytes, &byte, 1) : rc;
         rc = rc == FIRN_OK ? buf_append_u32(&x->ids, ends ? e->id : PHRASE_NONE) : rc;
         if (rc != FIRN_OK) {
             return rc;
@@ -82,14 +95,14 @@ static int add_children(struct phrase_index *x, const struct phrase_entry *entri
         while (i < behind && symbol_count(&entries[i]) == depth + 1) {
             i++;
         }
-        size_t at = x->bytes.size / sizeof(struct phrase_node);
+        size_t at = x->storage.size / sizeof(struct phrase_node);
         int rc =
             i < behind ? add_children(x, entries, i, behind, depth + 1, &grandchildren) : FIRN_OK;
         if (rc != FIRN_OK) {
             return rc;
         }
         node_at(x, child)->children = (uint32_t)at;
-        node_at(x, child)->count = (uint16_t)grandchildren;
+        node_at(x, child)->count = count_of(x, at, grandchildren);
         i = behind;
     }
     return FIRN_OK;
@@ -103,18 +116,18 @@ static void index_pairs(struct phrase_index *x, size_t children) {
     memset(pairs, 0, PAIRS_BYTES);
     for (size_t i = 0; i < children; i++) {
         uint32_t first = (uint32_t)x->nodes[i].symbol >> 2;
-        uint32_t begin = x->nodes[i].children;
-        for (uint32_t c = begin; first >= symbol_of_byte(0) && c < begin + x->nodes[i].count; c++) {
-            uint32_t second = (uint32_t)x->nodes[c].symbol >> 2;
-            if (second >= symbol_of_byte(0)) {
-                pairs[(first - symbol_of_byte(0)) << 8 | (second - symbol_of_byte(0))] = c;
-            }
+        uint32_t begin = x->nodes[i].children + (x->nodes[i].count & PHRASE_NODE_ENDS);
+        uint32_t end = begin + (x->nodes[i].count >> 3);
+        for (uint32_t c = begin; first >= symbol_of_byte(0) && c < end; c++) {
+            pairs[(first - symbol_of_byte(0)) << 8 | x->bytes.data[c]] = c;
         }
     }
 }
 
 int phrase_index_build(struct phrase_index *x, struct phrase_entry *entries, size_t count) {
     size_t children = 0;
+    static const uint8_t behind[INDEX_LANES] = {0};
+    buf_reset(&x->storage);
     buf_reset(&x->bytes);
     buf_reset(&x->ids);
     for (size_t i = 0; i < count; i++) {
@@ -123,6 +136,7 @@ int phrase_index_build(struct phrase_index *x, struct phrase_entry *entries, siz
     qsort(entries, count, sizeof *entries, by_symbols);
     int rc = x->pairs.capacity == 0 ? buf_reserve(&x->pairs, PAIRS_BYTES) : FIRN_OK;
     rc = rc == FIRN_OK ? add_children(x, entries, 0, count, 0, &children) : rc;
+    rc = rc == FIRN_OK ? buf_append(&x->bytes, behind, sizeof behind) : rc;
     x->nodes = node_at(x, 0);
     if (rc == FIRN_OK) {
         index_pairs(x, children);

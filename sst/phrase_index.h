@@ -4,14 +4,19 @@
  *
  *     a trie whose edges are symbols, the end marks and behind them the 256 bytes, so that "text
  *     with its end" is one more step; a node is 8 bytes, the children of a node lie side by side,
- *     and behind them the children of the first child: a chain is read in a row. The first two
- *     bytes, where nodes have most children, are one step through a table.
+ *     and behind them the children of the first child: a chain is read in a row. The bytes of
+ *     children stand by themselves, too, and are searched 16 at once, since most searches find
+ *     none. The first two bytes, where nodes have most children, are one step through a table.
  *
  * Which phrase ends at a node is told apart from it: only those that are chosen are asked for.
  * Immutable once built.
  */
 #ifndef FIRN_SST_PHRASE_INDEX_H
 #define FIRN_SST_PHRASE_INDEX_H
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "base/buf.h"
 #include "sst/automaton_format.h"
@@ -27,16 +32,18 @@ static inline uint32_t symbol_of_byte(uint8_t byte) {
 }
 
 struct phrase_node {
-    uint32_t children; /* the first of them */
-    uint16_t count;    /* of children, in the order of their symbols */
+    uint32_t children; /* the first of them; those by end marks come first, then those by bytes */
+    uint16_t count;    /* of children by bytes, in their order, << 3 | of those by end marks */
     uint16_t symbol; /* that leads here << 2 | bytes of the code of the phrase; 0: there is none */
 };
 
 #define PHRASE_NODE_COST 3
+#define PHRASE_NODE_ENDS 7
 
 struct phrase_index {
-    const struct phrase_node *nodes; /* in `bytes`; the first ones are the root's children */
-    struct buf bytes;
+    const struct phrase_node *nodes; /* in `storage`; the first ones are the root's children */
+    struct buf storage;
+    struct buf bytes; /* u8 by node: the byte that leads there, and INDEX_LANES more */
     struct buf ids;   /* u32 by node: the phrase that ends there */
     struct buf pairs; /* u32 by two bytes: the node they lead to; 0: none */
 };
@@ -79,29 +86,47 @@ static inline const struct phrase_node *phrase_index_pair(const struct phrase_in
     return at != 0 ? x->nodes + at : NULL;
 }
 
+#define INDEX_LANES 16 /* bytes compared at once */
+
+/* Of so many bytes, at most INDEX_LANES, but as many may be read, the first that is this one;
+ * INDEX_LANES: none. */
+static inline unsigned find_lane(const uint8_t *bytes, uint32_t count, uint8_t byte) {
+#ifdef __SSE2__
+    __m128i lanes = _mm_loadu_si128((const __m128i *)(const void *)bytes);
+    __m128i equal = _mm_cmpeq_epi8(lanes, _mm_set1_epi8((char)byte));
+    uint32_t found = (uint32_t)_mm_movemask_epi8(equal) & ((UINT32_C(1) << count) - 1);
+    return found != 0 ? (unsigned)__builtin_ctz(found) : INDEX_LANES;
+#else
+    for (unsigned i = 0; i < count; i++) {
+        if (bytes[i] == byte) {
+            return i;
+        }
+    }
+    return INDEX_LANES;
+#endif
+}
+
 /* The child of a node by a byte, or NULL. Few nodes have many. */
 static inline const struct phrase_node *
 phrase_index_step(const struct phrase_index *x, const struct phrase_node *node, uint8_t byte) {
-    const struct phrase_node *c = x->nodes + node->children;
-    uint32_t left = node->count, symbol = symbol_of_byte(byte);
-    while (left > 8) {
-        uint32_t half = left / 2;
-        c += (uint32_t)c[half].symbol >> 2 <= symbol ? half : 0;
-        left -= half;
-    }
-    for (; left > 0; left--, c++) {
-        if ((uint32_t)c->symbol >> 2 == symbol) {
-            return c;
+    uint32_t first = node->children + (node->count & PHRASE_NODE_ENDS), left = node->count >> 3;
+    for (;; first += INDEX_LANES, left -= INDEX_LANES) {
+        uint32_t count = left < INDEX_LANES ? left : INDEX_LANES;
+        unsigned lane = find_lane(x->bytes.data + first, count, byte);
+        if (lane < INDEX_LANES) {
+            return x->nodes + first + lane;
+        }
+        if (left <= INDEX_LANES) {
+            return NULL;
         }
     }
-    return NULL;
 }
 
-/* The child of a node by an end mark, or NULL: these are the first ones. */
+/* The child of a node by an end mark, or NULL. */
 static inline const struct phrase_node *
 phrase_index_end(const struct phrase_index *x, const struct phrase_node *node, enum end_mark end) {
-    const struct phrase_node *c = x->nodes + node->children, *behind = c + node->count;
-    for (; c < behind && (uint32_t)c->symbol >> 2 <= symbol_of_end(end); c++) {
+    const struct phrase_node *c = x->nodes + node->children;
+    for (uint32_t left = node->count & PHRASE_NODE_ENDS; left > 0; left--, c++) {
         if ((uint32_t)c->symbol >> 2 == symbol_of_end(end)) {
             return c;
         }
