@@ -127,6 +127,7 @@ struct cutting {
     enum end_mark end;
     size_t steps_left; /* in the trie, before the search is given up */
     struct arrival at[LABEL_PIECE_MAX + 2];
+    uint16_t left_at[LABEL_PIECE_MAX + 2]; /* the cost of a position when it was left */
 };
 
 /* A phrase leads from one position to another: taken if it may be part of the cheapest cut, which
@@ -138,13 +139,16 @@ static inline void arrive(struct cutting *c, size_t from, size_t to, uint32_t by
     }
 }
 
-/* Tries all phrases that begin at a position. */
-static void leave(struct cutting *c, size_t i) {
+/* Tries all phrases that begin at a position; returns where the longest of them leads, or the
+ * pattern. */
+static inline size_t leave(struct cutting *c, size_t i) {
     const struct phrase_model *m = c->m;
     const struct pattern *p = phrase_model_pattern(m, c->text, c->size, c->end, i);
+    size_t longest = i + 1, behind_pattern = 0;
+    c->left_at[i] = c->at[i].cost;
     if (p != NULL) {
-        size_t to = p->end != END_NONE ? c->goal : i + p->size;
-        arrive(c, i, to, pattern_id(m, p), pattern_code_size(p));
+        behind_pattern = p->end != END_NONE ? c->goal : i + p->size;
+        arrive(c, i, behind_pattern, pattern_id(m, p), pattern_code_size(p));
     }
     if (m->random && c->end == END_LEAF) {
         arrive(c, i, c->goal, PHRASE_VERBATIM, VERBATIM_OVERHEAD + (c->size - i));
@@ -154,6 +158,7 @@ static void leave(struct cutting *c, size_t i) {
     for (size_t j = i + 1; node != NULL; j++) {
         if (phrase_node_cost(node) > 0) {
             arrive(c, i, j, (uint32_t)(node - x->nodes), phrase_node_cost(node));
+            longest = j;
         }
         if (j == c->size) {
             break;
@@ -166,7 +171,17 @@ static void leave(struct cutting *c, size_t i) {
         node = phrase_index_end(x, node, c->end);
         if (node != NULL && phrase_node_cost(node) > 0) {
             arrive(c, i, c->goal, (uint32_t)(node - x->nodes), phrase_node_cost(node));
+            longest = c->goal;
         }
+    }
+    return behind_pattern > 0 ? behind_pattern : longest;
+}
+
+/* The end mark alone, behind all of the text. */
+static inline void leave_text(struct cutting *c) {
+    if (c->end != END_NONE) {
+        const struct phrase_node *alone = phrase_index_begin(&c->m->index, symbol_of_end(c->end));
+        arrive(c, c->size, c->goal, (uint32_t)(alone - c->m->index.nodes), phrase_node_cost(alone));
     }
 }
 
@@ -190,19 +205,17 @@ static bool is_verbatim(const struct phrase_model *m, size_t size, enum end_mark
     return m->random && end == END_LEAF && size >= VERBATIM_MIN && cost > size;
 }
 
+#define UNREACHED UINT16_MAX
 #define STEPS_PER_BYTE 16 /* in the trie, on average of a label: text takes about 4 */
 #define STEPS_FREE 64
 
 /* Cuts at most LABEL_PIECE_MAX bytes into the fewest bytes of codes, *cost; returns how many codes.
- * What a greedy cut takes bounds the search: nothing begins at positions from where that cannot
- * become less, which are most. A text in which long phrases begin everywhere, one byte again and
- * again, ends the search early with the best cut so far. */
+ * The first walk is greedy: from where the longest phrase ends. What it takes bounds the search:
+ * nothing begins at positions from where that cannot become less, which are most. A text in which
+ * long phrases begin everywhere, one byte again and again, ends the search early with the best cut
+ * so far. */
 static size_t cut_thoroughly(const struct phrase_model *m, const uint8_t *text, size_t size,
                              enum end_mark end, uint32_t ids[LABEL_PIECE_MAX + 1], size_t *cost) {
-    size_t n = cut_greedily(m, text, size, end, ids, cost);
-    if (*cost <= 2) { /* of one code, or two of the shortest */
-        return n;
-    }
     struct cutting c;
     c.m = m;
     c.text = text;
@@ -210,19 +223,22 @@ static size_t cut_thoroughly(const struct phrase_model *m, const uint8_t *text, 
     c.goal = size + (end != END_NONE);
     c.end = end;
     c.steps_left = STEPS_FREE + size * STEPS_PER_BYTE;
-    for (size_t i = 1; i < c.goal; i++) {
-        c.at[i].cost = UINT16_MAX;
+    for (size_t i = 0; i <= c.goal; i++) {
+        c.at[i].cost = UNREACHED;
+        c.left_at[i] = UNREACHED;
     }
     c.at[0].cost = 0;
-    c.at[c.goal] = (struct arrival){PHRASE_NONE, (uint16_t)*cost, 0};
-    for (size_t i = 0; i < size && c.steps_left > 0; i++) {
-        if (c.at[i].cost + 1 < c.at[c.goal].cost) {
-            leave(&c, i);
-        }
+    for (size_t i = 0; i < size;) {
+        i = leave(&c, i);
     }
-    if (end != END_NONE) {
-        const struct phrase_node *alone = phrase_index_begin(&m->index, symbol_of_end(end));
-        arrive(&c, size, c.goal, (uint32_t)(alone - m->index.nodes), phrase_node_cost(alone));
+    leave_text(&c);
+    if (c.at[c.goal].cost > 2) { /* not of one code, or two of the shortest */
+        for (size_t i = 1; i < size && c.steps_left > 0; i++) {
+            if (c.at[i].cost + 1 < c.at[c.goal].cost && c.at[i].cost < c.left_at[i]) {
+                (void)leave(&c, i);
+            }
+        }
+        leave_text(&c);
     }
     *cost = c.at[c.goal].cost;
     if (is_verbatim(m, size, end, *cost)) {
@@ -230,7 +246,7 @@ static size_t cut_thoroughly(const struct phrase_model *m, const uint8_t *text, 
         ids[0] = PHRASE_VERBATIM;
         return 1;
     }
-    return c.at[c.goal].by == PHRASE_NONE ? n : trace(&c, ids);
+    return trace(&c, ids);
 }
 
 /* Writes the code of one phrase or pattern, which stands at `text`. */
