@@ -37,6 +37,7 @@ static struct {
     const struct env_ops *ops; /* the machine's own */
     struct env_ops wrapped;
     unsigned fail_appends, fail_syncs, fail_submits; /* so many of the next */
+    int sync_rc;                                     /* what these syncs tell; FIRN_OK: FIRN_IO */
     int create_table_rc;  /* of every creation of a table; FIRN_OK: none */
     unsigned tables_left; /* but so many of the next succeed */
     unsigned tables_created, yields;
@@ -72,7 +73,8 @@ static int failing_append(struct env_file *file, const void *data, size_t size) 
 }
 
 static int failing_sync(struct env_file *file) {
-    return takes_one(&machine.fail_syncs) ? FAIL(FIRN_IO, "no sync, says the test")
+    int rc = machine.sync_rc != FIRN_OK ? machine.sync_rc : FIRN_IO;
+    return takes_one(&machine.fail_syncs) ? FAIL(rc, "no sync, says the test")
                                           : machine.ops->sync(file);
 }
 
@@ -292,13 +294,13 @@ static void a_sequence_that_may_be_in_a_log_is_not_given_out_again(void **state)
 }
 
 /* After a failed sync nobody knows what is durable: writing ends until somebody has looked. */
-static void a_failed_sync_ends_writing(void **state) {
-    (void)state;
+static void write_after_failed_sync(int sync_rc, int told) {
     firn_env *env = machine_create("a failed sync");
     firn_db *db = open_in(env);
     ok(put(db, "a", 0));
     machine.fail_syncs = 1;
-    assert_int_equal(put(db, "b", FIRN_SYNC), FIRN_IO);
+    machine.sync_rc = sync_rc;
+    assert_int_equal(put(db, "b", FIRN_SYNC), told);
     assert_int_equal(put(db, "c", 0), FIRN_REFUSED);
     assert_int_equal(put(db, "c", FIRN_SYNC), FIRN_REFUSED);
     ok(contains(db, "a"));
@@ -311,6 +313,14 @@ static void a_failed_sync_ends_writing(void **state) {
     ok(contains(after, "c"));
     finish(after, image);
     finish(db, env);
+}
+
+static void a_failed_sync_ends_writing(void **state) {
+    (void)state;
+    write_after_failed_sync(FIRN_IO, FIRN_IO);
+    write_after_failed_sync(FIRN_NO_SPACE, FIRN_NO_SPACE);
+    write_after_failed_sync(FIRN_NOMEM,
+                            FIRN_IO); /* FIRN_NOMEM would say that nothing was written */
 }
 
 /* ---- Insert and remove. ---- */
@@ -492,8 +502,8 @@ static void an_empty_batch_with_sync_makes_durable_what_came_before(void **state
     finish(db, env);
 }
 
-/* A batch of nothing, after a process was killed that had synced nothing: whichever call fails, what
- * it wrote is durable once that batch has returned. Returns whether the call was reached. */
+/* A batch of nothing, after a process was killed that had synced nothing: whichever call fails,
+ * what it wrote is durable once that batch has returned. Returns whether the call was reached. */
 static bool sync_after_a_kill(uint64_t call, bool *done) {
     firn_env *killed, *env = machine_create("a kill, and an empty batch");
     firn_db *before = open_in(env);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -413,6 +414,59 @@ static void databases_in_one_process_do_not_meet(void **state) {
     }
 }
 
+/* ---- Memory. ---- */
+
+/* What counts towards RLIMIT_DATA. */
+static rlim_t data_bytes(void) {
+    unsigned long kib = 0;
+    char line[128];
+    FILE *file = fopen("/proc/self/status", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL && sscanf(line, "VmData: %lu", &kib) != 1) {
+    }
+    (void)fclose(file);
+    assert_true(kib > 0);
+    return (rlim_t)kib << 10;
+}
+
+/* A memtable takes its memory from the system by itself: that fails, too, before anything is in the
+ * log, and does not end writing. */
+static void a_host_that_may_have_no_more_memory_loses_nothing(void **state) {
+    (void)state;
+    struct rlimit before, low;
+    firn_options options;
+    firn_db *db;
+    char key[32], value[200] = "";
+    unsigned n = 0;
+    int rc = FIRN_OK;
+    if (test_is_sanitized()) {
+        skip(); /* it could not go on itself */
+    }
+    firn_options_init(&options);
+    assert_int_equal(firn_open("scarce.firn", &options, &db), FIRN_OK);
+    assert_int_equal(getrlimit(RLIMIT_DATA, &before), 0);
+    low = before;
+    low.rlim_cur = data_bytes() + (128 << 10);
+    assert_int_equal(setrlimit(RLIMIT_DATA, &low), 0);
+    for (; rc == FIRN_OK && n < 100000; n += rc == FIRN_OK) {
+        rc = firn_put(db, text_of(key, sizeof key, "key", n), firn_slice_make(value, sizeof value),
+                      0);
+    }
+    assert_int_equal(setrlimit(RLIMIT_DATA, &before), 0);
+    print_message("%u writes, then: %s\n", n, firn_errmsg());
+    assert_int_equal(rc, FIRN_NOMEM);
+    firn_value found;
+    assert_int_equal(firn_get(db, NULL, text_of(key, sizeof key, "key", n), &found),
+                     FIRN_NOT_FOUND);
+    assert_int_equal(firn_put(db, FIRN_STR("last"), FIRN_STR(""), 0), FIRN_OK);
+    assert_int_equal(firn_close(db), FIRN_OK);
+    uint64_t count;
+    assert_int_equal(firn_open("scarce.firn", &options, &db), FIRN_OK);
+    assert_int_equal(firn_count(db, NULL, NULL, &count), FIRN_OK);
+    assert_int_equal(count, n + 1);
+    assert_int_equal(firn_close(db), FIRN_OK);
+}
+
 #define HOST_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void) {
@@ -426,6 +480,7 @@ int main(void) {
         HOST_TEST(closing_a_busy_database_loses_nothing),
         HOST_TEST(nothing_is_printed),
         HOST_TEST(databases_in_one_process_do_not_meet),
+        HOST_TEST(a_host_that_may_have_no_more_memory_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
