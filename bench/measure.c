@@ -11,6 +11,8 @@
  *     bench_measure memory KEYS               a database in memory of all these keys in random
  *                                             order, with 8-byte values, compacted: bytes an entry
  *     bench_measure open DB                   opens and closes it 51 times: milliseconds
+ *     bench_measure reopen DB KEYS            puts all keys from a process that dies before any is
+ *                                             flushed, then opens: seconds of a million log entries
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,15 +24,13 @@
 #include "base/env.h"
 #include "bench/keys.h"
 #include "bench/machine.h"
+#include "bench/measure.h"
 #include "lsm/firn.h"
 
-#define VALUE_BYTES 8
 #define ABSENT_COUNT 1000000
-#define OPENINGS 51
 #define READ_GETS 200000
-#define PAGE_CACHE_MIN 65536
 
-static int fail(const char *what) {
+int fail(const char *what) {
     fprintf(stderr, "bench_measure: %s: %s\n", what, firn_errmsg());
     return 1;
 }
@@ -282,117 +282,9 @@ static int count_reads(const char *path, const struct keys *keys) {
     return rc;
 }
 
-static int compare_doubles(const void *a, const void *b) {
+int compare_doubles(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
-}
-
-/* ---- Cold keys ---- */
-
-#define COLD_KEYS 64
-#define COLD_ROUNDS 101
-#define COLD_WAYS 4
-
-static const char *const cold_ways[COLD_WAYS] = {"gets", "multi-get auto", "multi-get threads",
-                                                 "multi-get none"};
-
-/* The next keys in random order; microseconds, or -1. */
-static double get_cold(firn_db *db, bool many, const struct keys *keys, const uint32_t *order) {
-    firn_slice asked[COLD_KEYS];
-    firn_value values[COLD_KEYS] = {{0}};
-    int codes[COLD_KEYS], failed = 0;
-    for (size_t i = 0; i < COLD_KEYS; i++) {
-        asked[i] = keys_at(keys, order[i]);
-    }
-    uint64_t begun = clock_ns(CLOCK_MONOTONIC);
-    if (many) {
-        (void)firn_multi_get(db, NULL, COLD_KEYS, asked, values, codes);
-    }
-    for (size_t i = 0; !many && i < COLD_KEYS; i++) {
-        codes[i] = firn_get(db, NULL, asked[i], &values[i]);
-    }
-    double us = (double)(clock_ns(CLOCK_MONOTONIC) - begun) / 1e3;
-    for (size_t i = 0; i < COLD_KEYS; i++) {
-        failed += codes[i] != FIRN_OK;
-        firn_value_release(&values[i]);
-    }
-    return failed > 0 ? -1 : us;
-}
-
-static int print_cold(const char *path, firn_db **dbs, const struct keys *keys,
-                      const uint32_t *order) {
-    static double us[COLD_WAYS][COLD_ROUNDS];
-    for (size_t round = 0; round < COLD_ROUNDS; round++) {
-        for (size_t way = 0; way < COLD_WAYS; way++) { /* alternated */
-            size_t first = (round * COLD_WAYS + way) * COLD_KEYS % (keys->count - COLD_KEYS);
-            if (!machine_drop_cached(path)) {
-                return fail("dropping what is cached");
-            }
-            us[way][round] = get_cold(dbs[way], way > 0, keys, order + first);
-            if (us[way][round] < 0) {
-                return fail("get");
-            }
-        }
-    }
-    for (size_t way = 0; way < COLD_WAYS; way++) {
-        qsort(us[way], COLD_ROUNDS, sizeof us[way][0], compare_doubles);
-        printf(
-            "%s of %d cold keys: %.0f us (median of %d; a tenth below %.0f, a tenth above %.0f)\n",
-            cold_ways[way], COLD_KEYS, us[way][COLD_ROUNDS / 2], COLD_ROUNDS,
-            us[way][COLD_ROUNDS / 10], us[way][COLD_ROUNDS - COLD_ROUNDS / 10]);
-    }
-    return 0;
-}
-
-/* What tables load once is loaded first; the page cache is as small as can be. */
-static int measure_cold(const char *path, const struct keys *keys) {
-    firn_db *dbs[COLD_WAYS];
-    uint32_t *order = keys_shuffled(keys->count, 1);
-    firn_options options;
-    firn_options_init(&options);
-    options.read_only = true;
-    options.page_cache_bytes = PAGE_CACHE_MIN;
-    if (order == NULL || keys->count <= COLD_KEYS) {
-        return fail("keys");
-    }
-    for (size_t way = 0; way < COLD_WAYS; way++) {
-        options.read_overlap = (firn_read_overlap)(way == 0 ? 0 : way - 1);
-        if (firn_open(path, &options, &dbs[way]) != FIRN_OK) {
-            return fail(path);
-        }
-        for (size_t i = 0; i < keys->count; i += 100) {
-            (void)firn_contains(dbs[way], NULL, keys_at(keys, i));
-        }
-    }
-    int rc = print_cold(path, dbs, keys, order);
-    for (size_t way = 0; way < COLD_WAYS; way++) {
-        (void)firn_close(dbs[way]);
-    }
-    free(order);
-    return rc;
-}
-
-static int open_often(const char *path) {
-    double ms[OPENINGS];
-    unsigned long long tables = 0;
-    for (size_t i = 0; i < OPENINGS; i++) {
-        firn_db *db;
-        uint64_t begun = clock_ns(CLOCK_MONOTONIC);
-        if (firn_open(path, NULL, &db) != FIRN_OK) {
-            return fail(path);
-        }
-        ms[i] = (double)(clock_ns(CLOCK_MONOTONIC) - begun) / 1e6;
-        firn_stats stats;
-        firn_get_stats(db, &stats);
-        tables = stats.tables;
-        if (firn_close(db) != FIRN_OK) {
-            return fail(path);
-        }
-    }
-    qsort(ms, OPENINGS, sizeof ms[0], compare_doubles);
-    printf("%llu tables, opened in %.3f ms (median of %d; least %.3f, most %.3f)\n", tables,
-           ms[OPENINGS / 2], OPENINGS, ms[0], ms[OPENINGS - 1]);
-    return 0;
 }
 
 int main(int argc, char **argv) {
@@ -401,7 +293,7 @@ int main(int argc, char **argv) {
         return run(argv + 2);
     }
     if (argc == 3 && strcmp(argv[1], "open") == 0) {
-        return open_often(argv[2]);
+        return measure_open(argv[2]);
     }
     if (argc == 3 && strcmp(argv[1], "memory") == 0) {
         return keys_load(argv[2], 0, &keys) ? memory(&keys) : 1;
@@ -418,6 +310,10 @@ int main(int argc, char **argv) {
     if (argc == 4 && strcmp(argv[1], "cold") == 0) {
         return keys_load(argv[3], 0, &keys) ? measure_cold(argv[2], &keys) : 1;
     }
-    fprintf(stderr, "usage: bench_measure run|check|cold|lines|memory|open|reads ARGUMENT...\n");
+    if (argc == 4 && strcmp(argv[1], "reopen") == 0) {
+        return keys_load(argv[3], 0, &keys) ? measure_reopen(argv[2], &keys) : 1;
+    }
+    fprintf(stderr,
+            "usage: bench_measure run|check|cold|lines|memory|open|reads|reopen ARGUMENT...\n");
     return 2;
 }
