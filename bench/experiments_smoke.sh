@@ -15,7 +15,7 @@ rm "$out/table_form-btree-4000.csv"
 run
 [ "$(grep -c ' = ' "$out/log")" -eq 1 ] || { echo "what was there was done again"; exit 1; }
 for option in table_form compaction_policy; do
-    awk 'NR == 1 { next } NF != 8 || $3 < 1 || $5 <= 0 || $7 < 1 { print; bad = 1 } END { exit bad || NR < 4 }' \
+    awk 'NR == 1 { next } NF != 10 || $2 < 1 || $4 <= 0 || $6 < 1 || $8 <= 0 || $10 <= 0 { print; bad = 1 } END { exit bad || NR < 4 }' \
         "$out/$option.dat" || { echo "$option: these are no results"; exit 1; }
     ! command -v gnuplot >/dev/null || grep -q '<svg' "$out/$option.svg" || { echo "no plot"; exit 1; }
 done

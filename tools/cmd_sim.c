@@ -99,7 +99,7 @@ static bool set_policy(struct call *call, const char *spec, struct sim_series *s
 /* ---- Running ---- */
 
 static int keep_sample(void *context, const firn_sim_sample *sample) {
-    return sim_keep(context, sample);
+    return sim_keep(context, sample, NULL);
 }
 
 static bool run_series(const struct sim_study *study, struct sim_series *s) {
@@ -137,7 +137,7 @@ static bool run_curve(struct sim_study *study, const struct asked *asked, size_t
         if (ok) {
             study->curve[which][r] = sim_cost_of(study, &s);
         }
-        free(s.samples);
+        sim_forget(&s);
         if (!ok) {
             return false;
         }
@@ -266,7 +266,7 @@ static int sim_run(struct call *call) {
     int code = run_study(call, &study, &asked);
     code = code == EXIT_DONE ? tell(&study, asked.format) : code;
     for (size_t i = 0; i < SIM_SERIES_MAX; i++) {
-        free(study.series[i].samples);
+        sim_forget(&study.series[i]);
     }
     return code;
 }

@@ -28,9 +28,9 @@ struct engine_run {
     struct progress progress;
 };
 
-static uint64_t now_ns(void) {
+static uint64_t now_ns(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
@@ -81,7 +81,7 @@ static int sample(struct engine_run *r) {
         return -1;
     }
     firn_sim_sample *c = &r->counts;
-    c->seconds = (double)(now_ns() - r->began_ns) / 1e9;
+    c->seconds = (double)(now_ns(CLOCK_MONOTONIC) - r->began_ns) / 1e9;
     c->flushed = stats.flush_entries_written;
     c->merged = stats.compaction_entries_written;
     c->merge_inputs = stats.compaction_entries_read;
@@ -95,7 +95,12 @@ static int sample(struct engine_run *r) {
     c->empty_false_reads = (double)stats.false_reads;
     /* Filters tell which runs were asked, where nothing else asks them. */
     c->empty_read_runs = c->reads > 0 ? 0 : (double)stats.filter_probes;
-    return measure_levels(r) ? sim_keep(r->series, c) : -1;
+    struct sim_measured measured = {
+        .cpu_seconds = (double)now_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9,
+        .file_bytes = stats.file_bytes,
+        .page_reads = stats.page_reads,
+    };
+    return measure_levels(r) ? sim_keep(r->series, c, &measured) : -1;
 }
 
 static int write_batch(struct engine_run *r) {
@@ -191,7 +196,7 @@ static int act(void *context, firn_sim_op op, uint64_t key) {
 static bool run_workload(struct engine_run *r) {
     const firn_sim_workload *w = &r->study->workload;
     progress_begin(&r->progress, r->series->name, "operations");
-    r->began_ns = now_ns();
+    r->began_ns = now_ns(CLOCK_MONOTONIC);
     int rc = firn_sim_generate(w, act, r);
     rc = rc == FIRN_OK ? settle(r) : rc;
     rc = rc == FIRN_OK ? sample(r) : rc;

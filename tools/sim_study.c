@@ -3,18 +3,35 @@
 #include <math.h>
 #include <stdlib.h>
 
-int sim_keep(struct sim_series *s, const firn_sim_sample *sample) {
-    if (s->count == s->capacity) {
-        size_t capacity = s->capacity == 0 ? 256 : 2 * s->capacity;
-        firn_sim_sample *samples = realloc(s->samples, capacity * sizeof *samples);
-        if (samples == NULL) {
-            return 1;
-        }
-        s->samples = samples;
-        s->capacity = capacity;
+static bool grow(struct sim_series *s) {
+    size_t capacity = s->capacity == 0 ? 256 : 2 * s->capacity;
+    firn_sim_sample *samples = realloc(s->samples, capacity * sizeof *samples);
+    s->samples = samples != NULL ? samples : s->samples;
+    struct sim_measured *measured = realloc(s->measured, capacity * sizeof *measured);
+    s->measured = measured != NULL ? measured : s->measured;
+    if (samples == NULL || measured == NULL) {
+        return false;
     }
+    s->capacity = capacity;
+    return true;
+}
+
+int sim_keep(struct sim_series *s, const firn_sim_sample *sample,
+             const struct sim_measured *measured) {
+    if (s->count == s->capacity && !grow(s)) {
+        return 1;
+    }
+    s->measured[s->count] = measured != NULL ? *measured : (struct sim_measured){0};
     s->samples[s->count++] = *sample;
     return 0;
+}
+
+void sim_forget(struct sim_series *s) {
+    free(s->samples);
+    free(s->measured);
+    s->samples = NULL;
+    s->measured = NULL;
+    s->count = s->capacity = 0;
 }
 
 const firn_sim_sample *sim_loaded(const struct sim_study *study, const struct sim_series *s) {

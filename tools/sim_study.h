@@ -9,6 +9,12 @@
 #define SIM_SERIES_MAX 16
 #define SIM_RATIOS_MAX 16
 
+/* What a database tells besides. */
+struct sim_measured {
+    double cpu_seconds; /* of all threads */
+    uint64_t file_bytes, page_reads;
+};
+
 /* One simulation, or the same workload in a database, sample after sample. */
 struct sim_series {
     char name[96]; /* as it was asked for */
@@ -17,6 +23,7 @@ struct sim_series {
     double entry_bytes, entry_bytes_above;
     firn_options options;
     firn_sim_sample *samples;
+    struct sim_measured *measured; /* beside each sample; all 0 where nothing was measured */
     size_t count, capacity;
 };
 
@@ -40,8 +47,10 @@ struct sim_study {
     size_t ratio_count;
 };
 
-/* Adds a sample; other than 0: no memory. */
-int sim_keep(struct sim_series *s, const firn_sim_sample *sample);
+/* Adds a sample; measured: NULL for a simulation. Other than 0: no memory. */
+int sim_keep(struct sim_series *s, const firn_sim_sample *sample,
+             const struct sim_measured *measured);
+void sim_forget(struct sim_series *s); /* what was kept */
 
 /* Does the workload in a new database at path, which is destroyed afterwards. Complains and returns
  * false when that fails. */

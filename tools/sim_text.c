@@ -119,21 +119,24 @@ void sim_tell_csv(struct out *out, const struct sim_study *study) {
              "policy,seconds,puts,flushed,merged,merge_inputs,jobs,live,stored,stored_most,runs,"
              "debt,reads,read_runs,false_reads,empty_reads,empty_read_runs,empty_false_reads,"
              "scans,scan_runs,scan_entries,stall_seconds,stall_longest_seconds,filter_bits,"
-             "false_reads_expected\n");
+             "false_reads_expected,cpu_seconds,file_bytes,page_reads\n");
     for (size_t i = 0; i < study->count; i++) {
         for (size_t n = 0; n < study->series[i].count; n++) {
             const firn_sim_sample *s = &study->series[i].samples[n];
+            const struct sim_measured *m = &study->series[i].measured[n];
             out_format(out,
                        "\"%s\",%.3f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64
                        ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64,
                        study->series[i].name, s->seconds, s->puts, s->flushed, s->merged,
                        s->merge_inputs, s->jobs, s->live, s->stored, s->stored_most, s->runs,
                        s->debt);
-            out_format(out, ",%.0f,%.0f,%.4f,%.0f,%.0f,%.4f,%.0f,%.0f,%.0f,%.3f,%.3f,%.4f,%.6f\n",
+            out_format(out, ",%.0f,%.0f,%.4f,%.0f,%.0f,%.4f,%.0f,%.0f,%.0f,%.3f,%.3f,%.4f,%.6f",
                        s->reads, s->read_runs, s->false_reads, s->empty_reads, s->empty_read_runs,
                        s->empty_false_reads, s->scans, s->scan_runs, s->scan_entries,
                        s->stall_seconds, s->stall_longest_seconds, s->filter_bits,
                        s->false_reads_expected);
+            out_format(out, ",%.3f,%" PRIu64 ",%" PRIu64 "\n", m->cpu_seconds, m->file_bytes,
+                       m->page_reads);
         }
     }
 }
