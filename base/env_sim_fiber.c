@@ -35,6 +35,7 @@
 enum fiber_state { FIBER_UNUSED, FIBER_RUNNABLE, FIBER_WAITING };
 
 struct sim_fiber {
+    struct sim_fiber *next_spare;
     enum fiber_state state;
     uint64_t deadline_ns; /* while waiting */
     uint64_t slept_at;    /* the count of wakes when it began to wait */
@@ -54,19 +55,39 @@ void sim_fibers_init(struct sim_fibers *f, struct alloc *alloc, struct rand *ran
     f->alloc = alloc;
     f->rand = rand;
     f->clock_ns = clock_ns;
+    f->lender = f;
     f->threads = 1;
 }
 
+void sim_fibers_borrow(struct sim_fibers *f, struct sim_fibers *lender) {
+    f->lender = lender->lender;
+}
+
+static void destroy_fiber(struct alloc *alloc, struct sim_fiber *fiber) {
+#ifdef FIBER_TSAN
+    if (fiber->stack != NULL) {
+        __tsan_destroy_fiber(fiber->sanitizer);
+    }
+#endif
+    alloc_unmap(alloc, MEM_OTHER, fiber->stack, STACK_BYTES);
+    alloc_release(alloc, MEM_OTHER, fiber, sizeof *fiber);
+}
+
 void sim_fibers_deinit(struct sim_fibers *f) {
+    struct sim_fibers *lender = f->lender;
     for (size_t i = 0; i < f->count; i++) {
         struct sim_fiber *fiber = f->fibers[i];
-#ifdef FIBER_TSAN
-        if (fiber->stack != NULL) {
-            __tsan_destroy_fiber(fiber->sanitizer);
+        if (lender != f && fiber->stack != NULL && fiber->state == FIBER_UNUSED) {
+            fiber->next_spare = lender->spares;
+            lender->spares = fiber;
+        } else {
+            destroy_fiber(lender->alloc, fiber);
         }
-#endif
-        alloc_unmap(f->alloc, MEM_OTHER, fiber->stack, STACK_BYTES);
-        alloc_release(f->alloc, MEM_OTHER, fiber, sizeof *fiber);
+    }
+    while (f->spares != NULL) {
+        struct sim_fiber *fiber = f->spares;
+        f->spares = fiber->next_spare;
+        destroy_fiber(f->alloc, fiber);
     }
     alloc_release(f->alloc, MEM_OTHER, f->fibers, f->capacity * sizeof *f->fibers);
     for (int p = 0; p < ENV_PRIORITIES; p++) {
@@ -119,13 +140,14 @@ static void switch_to(struct sim_fibers *f, size_t next) {
 
 static size_t choose_next(struct sim_fibers *f);
 
-/* One job after the other; between two of them the fiber is unused and nobody switches to it. */
+/* One job after the other; between two of them the fiber is unused and nobody switches to it, and
+ * it may go on in another machine. */
 static _Noreturn void fiber_main(unsigned high, unsigned low) {
     struct sim_fiber *self = (struct sim_fiber *)((uintptr_t)high << 32 | (uintptr_t)low);
-    struct sim_fibers *f = self->all;
     after_switch(self);
     for (;;) {
         self->job.run(self->job.argument);
+        struct sim_fibers *f = self->all;
         self->state = FIBER_UNUSED;
         f->busy--;
         f->waiters -= self->job.waiter;
@@ -138,7 +160,7 @@ static _Noreturn void fiber_main(unsigned high, unsigned low) {
 
 /* A stack on which fiber_main() will begin. */
 static int prepare_stack(struct sim_fiber *fiber) {
-    fiber->stack = alloc_map(fiber->all->alloc, MEM_OTHER, STACK_BYTES);
+    fiber->stack = alloc_map(fiber->all->lender->alloc, MEM_OTHER, STACK_BYTES);
     if (fiber->stack == NULL) {
         return FAIL(FIRN_NOMEM, "no memory for the stack of a simulated thread");
     }
@@ -170,7 +192,14 @@ static int add_fiber(struct sim_fibers *f) {
         f->fibers = grown;
         f->capacity = capacity;
     }
-    struct sim_fiber *fiber = alloc_get_zeroed(f->alloc, MEM_OTHER, sizeof *fiber);
+    struct sim_fiber *spare = f->lender->spares;
+    if (f->count > 0 && spare != NULL) {
+        f->lender->spares = spare->next_spare;
+        spare->all = f;
+        f->fibers[f->count++] = spare;
+        return FIRN_OK;
+    }
+    struct sim_fiber *fiber = alloc_get_zeroed(f->lender->alloc, MEM_OTHER, sizeof *fiber);
     if (fiber == NULL) {
         return FAIL(FIRN_NOMEM, "no memory for a simulated thread");
     }
@@ -180,7 +209,7 @@ static int add_fiber(struct sim_fibers *f) {
     } else {
         int rc = prepare_stack(fiber);
         if (rc != FIRN_OK) {
-            alloc_release(f->alloc, MEM_OTHER, fiber, sizeof *fiber);
+            alloc_release(f->lender->alloc, MEM_OTHER, fiber, sizeof *fiber);
             return rc;
         }
     }

@@ -34,6 +34,8 @@ struct sim_fibers {
     void *choose_context;
     uint64_t *clock_ns;
 
+    struct sim_fibers *lender; /* whose spare fibers are used, and where they go back; or itself */
+    struct sim_fiber *spares;  /* with their stacks: a list */
     struct sim_fiber **fibers; /* fiber 0 is the caller; NULL before the first job */
     size_t count, capacity;
     size_t current;
@@ -50,6 +52,9 @@ struct sim_fibers {
 
 void sim_fibers_init(struct sim_fibers *f, struct alloc *alloc, struct rand *rand,
                      uint64_t *clock_ns);
+/* Fibers come from the lender, or from where that has its own, and go back there: their stacks take
+ * long to make. Both in one thread; the lender ends last. REQUIRES: none was used yet. */
+void sim_fibers_borrow(struct sim_fibers *f, struct sim_fibers *lender);
 void sim_fibers_deinit(struct sim_fibers *f); /* forgets jobs that have not ended */
 
 int sim_fibers_submit(struct sim_fibers *f, enum env_priority priority, void (*run)(void *),

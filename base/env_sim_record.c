@@ -124,6 +124,7 @@ int sim_disk_at(const firn_env *env, const struct sim_cut *cut, firn_env **out) 
         env_destroy(image == NULL ? NULL : &image->env);
         return rc;
     }
+    sim_fibers_borrow(&image->fibers, &m->fibers);
     image->clock_ns = m->clock_ns;
     for (uint32_t i = 0; i < image->disk.node_count; i++) {
         image->used += image->disk.nodes[i].size;
@@ -150,6 +151,7 @@ int sim_kill_at(const firn_env *env, uint64_t change, firn_env **out) {
         env_destroy(image == NULL ? NULL : &image->env);
         return rc;
     }
+    sim_fibers_borrow(&image->fibers, &m->fibers);
     image->clock_ns = m->clock_ns;
     for (uint32_t i = 0; i < image->disk.node_count; i++) {
         image->used += image->disk.nodes[i].names > 0 ? image->disk.nodes[i].size : 0;

@@ -14,13 +14,9 @@ static bool takes_part(const struct monkey_level *level) {
     return level->entries > 0 && level->runs > 0;
 }
 
-static double entries_per_run(const struct monkey_level *level) {
-    return (double)level->entries / level->runs;
-}
-
 /* -ln(p) of a level, never below 0. */
 static double log_gain(const struct monkey_level *level, double log_lambda) {
-    double gain = -(log_lambda + log(entries_per_run(level)));
+    double gain = -(log_lambda + level->log_size);
     return gain > 0 ? gain : 0;
 }
 
@@ -36,17 +32,18 @@ static double gain_taken(const struct monkey_level *levels, size_t count, double
 }
 
 /* Brackets lambda: at *high no level has a filter; *low would be the answer if rates above 1 gave
- * bits back, so it takes no less than there are. */
-static void bracket(const struct monkey_level *levels, size_t count, double gain_total, double *low,
+ * bits back, so it takes no less than there are. Works out the logarithms. */
+static void bracket(struct monkey_level *levels, size_t count, double gain_total, double *low,
                     double *high) {
     double entries = 0, weighted = 0;
     *high = -INFINITY;
     for (size_t i = 0; i < count; i++) {
         if (takes_part(&levels[i])) {
-            double size = log(entries_per_run(&levels[i]));
-            entries += (double)levels[i].entries;
-            weighted += (double)levels[i].entries * size;
-            *high = -size > *high ? -size : *high;
+            struct monkey_level *level = &levels[i];
+            level->log_size = log((double)level->entries / level->runs);
+            entries += (double)level->entries;
+            weighted += (double)level->entries * level->log_size;
+            *high = -level->log_size > *high ? -level->log_size : *high;
         }
     }
     *low = entries > 0 ? -(gain_total + weighted) / entries : 0;
@@ -58,6 +55,9 @@ double monkey_share(struct monkey_level *levels, size_t count, double bits_total
     bracket(levels, count, gain_total, &low, &high);
     for (int i = 0; i < BISECTIONS; i++) {
         double middle = low + (high - low) / 2;
+        if (middle == low || middle == high) {
+            break; /* no number is left between them */
+        }
         if (gain_taken(levels, count, middle) > gain_total) {
             low = middle;
         } else {

@@ -19,6 +19,7 @@ struct monkey_level {
     uint64_t entries;    /* in all runs of the level */
     uint32_t runs;       /* that a lookup has to ask; of about the same size */
     double bits_per_key; /* the answer; 0: no filter */
+    double log_size;     /* monkey_share()'s own: the logarithm of the entries of a run */
 };
 
 /* Shares out bits_total by filling in bits_per_key; returns the expected number of false positives

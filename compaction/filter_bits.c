@@ -31,13 +31,22 @@ static void add_run(struct census *c, uint64_t entries) {
 }
 
 /* Of a run of so many entries, which was added, too. */
-static double share_of(struct census *c, uint64_t entries, const struct filter_budget *budget) {
+static double share_of(const struct census *c, uint64_t entries,
+                       const struct filter_budget *budget) {
     if (entries == 0 || budget->allocation == FIRN_FILTER_UNIFORM || budget->bits_per_key <= 0) {
         return budget->bits_per_key;
     }
-    (void)monkey_share(c->classes, CLASSES, c->entries * budget->bits_per_key,
+    struct monkey_level used[CLASSES]; /* few of them all */
+    size_t own = class_of(entries), own_used = 0, count = 0;
+    for (size_t i = 0; i < CLASSES; i++) {
+        if (c->classes[i].runs > 0) {
+            own_used = i == own ? count : own_used;
+            used[count++] = c->classes[i];
+        }
+    }
+    (void)monkey_share(used, count, c->entries * budget->bits_per_key,
                        filter_gain_per_bit(budget->kind));
-    double bits = c->classes[class_of(entries)].bits_per_key;
+    double bits = used[own_used].bits_per_key;
     return bits < BITS_LEAST ? 0 : bits > BITS_MOST ? BITS_MOST : bits;
 }
 

@@ -2,11 +2,11 @@
  * that every byte of it is checked. */
 #include "lsm/current.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <assert.h>
 #include <string.h>
 
 #include "base/checksum.h"
+#include "base/hex_digits.h"
 #include "lsm/files.h"
 #include "lsm/ordering.h"
 
@@ -16,22 +16,29 @@
 size_t current_encode(uint64_t manifest_number, const uint8_t *database_id, char *text) {
     char path[PATH_BYTES_MAX];
     file_path("", FILE_MANIFEST, manifest_number, path);
-    size_t line = (size_t)snprintf(text, CURRENT_BYTES_MAX, "%s\n", path + 1);
+    size_t line = strlen(path);
+    memcpy(text, path + 1, line - 1);
+    text[line - 1] = '\n';
 
     uint8_t signed_bytes[CURRENT_BYTES_MAX + DATABASE_ID_BYTES];
     memcpy(signed_bytes, text, line);
     memcpy(signed_bytes + line, database_id, DATABASE_ID_BYTES);
     uint64_t digest = checksum(signed_bytes, line + DATABASE_ID_BYTES, 0);
 
-    size_t size = line;
-    size += (size_t)snprintf(text + size, CURRENT_BYTES_MAX - size, "%016" PRIx64, digest);
-    for (int i = 0; i < DATABASE_ID_BYTES; i++) {
-        size += (size_t)snprintf(text + size, CURRENT_BYTES_MAX - size, "%02x", database_id[i]);
+    static_assert(DATABASE_ID_BYTES % HEX_BLOCK == 0, "no block is filled up");
+    uint8_t high_first[sizeof digest];
+    for (size_t i = 0; i < sizeof digest; i++) {
+        high_first[i] = (uint8_t)(digest >> (56 - 8 * i));
     }
-    return size + (size_t)snprintf(text + size, CURRENT_BYTES_MAX - size, "\n");
+    hex_digits(high_first, sizeof digest, (uint8_t *)text + line);
+    hex_digits(database_id, DATABASE_ID_BYTES, (uint8_t *)text + line + DIGEST_DIGITS);
+    size_t size = line + DIGEST_DIGITS + ID_DIGITS;
+    text[size] = '\n';
+    text[size + 1] = '\0';
+    return size + 1;
 }
 
-static unsigned hex_digit(uint8_t c) {
+static unsigned digit_value(uint8_t c) {
     return c >= 'a' ? c - 'a' + 10u : c - (unsigned)'0';
 }
 
@@ -50,7 +57,8 @@ bool current_decode(firn_slice text, uint64_t *manifest_number, uint8_t *databas
     name[line] = '\0';
     const uint8_t *digits = line_end + 1 + DIGEST_DIGITS;
     for (size_t i = 0; i < DATABASE_ID_BYTES; i++) {
-        database_id[i] = (uint8_t)(hex_digit(digits[2 * i]) << 4 | hex_digit(digits[2 * i + 1]));
+        database_id[i] =
+            (uint8_t)(digit_value(digits[2 * i]) << 4 | digit_value(digits[2 * i + 1]));
     }
     char expected[CURRENT_BYTES_MAX];
     return file_parse(name, manifest_number) == FILE_MANIFEST &&

@@ -2,42 +2,58 @@
  * description of the names that could come to differ from the first. */
 #include "lsm/files.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define NAME_BYTES_MAX 40
+#define NUMBER_DIGITS_MIN 6
+
+/* Returns the end. Opening a database makes and compares names by the hundred: by snprintf() that
+ * took a twentieth of the time. */
+static char *put_number(char *to, uint64_t number) {
+    char digits[20];
+    size_t count = 0;
+    for (; number > 0 || count < NUMBER_DIGITS_MIN; number /= 10) {
+        digits[count++] = (char)('0' + number % 10);
+    }
+    while (count > 0) {
+        *to++ = digits[--count];
+    }
+    return to;
+}
 
 static void write_name(enum file_kind kind, uint64_t number, char *name) {
     switch (kind) {
     case FILE_CURRENT:
-        (void)snprintf(name, NAME_BYTES_MAX, "CURRENT");
-        return;
+        name = stpcpy(name, "CURRENT");
+        break;
     case FILE_CURRENT_TMP:
-        (void)snprintf(name, NAME_BYTES_MAX, "CURRENT.tmp");
-        return;
+        name = stpcpy(name, "CURRENT.tmp");
+        break;
     case FILE_LOCK:
-        (void)snprintf(name, NAME_BYTES_MAX, "LOCK");
-        return;
+        name = stpcpy(name, "LOCK");
+        break;
     case FILE_MANIFEST:
-        (void)snprintf(name, NAME_BYTES_MAX, "MANIFEST-%06" PRIu64, number);
-        return;
+        name = put_number(stpcpy(name, "MANIFEST-"), number);
+        break;
     case FILE_LOG:
-        (void)snprintf(name, NAME_BYTES_MAX, "%06" PRIu64 ".log", number);
-        return;
+        name = stpcpy(put_number(name, number), ".log");
+        break;
     case FILE_TABLE:
-        (void)snprintf(name, NAME_BYTES_MAX, "%06" PRIu64 ".sst", number);
-        return;
+        name = stpcpy(put_number(name, number), ".sst");
+        break;
     case FILE_OTHER:
         break;
     }
-    name[0] = '\0';
+    *name = '\0';
 }
 
 void file_path(const char *folder, enum file_kind kind, uint64_t number, char *path) {
     char name[NAME_BYTES_MAX];
     write_name(kind, number, name);
-    (void)snprintf(path, PATH_BYTES_MAX, "%s/%s", folder, name);
+    size_t bytes = strlen(name) + 1, size = strnlen(folder, PATH_BYTES_MAX - NAME_BYTES_MAX - 1);
+    memcpy(path, folder, size);
+    path[size] = '/';
+    memcpy(path + size + 1, name, bytes);
 }
 
 /* The first run of digits in a name, 0 when there is none; one that overflows comes out as a number

@@ -179,26 +179,62 @@ static int give_codes(struct phrase_model *m, const struct ordered *chosen, size
     return FIRN_OK;
 }
 
-int phrase_model_index(struct phrase_model *m) {
-    uint32_t n = (uint32_t)(m->phrases.size / sizeof(struct phrase));
-    struct buf entries;
-    buf_init(&entries, m->alloc, MEM_BUILDER);
-    int rc = buf_reserve(&entries, n * sizeof(struct phrase_entry));
-    for (uint32_t id = 0; rc == FIRN_OK && id < n; id++) {
-        const struct phrase *p = by_id(m, id);
-        if (p->code != NO_CODE) {
-            struct phrase_entry e = {.text = m->text.data + p->text, .id = id};
-            e.size = p->size;
-            e.end = p->end;
-            e.cost = m->costs.data[id];
-            rc = buf_append(&entries, &e, sizeof e);
+static struct phrase_entry entry_of(const struct phrase_model *m, uint32_t id) {
+    const struct phrase *p = by_id(m, id);
+    struct phrase_entry e = {.text = m->text.data + p->text, .id = id};
+    e.size = p->size;
+    e.end = p->end;
+    e.cost = m->costs.data[id];
+    phrase_entry_set_head(&e);
+    return e;
+}
+
+/* The i-th in their order of the phrases that are always there: the end marks alone, then each byte
+ * with each of the ends. */
+static uint32_t fixed_in_order(uint32_t i) {
+    uint32_t marks = PHRASE_FIXED - PHRASE_LITERALS;
+    return i < marks ? PHRASE_LITERALS + i
+                     : (i - marks) % END_MARKS * 256 + (i - marks) / END_MARKS;
+}
+
+/* Puts the fixed ones that have codes before and between `count` others, which are in order from
+ * entries[PHRASE_FIXED] on; returns how many entries there are then. What is written never catches
+ * up with what is still to be moved. */
+static size_t merge_fixed(const struct phrase_model *m, struct phrase_entry *entries,
+                          size_t count) {
+    struct phrase_entry *to = entries, *other = entries + PHRASE_FIXED, *end = other + count;
+    for (uint32_t i = 0; i < PHRASE_FIXED; i++) {
+        uint32_t id = fixed_in_order(i);
+        if (by_id(m, id)->code != NO_CODE) {
+            struct phrase_entry e = entry_of(m, id);
+            while (other < end && phrase_entry_compare(other, &e) < 0) {
+                *to++ = *other++;
+            }
+            *to++ = e;
         }
     }
+    memmove(to, other, (size_t)(end - other) * sizeof *to);
+    return (size_t)(to - entries) + (size_t)(end - other);
+}
+
+int phrase_model_index(struct phrase_model *m) {
+    uint32_t n = (uint32_t)(m->phrases.size / sizeof(struct phrase));
+    struct buf room;
+    buf_init(&room, m->alloc, MEM_BUILDER);
+    int rc = buf_reserve(&room, n * sizeof(struct phrase_entry));
     if (rc == FIRN_OK) {
-        rc = phrase_index_build(&m->index, (struct phrase_entry *)(void *)entries.data,
-                                entries.size / sizeof(struct phrase_entry));
+        struct phrase_entry *entries = (struct phrase_entry *)(void *)room.data;
+        size_t count = 0;
+        for (uint32_t id = PHRASE_FIXED; id < n; id++) {
+            if (by_id(m, id)->code != NO_CODE) {
+                entries[PHRASE_FIXED + count++] = entry_of(m, id);
+            }
+        }
+        phrase_entry_sort(entries + PHRASE_FIXED, count);
+        count = merge_fixed(m, entries, count);
+        rc = phrase_index_build(&m->index, entries, count);
     }
-    buf_deinit(&entries);
+    buf_deinit(&room);
     return rc;
 }
 

@@ -27,21 +27,30 @@ static uint32_t symbol_at(const struct phrase_entry *e, size_t i) {
     return i < e->size ? symbol_of_byte(e->text[i]) : symbol_of_end((enum end_mark)e->end);
 }
 
-static uint64_t head_of(const struct phrase_entry *e) {
+void phrase_entry_set_head(struct phrase_entry *e) {
     uint64_t head = 0;
     for (size_t i = 0; i < sizeof head; i++) {
         head = head << 8 | (i < e->size ? e->text[i] : 0u);
     }
-    return head;
+    e->head = head;
+}
+
+int phrase_entry_compare(const struct phrase_entry *a, const struct phrase_entry *b) {
+    if (a->head != b->head) {
+        return a->head < b->head ? -1 : 1;
+    }
+    int order = slice_compare(firn_slice_make(a->text, a->size), firn_slice_make(b->text, b->size));
+    return order != 0 ? order : (a->end > b->end) - (a->end < b->end);
 }
 
 static int by_symbols(const void *a, const void *b) {
-    const struct phrase_entry *x = a, *y = b;
-    if (x->head != y->head) {
-        return x->head < y->head ? -1 : 1;
+    return phrase_entry_compare(a, b);
+}
+
+void phrase_entry_sort(struct phrase_entry *entries, size_t count) {
+    if (count > 0) {
+        qsort(entries, count, sizeof *entries, by_symbols);
     }
-    int order = slice_compare(firn_slice_make(x->text, x->size), firn_slice_make(y->text, y->size));
-    return order != 0 ? order : (x->end > y->end) - (x->end < y->end);
 }
 
 /* Where the entries from `first` on that have its symbol at this depth end. */
@@ -124,16 +133,12 @@ static void index_pairs(struct phrase_index *x, size_t children) {
     }
 }
 
-int phrase_index_build(struct phrase_index *x, struct phrase_entry *entries, size_t count) {
+int phrase_index_build(struct phrase_index *x, const struct phrase_entry *entries, size_t count) {
     size_t children = 0;
     static const uint8_t behind[INDEX_LANES] = {0};
     buf_reset(&x->storage);
     buf_reset(&x->bytes);
     buf_reset(&x->ids);
-    for (size_t i = 0; i < count; i++) {
-        entries[i].head = head_of(&entries[i]);
-    }
-    qsort(entries, count, sizeof *entries, by_symbols);
     int rc = x->pairs.capacity == 0 ? buf_reserve(&x->pairs, PAIRS_BYTES) : FIRN_OK;
     rc = rc == FIRN_OK ? add_children(x, entries, 0, count, 0, &children) : rc;
     rc = rc == FIRN_OK ? buf_append(&x->bytes, behind, sizeof behind) : rc;

@@ -59,9 +59,15 @@ struct phrase_entry {
 void phrase_index_init(struct phrase_index *x, struct alloc *alloc);
 void phrase_index_deinit(struct phrase_index *x);
 
-/* Replaces what is there. Sets the heads of the entries and sorts them; of those that are alike one
- * is found. FIRN_NOMEM. */
-int phrase_index_build(struct phrase_index *x, struct phrase_entry *entries, size_t count);
+/* The order of entries: as their symbols. Those of single bytes and end marks come by the thousand
+ * and in order, and need no sorting. */
+void phrase_entry_set_head(struct phrase_entry *e);
+int phrase_entry_compare(const struct phrase_entry *a, const struct phrase_entry *b);
+void phrase_entry_sort(struct phrase_entry *entries, size_t count);
+
+/* Replaces what is there; of entries that are alike one is found. FIRN_NOMEM.
+ * REQUIRES: they have their heads, and are in order. */
+int phrase_index_build(struct phrase_index *x, const struct phrase_entry *entries, size_t count);
 
 static inline unsigned phrase_node_cost(const struct phrase_node *node) {
     return node->symbol & PHRASE_NODE_COST;

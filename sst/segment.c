@@ -20,14 +20,8 @@ int segment_open(struct alloc *alloc, firn_slice phrases, firn_slice shared, boo
     return FIRN_OK;
 }
 
-int segment_open_empty(struct alloc *alloc, struct segment **out) {
-    static const uint8_t phrases[PHRASE_SECTION_HEADER + 1], shared[SHARED_SECTION_HEADER];
-    return segment_open(alloc, firn_slice_make(phrases, sizeof phrases),
-                        firn_slice_make(shared, sizeof shared), false, out);
-}
-
 void segment_close(struct segment *s) {
-    if (s == NULL) {
+    if (s == NULL || s->alloc == NULL) { /* the empty one */
         return;
     }
     phrase_table_deinit(&s->phrases);
@@ -36,5 +30,8 @@ void segment_close(struct segment *s) {
 }
 
 size_t segment_memory(const struct segment *s) {
+    if (s->alloc == NULL) {
+        return 0; /* the program's own */
+    }
     return sizeof *s + phrase_table_memory(&s->phrases) + shared_table_memory(&s->shared);
 }

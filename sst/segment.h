@@ -46,9 +46,9 @@ struct segment;
  * FIRN_NOMEM. */
 int segment_open(struct alloc *alloc, firn_slice phrases, firn_slice shared, bool copy,
                  struct segment **out);
-/* A segment whose pages share nothing. */
-int segment_open_empty(struct alloc *alloc, struct segment **out);
-void segment_close(struct segment *s); /* NULL is allowed */
+/* A segment whose pages share nothing: one for all, never to be written to. */
+struct segment *segment_empty(void);
+void segment_close(struct segment *s); /* NULL and the empty one are allowed */
 
 /* Bytes held. */
 size_t segment_memory(const struct segment *s);

@@ -243,10 +243,10 @@ static int load_segment(struct dump *d, const struct section *pages) {
     value_dictionary_close(d->values);
     d->values = NULL;
     const struct section *next = shared + 1; /* an index follows in any case */
-    int rc;
+    int rc = FIRN_OK;
     if (footer_form(&d->footer) != FIRN_TABLE_FST) {
         next = pages + 1;
-        rc = segment_open_empty(d->alloc, &d->segment);
+        d->segment = segment_empty();
     } else {
         rc = load_section(d, phrases, &d->phrases);
         rc = rc == FIRN_OK ? load_section(d, shared, &d->shared) : rc;
@@ -427,19 +427,20 @@ static int dump_pages(struct dump *d, const struct section *pages, uint64_t page
     return rc;
 }
 
-/* The pages section after one, and where the pages of that one end. */
-static const struct section *next_pages(const struct dump *d, const struct section *s,
-                                        uint64_t *page_end) {
-    const struct section *end = d->footer.sections + d->footer.section_count;
-    while (++s < end && s->kind != SECTION_PAGES) {
+/* Sections are told by number here. The pages section after one, or how many sections there are;
+ * and where the pages of that one end. */
+static size_t next_pages(const struct dump *d, size_t s, uint64_t *page_end) {
+    const struct footer *f = &d->footer;
+    while (++s < f->section_count && f->sections[s].kind != SECTION_PAGES) {
     }
-    *page_end = s < end ? s->first_page : d->footer.pages;
-    return s < end ? s : NULL;
+    *page_end = s < f->section_count ? f->sections[s].first_page : f->pages;
+    return s;
 }
 
-static const struct section *first_pages(const struct dump *d) {
-    const struct section *s = d->footer.sections;
-    while (s->kind != SECTION_PAGES) { /* there is one: an index must follow it */
+static size_t first_pages(const struct dump *d) {
+    size_t s = 0;
+    while (d->footer.sections[s].kind !=
+           SECTION_PAGES) { /* there is one: an index must follow it */
         s++;
     }
     return s;
@@ -458,10 +459,10 @@ static int dump_segment(struct dump *d, const struct section *pages, uint64_t pa
 static int dump_segments(struct dump *d) {
     int rc = FIRN_OK;
     print_list(d->out, "segments");
-    for (const struct section *s = first_pages(d), *next; rc == FIRN_OK && s != NULL; s = next) {
+    for (size_t s = first_pages(d), next; rc == FIRN_OK && s < d->footer.section_count; s = next) {
         uint64_t page_end;
         next = next_pages(d, s, &page_end);
-        rc = dump_segment(d, s, page_end);
+        rc = dump_segment(d, &d->footer.sections[s], page_end);
     }
     print_list_end(d->out);
     return rc;
@@ -473,10 +474,11 @@ static int dump_one_page(struct dump *d) {
         return FAIL(FIRN_INVALID, "there is no page %llu: the table has %llu pages",
                     (unsigned long long)page, (unsigned long long)d->footer.pages);
     }
-    const struct section *s = first_pages(d), *next;
-    while ((next = next_pages(d, s, &page_end)) != NULL && page >= page_end) {
-        s = next;
+    size_t first = first_pages(d), next;
+    while ((next = next_pages(d, first, &page_end)) < d->footer.section_count && page >= page_end) {
+        first = next;
     }
+    const struct section *s = &d->footer.sections[first];
     print_block(d->out, "segment");
     int rc = dump_shared(d, s);
     print_end(d->out);

@@ -136,7 +136,9 @@ static void the_whole_budget_is_given_out_and_no_exchange_does_better(void **sta
 static void empty_levels_and_no_budget_are_answers_too(void **state) {
     (void)state;
     assert_true(monkey_share(NULL, 0, 100, ln2_squared) == 0);
-    struct monkey_level levels[3] = {{0, 1, -1}, {1000, 4, -1}, {1000, 0, -1}};
+    struct monkey_level levels[3] = {{.runs = 1, .bits_per_key = -1},
+                                     {.entries = 1000, .runs = 4, .bits_per_key = -1},
+                                     {.entries = 1000, .bits_per_key = -1}};
     assert_true(near(monkey_share(levels, 3, 0, ln2_squared), 4, 1e-9));
     assert_true(levels[0].bits_per_key == 0 && levels[2].bits_per_key == 0);
     assert_true(levels[1].bits_per_key < 1e-9);

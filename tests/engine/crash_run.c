@@ -7,6 +7,7 @@
  * FILE keeps the number of seeds done, the totals and the hashes of all states, so that a run which
  * was ended goes on where it was, losing a minute, and no state is counted twice.
  */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 
 #define CUTS_MAX 40000    /* of a workload */
 #define SECOND_CUTS_MAX 8 /* states of a workload that are cut again */
+#define HEAP_KEPT_BYTES (32 << 20)
 
 struct run {
     uint64_t wanted; /* states */
@@ -92,6 +94,11 @@ static struct workload draw(uint64_t seed, struct chaos *chaos,
                          .memtable_entries = 8 + (uint32_t)rand_below(&r, 60),
                          .policy = policies[rand_below(&r, 6)],
                          .snapshot = (unsigned)rand_below(&r, 2) * 50};
+    if (rand_below(&r, 4) > 0) { /* little: as many levels, of which each state is checked sooner */
+        w.commits = 40 + (unsigned)rand_below(&r, 120);
+        w.keys = 4 + (unsigned)rand_below(&r, 40);
+        w.memtable_entries = 4 + (uint32_t)rand_below(&r, 12);
+    }
     if (rand_below(&r, 4) == 0) {
         w.user_policy = policy;
         rand_init(&chaos->rand, seed);
@@ -164,6 +171,8 @@ int main(int argc, char **argv) {
         print_error("usage: engine_crash_run STATES FILE\n");
         return 2;
     }
+    (void)mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES); /* databases come and go */
+    (void)mallopt(M_MMAP_THRESHOLD, HEAP_KEPT_BYTES);
     run.wanted = strtoull(argv[1], NULL, 0);
     run.path = argv[2];
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_state_holds_what_was_acknowledged)};

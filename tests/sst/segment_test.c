@@ -166,6 +166,34 @@ static void sections_that_are_no_sections_are_refused(void **state) {
     segment_model_destroy(NULL);
 }
 
+/* All that a code of a hostile page may lead to: as if two sections with nothing in them had been
+ * opened. */
+static void the_empty_segment_is_what_empty_sections_give(void **state) {
+    struct fixture *f = *state;
+    static const uint8_t phrases[PHRASE_SECTION_HEADER + 1], shared[SHARED_SECTION_HEADER];
+    struct segment *s, *empty = segment_empty();
+    assert_int_equal(segment_open(&f->alloc, firn_slice_make(phrases, sizeof phrases),
+                                  firn_slice_make(shared, sizeof shared), false, &s),
+                     FIRN_OK);
+    const struct phrase_table *a = &s->phrases, *b = &empty->phrases;
+    for (size_t lead = 0; lead < 256; lead++) {
+        const struct phrase_lead *x = &a->leads[lead], *y = &b->leads[lead];
+        assert_true(x->base == y->base && x->text == y->text && x->size == y->size);
+        assert_true(x->end == y->end && x->pending == y->pending && x->pattern == y->pattern);
+        assert_true(x->verbatim == y->verbatim && x->plain == y->plain && x->leaf == y->leaf);
+    }
+    assert_int_equal(a->count, b->count);
+    assert_memory_equal(a->starts, b->starts, a->count * sizeof *a->starts);
+    assert_int_equal(a->text_bytes, b->text_bytes);
+    assert_memory_equal(a->text, b->text, a->text_bytes);
+    assert_int_equal(b->pattern_count + b->phrase_count, 0);
+    assert_int_equal(s->shared.count, empty->shared.count);
+    assert_memory_equal(&s->shared.code, &empty->shared.code, sizeof s->shared.code);
+    assert_int_equal(segment_memory(empty), 0);
+    segment_close(empty);
+    segment_close(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(full_effort_is_smaller_than_fast_where_things_repeat, setup,
@@ -177,6 +205,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(damaged_shared_sections_are_refused_or_harmless, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(sections_that_are_no_sections_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_empty_segment_is_what_empty_sections_give, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
