@@ -13,6 +13,10 @@
  * - Runs from one child are the rule (a level holds ten times what the one above does). When a
  *   child has won twice in a row, the best of the losers on its way up, its challenger, is looked
  *   for; as long as it beats that one, it beats everyone, in one comparison.
+ * - Going forward, what such a child has read ahead (iter.h) below the key of its challenger is
+ *   lent on as read ahead by the merge: the caller walks there without coming here, and is told
+ *   that keys are the only ones of their kind where the child says so. How far that goes is found
+ *   by steps that double.
  *
  * Turning around: the children other than the current one stand on the far side of the current
  * entry, so each is put where the new direction needs it, by the current key and sequence. The key
@@ -35,6 +39,7 @@ struct merge_iter {
     uint32_t challenger; /* the best of the others; NONE: not known */
     bool reverse;        /* children stand at or before the current entry, not at or after it */
     bool won_before;     /* the winner had won the match before, too */
+    bool ends;           /* the entry after those lent on is not below the challenger's key */
     uint32_t *losers;    /* by inner node, 1 to count - 1 */
     struct leaf leaves[];
 };
@@ -106,16 +111,62 @@ static uint32_t find_challenger(const struct merge_iter *m) {
 
 /* ---- Moving. ---- */
 
+static bool is_below(const struct entry *e, const struct leaf *challenger) {
+    uint64_t code = slice_code(e->key, 0);
+    return code != challenger->code ? code < challenger->code
+                                    : !challenger->child->valid ||
+                                          slice_compare(e->key, challenger->child->entry.key) < 0;
+}
+
+/* Lends on what the winner has read ahead, if more than its entry is below the challenger's key. */
+static void lend(struct merge_iter *m, const struct iter *child) {
+    const struct leaf *challenger = &m->leaves[m->challenger];
+    const struct entry *last = child->at;
+    size_t step = 1;
+    while (step <= (size_t)(child->last - last) && is_below(last + step, challenger)) {
+        last += step;
+        step *= 2;
+    }
+    m->ends = step <= (size_t)(child->last - last);
+    for (step /= 2; step > 0; step /= 2) {
+        if (step <= (size_t)(child->last - last)) {
+            bool below = is_below(last + step, challenger);
+            last += below ? step : 0;
+            m->ends |= !below;
+        }
+    }
+    if (last != child->at) {
+        m->iter.first = m->iter.at = child->at;
+        m->iter.last = last;
+        m->iter.sole = child->sole;
+    }
+}
+
 /* Shows the winner's entry, or the end. */
 static void show_winner(struct merge_iter *m) {
     const struct iter *child = m->leaves[m->winner].child;
-    if (child->valid) {
-        m->iter.entry = child->entry;
-        m->iter.valid = true;
-        m->iter.status = FIRN_OK;
-    } else {
+    m->iter.first = m->iter.at = m->iter.last = NULL;
+    m->iter.sole = m->ends = false;
+    if (!child->valid) {
         iter_end(&m->iter, FIRN_OK);
+        return;
     }
+    m->iter.entry = child->entry;
+    m->iter.valid = true;
+    m->iter.status = FIRN_OK;
+    if (m->challenger != NONE && child->at != child->last && !m->reverse) {
+        lend(m, child);
+    }
+}
+
+/* The winner, told how far the caller has come in what it lent. */
+static struct iter *called_back(const struct merge_iter *m) {
+    struct iter *child = m->leaves[m->winner].child;
+    if (m->iter.at != NULL) {
+        child->at = m->iter.at;
+        child->entry = *child->at;
+    }
+    return child;
 }
 
 /* A merge that went on without a failed child would silently skip what that one holds. */
@@ -152,7 +203,7 @@ static void replay(struct merge_iter *m) {
         return;
     }
     set_code(m, leaf);
-    if (m->challenger == NONE || !beats(m, mover, m->challenger)) {
+    if (m->challenger == NONE || m->ends || !beats(m, mover, m->challenger)) {
         play(m, mover);
         bool won = m->winner == mover;
         m->challenger = won && m->won_before ? find_challenger(m) : NONE;
@@ -232,7 +283,7 @@ static void place_before(struct iter *child, const struct entry *current, bool k
 }
 
 static void turn(struct merge_iter *m, bool reverse) {
-    struct iter *current = m->leaves[m->winner].child;
+    struct iter *current = called_back(m);
     m->reverse = reverse;
     for (uint32_t i = 0; i < m->count; i++) {
         struct iter *child = m->leaves[i].child;
@@ -251,7 +302,7 @@ static void merge_next(struct iter *it) {
     if (m->reverse) {
         turn(m, false);
     } else {
-        iter_next(m->leaves[m->winner].child);
+        iter_next(called_back(m));
         replay(m);
     }
 }
@@ -261,14 +312,14 @@ static void merge_prev(struct iter *it) {
     if (!m->reverse) {
         turn(m, true);
     } else {
-        iter_prev(m->leaves[m->winner].child);
+        iter_prev(called_back(m));
         replay(m);
     }
 }
 
 static int merge_value_read(struct iter *it, uint64_t offset, void *to, size_t size) {
     const struct merge_iter *m = merge_iter_of(it);
-    return iter_value_read(m->leaves[m->winner].child, offset, to, size);
+    return iter_value_read(called_back(m), offset, to, size);
 }
 
 /* ---- Life. ---- */

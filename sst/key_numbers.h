@@ -91,23 +91,29 @@ int key_numbers_heads(const struct key_numbers *n, size_t rank, size_t *step, si
 
 #define PRINT_KEY_MAX 128
 #define PRINT_DIGITS_MAX 64
-#define PRINT_STRETCHES_MAX 16
+#define PRINT_PIECES_MAX 24
 
-/* How the keys of an area are put together: of digits and text by turns, a block at most each.
- * Where keys are longer, or change oftener, than is allowed for here, they are read one by one.
- * Where up to eight bytes change that stand together, one word is all that has to be made. */
+/* How the keys of an area are put together, block by block, of text and of pieces of a row of all
+ * digits of a key, which stand in the row as close as in the key, if elsewhere. Where keys are
+ * longer, or change oftener, than is allowed for here, they are read one by one. Where up to eight
+ * bytes change that stand together, one word is all that has to be made. */
 struct numbers_print {
     bool fits;
     bool is_word;
     uint8_t word_at, word_shift;     /* bytes of a key before the word; bits of digits too many */
     uint64_t word_digits, word_text; /* its bytes that change; those that do not */
-    unsigned head_digits, stretches;
-    struct stretch {
-        uint8_t digits, text; /* so many bytes of these, and then of those */
-    } of[PRINT_STRETCHES_MAX];
+    unsigned head_digits, blocks, pieces;
+    struct print_block {
+        uint8_t at;              /* of the key: the last one may overlap the one before it */
+        uint8_t first, count;    /* its pieces */
+        uint8_t text[KEY_BLOCK]; /* 0 where there are digits */
+    } block[PRINT_KEY_MAX / KEY_BLOCK];
+    struct print_piece {
+        uint8_t row;             /* where it begins, KEY_BLOCK bytes before the row or later */
+        uint8_t open[KEY_BLOCK]; /* 255: a digit of this piece */
+    } piece[PRINT_PIECES_MAX];
     uint8_t text[PRINT_KEY_MAX + KEY_BLOCK]; /* the first key */
 };
-
 void key_numbers_print_init(const struct key_numbers *n, struct numbers_print *p);
 
 /* Makes a run of `count` keys, as key_numbers_heads() counts. REQUIRES: p->fits, count is at most

@@ -3,18 +3,22 @@
  * A run is made in three passes over short arrays: the heads of its keys, a row of digits for each,
  * and the keys. So no pass waits for what another has just stored, and each does only one thing.
  *
- * Everything goes by blocks: a row gets 8 or 16 digits at once, and a key is stretches of its row
- * and of the first key's text by turns, none longer than a block, each copied as a whole one over
- * what the one before it wrote too much. A loop over the blocks of a stretch would cost more than
- * all of that: compilers see a memcpy() in it, of a size that they do not know.
+ * Everything goes by blocks: a row gets 8 or 16 digits at once, and a block of a key is its text
+ * and up to a few blocks of its row, each shifted by how much text comes before, with what does not
+ * belong there masked. The same block is made of all keys before the next one is, so that masks
+ * stay in registers.
  */
 #include "base/hex_digits.h"
 #include "base/status.h"
 #include "sst/key_numbers.h"
 
-#define NIBBLES_AT_ONCE 15 /* of the 16 in a word, when the first is half a byte further on */
+#define NIBBLES_AT_ONCE 16
 #define EIGHT_DIGITS 8
-#define ROW_FRONT EIGHT_DIGITS /* a row may begin with digits too many */
+#define ROW_FRONT                                                                                  \
+    KEY_BLOCK /* of a row, for digits too many and for pieces that begin with text                 \
+               */
+#define PIECES_AT_ONCE 3
+#define NOT_OPEN UINT8_MAX
 #define ROW_BYTES (ROW_FRONT + PRINT_DIGITS_MAX + 2 * HEX_BLOCK)
 
 static const uint64_t power_of_ten[] = {
@@ -60,11 +64,40 @@ static void find_word(const struct key_numbers *n, struct numbers_print *p) {
     p->word_text = get_u64(p->text + p->word_at) & ~p->word_digits;
 }
 
+/* Adds the pieces of the block that begins at byte `at` of a key. digit: by byte, its number among
+ * the digits, or NOT_OPEN. False: there are too many. */
+static bool add_block(const struct key_numbers *n, struct numbers_print *p, size_t at,
+                      const uint8_t *digit) {
+    struct print_block *block = &p->block[p->blocks++];
+    *block = (struct print_block){.at = (uint8_t)at, .first = (uint8_t)p->pieces};
+    for (size_t i = 0; i < KEY_BLOCK && at + i < n->size; i++) {
+        if (digit[at + i] == NOT_OPEN) {
+            block->text[i] = n->first[at + i];
+            continue;
+        }
+        uint8_t row = (uint8_t)(ROW_FRONT + digit[at + i] - i);
+        struct print_piece *piece = p->piece + p->pieces;
+        if (block->count > 0 && piece[-1].row == row) {
+            piece[-1].open[i] = UINT8_MAX;
+            continue;
+        }
+        if (p->pieces == PRINT_PIECES_MAX) {
+            return false;
+        }
+        memset(piece, 0, sizeof *piece);
+        piece->row = row;
+        piece->open[i] = UINT8_MAX;
+        p->pieces++;
+        block->count++;
+    }
+    return true;
+}
+
 void key_numbers_print_init(const struct key_numbers *n, struct numbers_print *p) {
+    uint8_t digit[PRINT_KEY_MAX];
     size_t digits = 0;
     p->fits = false;
-    p->stretches = 1;
-    p->of[0] = (struct stretch){0, 0};
+    p->blocks = p->pieces = 0;
     if (n->size > PRINT_KEY_MAX || n->head_end == n->common) {
         return;
     }
@@ -72,20 +105,15 @@ void key_numbers_print_init(const struct key_numbers *n, struct numbers_print *p
     memcpy(p->text, n->first, n->size);
     for (size_t i = 0; i < n->size; i++) {
         bool open = i >= n->common && key_numbers_is_open(n, i);
-        const struct stretch *last = &p->of[p->stretches - 1];
-        if (open ? last->text > 0 || last->digits == KEY_BLOCK : last->text == KEY_BLOCK) {
-            if (p->stretches == PRINT_STRETCHES_MAX) {
-                return;
-            }
-            p->of[p->stretches++] = (struct stretch){0, 0};
-        }
-        p->of[p->stretches - 1].digits += open;
-        p->of[p->stretches - 1].text += !open;
-        digits += open;
+        digit[i] = open ? (uint8_t)digits++ : NOT_OPEN;
     }
     p->head_digits = (unsigned)(digits - n->tail_digits);
-    p->fits = digits <= PRINT_DIGITS_MAX;
     find_word(n, p);
+    p->fits = digits <= PRINT_DIGITS_MAX;
+    for (size_t at = 0; p->fits && !p->is_word && at < n->size; at += KEY_BLOCK) {
+        bool whole = at + KEY_BLOCK <= n->size || n->size < KEY_BLOCK;
+        p->fits = add_block(n, p, whole ? at : n->size - KEY_BLOCK, digit);
+    }
 }
 
 /* ---- Digits ---- */
@@ -130,11 +158,11 @@ static inline void capitalize(uint8_t *digits) {
     put_u64(digits, v & ~((v & UINT64_C(0x4040404040404040)) >> 1));
 }
 
-/* Puts 16 hexadecimal digits: the bytes of v, which come in the order of memory. */
+/* Puts 16 hexadecimal digits, the first of which is in the lowest bits of v. */
 static inline void put_sixteen(uint8_t *to, uint64_t v, bool capital) {
     uint8_t bytes[HEX_BLOCK];
     put_u64(bytes, v);
-    hex_block(bytes, to);
+    hex_block_ordered(bytes, to, true);
 #ifdef FIRN_LINT
     memset(to, 0, 2 * sizeof bytes); /* analysers do not see what vectors store */
 #endif
@@ -144,34 +172,58 @@ static inline void put_sixteen(uint8_t *to, uint64_t v, bool capital) {
     }
 }
 
+/* Digits `at` to `at` + 15 of the tails, the first in the lowest bits. */
+static inline uint64_t sixteen_nibbles(const struct key_numbers *n, size_t at) {
+    const uint8_t *from = n->tails + at / 2;
+    unsigned shift = at % 2 * 4;
+    return get_u64(from) >> shift | (uint64_t)from[8] << 4 << (60 - shift);
+}
+
+/* The other way round: the highest four bits of v become the lowest. */
+static inline uint64_t reverse_nibbles(uint64_t v) {
+    const uint64_t low = UINT64_C(0x0f0f0f0f0f0f0f0f);
+    v = __builtin_bswap64(v);
+    return (v & low) << 4 | (v >> 4 & low);
+}
+
+/* Puts the digits of a tail from number `digit` on. */
 static inline void put_tail(const struct key_numbers *n, enum digit_class class, size_t rank,
-                            uint8_t *to) {
+                            size_t digit, uint8_t *to) {
     size_t first = rank * n->tail_digits;
     if (class == DIGITS_BYTES) {
-        for (size_t i = 0; i < n->tail_digits; i += 8) {
+        for (size_t i = digit; i < n->tail_digits; i += 8) {
             put_u64(to + i, get_u64(n->tails + first + i));
         }
         return;
     }
     if (class == DIGITS_ALPHABET) {
         const struct digit_alphabet *a = &n->alphabet;
-        for (size_t i = 0; i < n->tail_digits; i++) {
+        for (size_t i = digit; i < n->tail_digits; i++) {
             to[i] = a->symbols[packed_get(n->tails, first + i, a->width)];
         }
         return;
     }
-    const uint64_t low = UINT64_C(0x0f0f0f0f0f0f0f0f);
-    for (size_t i = 0; i < n->tail_digits; i += NIBBLES_AT_ONCE) {
-        size_t at = first + i;
-        uint64_t v = get_u64(n->tails + at / 2) >> at % 2 * 4;
-        put_sixteen(to + i, (v & low) << 4 | (v >> 4 & low), class == DIGITS_HEX_CAPITAL);
+    for (size_t i = digit; i < n->tail_digits; i += NIBBLES_AT_ONCE) {
+        put_sixteen(to + i, sixteen_nibbles(n, first + i), class == DIGITS_HEX_CAPITAL);
     }
+}
+
+/* The head in hexadecimal, filled up with digits of the tail. */
+static inline size_t put_hex_head(const struct key_numbers *n, unsigned digits, uint64_t head,
+                                  size_t rank, bool capital, uint8_t *row) {
+    uint64_t v = reverse_nibbles(head << (64 - 4 * digits));
+    if (n->tail_digits > 0) {
+        v |= sixteen_nibbles(n, rank * n->tail_digits) << 4 * digits;
+    }
+    put_sixteen(row, v, capital);
+    return NIBBLES_AT_ONCE - digits;
 }
 
 /* The class is a constant of each caller. */
 static inline void put_row(const struct key_numbers *n, const struct numbers_print *p,
                            enum digit_class class, uint64_t head, size_t rank, uint8_t *row) {
     unsigned digits = p->head_digits;
+    size_t done = 0; /* of the tail */
     if (class == DIGITS_DECIMAL) {
         put_decimal(row + digits, head, digits);
     } else if (class == DIGITS_ALPHABET) {
@@ -183,50 +235,96 @@ static inline void put_row(const struct key_numbers *n, const struct numbers_pri
     } else if (class == DIGITS_BYTES) {
         put_u64(row, __builtin_bswap64(head << (64 - 8 * digits)));
     } else {
-        put_sixteen(row, __builtin_bswap64(head << (64 - 4 * digits)), class == DIGITS_HEX_CAPITAL);
+        done = put_hex_head(n, digits, head, rank, class == DIGITS_HEX_CAPITAL, row);
     }
-    put_tail(n, class, rank, row + digits);
+    put_tail(n, class, rank, done, row + digits);
+}
+
+/* The class is a constant of each caller. */
+static inline void put_rows_of(const struct key_numbers *n, const struct numbers_print *p,
+                               enum digit_class class, size_t rank, const uint64_t *heads,
+                               size_t count, uint8_t rows[][ROW_BYTES]) {
+    for (size_t i = 0; i < count; i++) {
+        put_row(n, p, class, heads[i], rank + i, rows[i] + ROW_FRONT);
+    }
 }
 
 static void put_rows(const struct key_numbers *n, const struct numbers_print *p, size_t rank,
                      const uint64_t *heads, size_t count, uint8_t rows[][ROW_BYTES]) {
-    for (size_t i = 0; i < count; i++) {
-        uint8_t *row = rows[i] + ROW_FRONT;
-        switch (n->class) {
-        case DIGITS_DECIMAL:
-            put_row(n, p, DIGITS_DECIMAL, heads[i], rank + i, row);
-            break;
-        case DIGITS_HEX_SMALL:
-            put_row(n, p, DIGITS_HEX_SMALL, heads[i], rank + i, row);
-            break;
-        case DIGITS_HEX_CAPITAL:
-            put_row(n, p, DIGITS_HEX_CAPITAL, heads[i], rank + i, row);
-            break;
-        case DIGITS_ALPHABET:
-            put_row(n, p, DIGITS_ALPHABET, heads[i], rank + i, row);
-            break;
-        default:
-            put_row(n, p, DIGITS_BYTES, heads[i], rank + i, row);
-            break;
-        }
+    switch (n->class) {
+    case DIGITS_DECIMAL:
+        put_rows_of(n, p, DIGITS_DECIMAL, rank, heads, count, rows);
+        break;
+    case DIGITS_HEX_SMALL:
+        put_rows_of(n, p, DIGITS_HEX_SMALL, rank, heads, count, rows);
+        break;
+    case DIGITS_HEX_CAPITAL:
+        put_rows_of(n, p, DIGITS_HEX_CAPITAL, rank, heads, count, rows);
+        break;
+    case DIGITS_ALPHABET:
+        put_rows_of(n, p, DIGITS_ALPHABET, rank, heads, count, rows);
+        break;
+    default:
+        put_rows_of(n, p, DIGITS_BYTES, rank, heads, count, rows);
+        break;
     }
 }
 
 /* ---- Keys ---- */
 
-static inline void put_key(const struct numbers_print *p, const uint8_t *digits, uint8_t *to) {
-    const uint8_t *text = p->text;
-    for (unsigned s = 0; s < p->stretches; s++) {
-        size_t size = p->of[s].digits;
-        memcpy(to, digits, KEY_BLOCK);
-        digits += size;
-        to += size;
-        text += size;
-        size = p->of[s].text;
-        memcpy(to, text, KEY_BLOCK);
-        to += size;
-        text += size;
+typedef uint64_t key_block __attribute__((vector_size(KEY_BLOCK)));
+
+static inline key_block block_of(const uint8_t *bytes) {
+    key_block block;
+    memcpy(&block, bytes, sizeof block);
+    return block;
+}
+
+/* Adds pieces to the same block of all keys, which has `text` or, where that is NULL, what is
+ * there. How many pieces is a constant of each caller. */
+static inline void put_pieces(const struct print_piece *pieces, unsigned count, const uint8_t *text,
+                              uint8_t rows[][ROW_BYTES], size_t keys, size_t size, uint8_t *to) {
+    key_block open[PIECES_AT_ONCE], fixed = {0};
+    size_t at[PIECES_AT_ONCE];
+    for (unsigned k = 0; k < count; k++) {
+        open[k] = block_of(pieces[k].open);
+        at[k] = pieces[k].row;
     }
+    if (text != NULL) {
+        fixed = block_of(text);
+    }
+    for (size_t i = 0; i < keys; i++, to += size) {
+        key_block block = text == NULL ? block_of(to) : fixed;
+        for (unsigned k = 0; k < count; k++) {
+            block |= block_of(rows[i] + at[k]) & open[k];
+        }
+        memcpy(to, &block, sizeof block);
+    }
+}
+
+static void put_block(const struct numbers_print *p, const struct print_block *block,
+                      uint8_t rows[][ROW_BYTES], size_t keys, size_t size, uint8_t *to) {
+    const struct print_piece *piece = p->piece + block->first;
+    const uint8_t *text = block->text;
+    unsigned left = block->count;
+    do {
+        switch (left) {
+        case 0:
+            put_pieces(piece, 0, text, rows, keys, size, to);
+            return;
+        case 1:
+            put_pieces(piece, 1, text, rows, keys, size, to);
+            return;
+        case 2:
+            put_pieces(piece, 2, text, rows, keys, size, to);
+            return;
+        default:
+            put_pieces(piece, PIECES_AT_ONCE, text, rows, keys, size, to);
+        }
+        piece += PIECES_AT_ONCE;
+        left -= PIECES_AT_ONCE;
+        text = NULL;
+    } while (left > 0);
 }
 
 /* The class is a constant of each caller. */
@@ -278,8 +376,8 @@ static void put_keys(const struct key_numbers *n, const struct numbers_print *p,
                      const uint64_t *heads, size_t count, uint8_t *to) {
     uint8_t rows[KEY_RUN_MAX][ROW_BYTES];
     put_rows(n, p, rank, heads, count, rows);
-    for (size_t i = 0; i < count; i++) {
-        put_key(p, rows[i] + ROW_FRONT, to + i * n->size);
+    for (unsigned b = 0; b < p->blocks; b++) {
+        put_block(p, &p->block[b], rows, count, n->size, to + p->block[b].at);
     }
 }
 

@@ -62,6 +62,10 @@ void page_cache_replace(struct page_cache *c, struct page_frame *old, struct pag
  * while there is much room, or when it is used so often that few others are. */
 bool page_cache_is_worth(struct page_cache *c, struct page_frame *f, size_t more);
 
+/* Whether a page is worth a place to one who walks over pages in order and has passed `passed`
+ * bytes of them: not once nothing is free and he would displace what he brought himself. */
+bool page_cache_is_worth_keeping(struct page_cache *c, size_t passed);
+
 /* Evicts as page_frame_create() does, now: others hold more than before (base/alloc.h). anew: also
  * if all was pinned not long ago. NULL is allowed. */
 void page_cache_give_way(struct page_cache *c, bool anew);

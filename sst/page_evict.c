@@ -8,7 +8,9 @@
  *      its least recently used.
  *
  * So a scan that touches each page once flows through the unproven share without displacing what is
- * read often, as in 2Q (Johnson and Shasha, 1994).
+ * read often, as in 2Q (Johnson and Shasha, 1994). One that has filled this share by itself brings
+ * no more (page_cache_is_worth_keeping()): the pages that it would displace are those that a
+ * next scan comes to first.
  *
  * The budget covers frames, buckets and directories. It is kept by evicting before a frame is made;
  * only pins may hold the cache above it, and for a moment what is in limbo, for which a 32nd of the
@@ -133,6 +135,11 @@ void page_evict_keep_budget(struct page_cache *c) {
             break;
         }
     }
+}
+
+bool page_cache_is_worth_keeping(struct page_cache *c, size_t passed) {
+    size_t bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed);
+    return passed < bytes / UNPROVEN_SHARE || bytes < c->capacity - c->capacity / ROOM_SHARE;
 }
 
 void page_cache_give_way(struct page_cache *c, bool anew) {

@@ -30,7 +30,7 @@ struct table_iter {
     struct table_page page;
     struct page view;
     struct area_cursor cursor;
-    bool plain; /* its entries are puts of sequence 0, one a key, whose values need no search */
+    bool plain; /* its entries are puts of sequence 0, one a key, with values of one size */
 
     /* Where values are decoded group by group, they lie here, and view.values tells of these. */
     struct buf values;
@@ -46,6 +46,7 @@ struct table_iter {
     uint64_t window_offset;
     size_t window_bytes; /* to read next time */
     size_t pages_ahead;  /* loaded one after the other */
+    size_t bytes_ahead;  /* of these, in the file */
 
     /* The run. */
     size_t run_entries; /* how many to read next time */
@@ -112,7 +113,8 @@ static int read_window(struct table_iter *t, size_t number, uint64_t offset) {
 static int decode_or_keep(struct table_iter *t, size_t number) {
     struct sst_table *table = t->table;
     struct table_page *page = &t->page;
-    bool keep = !t->options.cold && table->cache != NULL;
+    bool keep = !t->options.cold && table->cache != NULL &&
+                page_cache_is_worth_keeping(table->cache, t->bytes_ahead);
     int rc = table_page_decode(table, page->segment, page->bytes, page->size, keep, &page->frame);
     if (rc != FIRN_OK) {
         return rc;
@@ -155,6 +157,7 @@ static int find_page(struct table_iter *t, size_t number) {
     struct sst_table *table = t->table;
     bool straight = number == t->number + 1 && t->pages_ahead > 0;
     t->pages_ahead = straight ? t->pages_ahead + 1 : 1;
+    t->bytes_ahead = straight ? t->bytes_ahead + t->page.size : 0;
     if (!table_is_in_place(table) && t->options.cold) {
         return page_in_window(t, number);
     }
@@ -199,9 +202,22 @@ static int need_value(struct table_iter *t, size_t put, struct value_range at) {
     return rc;
 }
 
+/* Decodes the groups of `count` values of one size. */
+static int need_values(struct table_iter *t, size_t first, size_t count) {
+    size_t size = t->view.values.size_min;
+    int rc = FIRN_OK;
+    for (size_t put = first; rc == FIRN_OK && put < first + count; put = t->decoded.end / size) {
+        struct value_range at = {put * size, put * size + size};
+        if (at.begin < t->decoded.begin || at.end > t->decoded.end) {
+            rc = need_value(t, put, at);
+        }
+    }
+    return rc;
+}
+
 static bool is_plain(const struct table_iter *t) {
     const struct page *p = &t->view;
-    bool values = !p->values.varied && p->values.apart == NULL && t->decoded.end == SIZE_MAX;
+    bool values = !p->values.varied && p->values.apart == NULL;
     return p->versions == NULL && p->tombstones == NULL && p->seqs == NULL &&
            (values || t->options.keys_only);
 }
@@ -355,28 +371,33 @@ static void take_keys(struct table_iter *t) {
     }
 }
 
-/* The same with values. */
-static void take_plain(struct table_iter *t, size_t first) {
-    const struct value_area *values = &t->view.values;
+/* The same with values, which lie one behind the other from `value` on. */
+static void take_pairs(struct table_iter *t, const uint8_t *value, size_t size, size_t step) {
     const struct key_run *keys = &t->keys;
-    const uint8_t *key = keys->bytes.data, *value = values->bytes;
-    size_t size = values->size_min;
-    value += values->is_integers ? 0 : first * size;
-    for (size_t i = 0; i < keys->count; i++) {
-        struct entry *entry = &t->entries[i];
-        const uint8_t *key_end = keys->bytes.data + keys->ends[i];
-        entry->key = firn_slice_make(key, (size_t)(key_end - key));
-        entry->seq = t->seq_given;
-        entry->kind = ENTRY_PUT;
+    const uint8_t *key = keys->bytes.data, *begin = key;
+    struct entry entry = {.seq = t->seq_given, .kind = ENTRY_PUT};
+    for (size_t i = 0, count = keys->count; i < count; i++, value += step) {
+        const uint8_t *key_end = begin + keys->ends[i];
+        entry.key = firn_slice_make(key, (size_t)(key_end - key));
+        entry.value = firn_slice_make(value, size);
+        t->entries[i] = entry;
         key = key_end;
-        if (values->is_integers) {
-            value_integers_get(&values->integers, first + i, t->integers[i]);
-            entry->value = firn_slice_make(t->integers[i], size);
-        } else {
-            entry->value = firn_slice_make(value, size);
-            value += size;
-        }
     }
+}
+
+static int take_plain(struct table_iter *t, size_t first) {
+    const struct value_area *values = &t->view.values;
+    size_t size = values->size_min;
+    if (values->is_integers) {
+        for (size_t i = 0, count = t->keys.count; i < count; i++) {
+            value_integers_get(&values->integers, first + i, t->integers[i]);
+        }
+        take_pairs(t, t->integers[0], size, sizeof t->integers[0]);
+        return FIRN_OK;
+    }
+    int rc = need_values(t, first, t->keys.count);
+    take_pairs(t, values->bytes + first * size, size, size);
+    return rc;
 }
 
 /* Reads entries from `first` on, on whose key the cursor stands: `count` of them, or fewer where
@@ -395,10 +416,9 @@ static int read_entries(struct table_iter *t, size_t first, size_t *count) {
         *count = keys->count;
         if (t->options.keys_only || t->view.values_bytes == 0) {
             take_keys(t);
-        } else {
-            take_plain(t, first);
+            return rc;
         }
-        return rc;
+        return take_plain(t, first);
     }
     struct run_source from = run_source_at(t, first);
     uint32_t begin = 0, key = 0;

@@ -88,7 +88,8 @@ static struct iter *merge_scene(struct alloc *alloc, const struct scene *s,
                 entries[count++] = s->items[i].entry;
             }
         }
-        struct array_iter_options with = {ARRAY_ITER_NEVER, 0, destroyed};
+        struct array_iter_options with = {
+            .fail_at = ARRAY_ITER_NEVER, .destroyed = destroyed, .ahead = child % 3 * 5};
         if (options != NULL) {
             with = options[child];
         }
@@ -114,6 +115,11 @@ static void assert_stands(const struct scene *s, struct iter *it, size_t at) {
     assert_int_equal(it->status, FIRN_OK);
     assert_int_equal(it->valid, at < s->count);
     assert_true(at >= s->count || stands_on(it, &s->items[at]));
+    if (it->valid && it->sole) {
+        firn_slice key = it->entry.key;
+        assert_true(at == 0 || !slice_equal(s->items[at - 1].entry.key, key));
+        assert_true(at + 1 == s->count || !slice_equal(s->items[at + 1].entry.key, key));
+    }
 }
 
 /* How many items come before (key, seq). */
@@ -171,7 +177,8 @@ static void walks_at_random_as_the_sorted_array_does(void **state) {
         unsigned destroyed = 0;
         struct array_iter_options options[CHILDREN_MAX];
         for (size_t i = 0; i < s.children; i++) {
-            options[i] = (struct array_iter_options){ARRAY_ITER_NEVER, i % 3 * 3, &destroyed};
+            options[i] = (struct array_iter_options){ARRAY_ITER_NEVER, i % 3 * 3, &destroyed,
+                                                     rand_below(&r, 2) * rand_below(&r, 20)};
         }
         struct iter *it = merge_scene(&alloc, &s, options, NULL);
         assert_non_null(it);
@@ -221,13 +228,24 @@ static void follows_one_child_through_long_runs(void **state) {
     }
     struct alloc alloc;
     alloc_init(&alloc, NULL);
-    struct iter *children[3], *it;
-    for (int i = 0; i < 3; i++) {
-        children[i] = array_iter_create(parts[i], counts[i], NULL);
+    struct array_iter_options options = {.fail_at = ARRAY_ITER_NEVER, .ahead = 32};
+    for (int ahead = 0; ahead < 2; ahead++) {
+        struct iter *children[3], *it;
+        for (int i = 0; i < 3; i++) {
+            children[i] = array_iter_create(parts[i], counts[i], ahead == 0 ? NULL : &options);
+        }
+        assert_int_equal(merge_iter_create(&alloc, children, 3, &it), FIRN_OK);
+        array_iter_assert_equal(it, all, COUNT);
+
+        /* What a child has read ahead is lent on, and keys are known to be alone. */
+        size_t lent = 0, sole = 0;
+        for (iter_first(it); it->valid; iter_next(it)) {
+            lent += it->at != it->last;
+            sole += it->sole;
+        }
+        assert_true(ahead == 0 ? lent + sole == 0 : lent > COUNT * 8 / 10 && sole > lent);
+        iter_destroy(it);
     }
-    assert_int_equal(merge_iter_create(&alloc, children, 3, &it), FIRN_OK);
-    array_iter_assert_equal(it, all, COUNT);
-    iter_destroy(it);
 }
 
 /* The walk up to the failure must be a prefix of the true one, and must not pass the failing entry.
@@ -251,7 +269,7 @@ static void tells_a_failure_of_a_child_and_skips_nothing(void **state) {
         }
         for (size_t i = 0; i < s.children; i++) {
             size_t fail_at = i == s.items[broken].child ? rank : ARRAY_ITER_NEVER;
-            options[i] = (struct array_iter_options){fail_at, 0, NULL};
+            options[i] = (struct array_iter_options){fail_at, 0, NULL, rand_below(&r, 12)};
         }
         struct iter *it = merge_scene(&alloc, &s, options, NULL);
         size_t at = 0;
@@ -278,7 +296,7 @@ static void may_be_positioned_again_after_a_failure(void **state) {
                           {.key = FIRN_STR("c"), .kind = ENTRY_PUT},
                           {.key = FIRN_STR("e"), .kind = ENTRY_PUT}};
     struct entry two[] = {{.key = FIRN_STR("b"), .kind = ENTRY_PUT}};
-    struct array_iter_options broken = {1, 0, NULL};
+    struct array_iter_options broken = {.fail_at = 1};
     struct iter *children[] = {array_iter_create(one, 3, &broken), array_iter_create(two, 1, NULL)};
     struct iter *it;
     assert_int_equal(merge_iter_create(&alloc, children, 2, &it), FIRN_OK);

@@ -137,7 +137,8 @@ static void make_inputs(struct fixture *f, size_t count, size_t fail_at) {
         for (size_t v = i; v < f->in_count; v += count) {
             dealt[n++] = entry_of(&f->in[v]);
         }
-        struct array_iter_options options = {.fail_at = i == 0 ? fail_at : ARRAY_ITER_NEVER,
+        struct array_iter_options options = {.ahead = i % 2 * 7,
+                                             .fail_at = i == 0 ? fail_at : ARRAY_ITER_NEVER,
                                              .apart_bytes_min = 2000,
                                              .destroyed = &f->destroyed};
         f->inputs[i] = array_iter_create(dealt, n, &options);

@@ -258,6 +258,39 @@ static void bytes_for_speed_are_worth_it_where_there_is_room_or_much_use(void **
     assert_int_equal(alloc.total, 0);
 }
 
+/* Walks over pages of a table twice as large as the cache; returns how many bytes were there. */
+static size_t walk(struct page_cache *c, struct alloc *alloc, size_t bytes) {
+    size_t passed = 0, found = 0;
+    for (uint64_t page = 0; passed < bytes; passed += size_of(1, page++)) {
+        struct page_frame *f = page_cache_find(c, 1, page);
+        found += f != NULL ? size_of(1, page) : 0;
+        if (f == NULL && page_cache_is_worth_keeping(c, passed)) {
+            bool was_there;
+            f = read_page(c, alloc, 1, page, false, &was_there);
+        }
+        page_frame_release(f);
+    }
+    return found;
+}
+
+static void a_walk_longer_than_the_cache_finds_next_time_what_it_brought(void **state) {
+    (void)state;
+    const size_t capacity = 2 << 20;
+    struct alloc alloc;
+    struct page_cache *c;
+    alloc_init(&alloc, NULL);
+    assert_int_equal(page_cache_create(&alloc, NULL, capacity, 0, &c), FIRN_OK);
+    assert_true(page_cache_is_worth_keeping(c, 2 * capacity));
+    assert_int_equal(walk(c, &alloc, 2 * capacity), 0);
+    assert_false(page_cache_is_worth_keeping(c, 2 * capacity));
+    assert_true(page_cache_is_worth_keeping(c, 0));
+    for (int round = 0; round < 3; round++) {
+        assert_true(walk(c, &alloc, 2 * capacity) > capacity * 3 / 4);
+    }
+    page_cache_destroy(c);
+    assert_int_equal(alloc.total, 0);
+}
+
 static void frames_outside_any_cache_are_counted_as_pinned(void **state) {
     (void)state;
     struct alloc alloc;
@@ -503,6 +536,7 @@ int main(void) {
         cmocka_unit_test(a_pinned_page_outlives_its_table),
         cmocka_unit_test(a_page_in_another_form_takes_the_place_of_the_first),
         cmocka_unit_test(bytes_for_speed_are_worth_it_where_there_is_room_or_much_use),
+        cmocka_unit_test(a_walk_longer_than_the_cache_finds_next_time_what_it_brought),
         cmocka_unit_test(frames_outside_any_cache_are_counted_as_pinned),
         cmocka_unit_test(without_memory_pages_stay_outside_but_are_right),
         cmocka_unit_test(threads_share_a_cache),

@@ -11,8 +11,9 @@ struct array_iter {
     struct iter iter;
     struct entry *entries;
     size_t count;
-    size_t at; /* of the current entry, when valid */
-    void *key, *value;
+    size_t begin, end;    /* of what was read, when valid */
+    struct entry *window; /* copies of these */
+    bool sole;            /* no key is there twice */
     struct array_iter_options options;
 };
 
@@ -35,12 +36,45 @@ int array_iter_compare(const void *a, const void *b) {
     return entry_compare(a, b);
 }
 
+static void forget(struct array_iter *a) {
+    for (size_t i = a->begin; i < a->end; i++) {
+        free((void *)(uintptr_t)a->window[i - a->begin].key.data);
+        free((void *)(uintptr_t)a->window[i - a->begin].value.data);
+    }
+    free(a->window);
+    a->window = NULL;
+    a->begin = a->end = 0;
+}
+
+/* Reads what comes with entry number `at`, but not the one that fails. */
+static void read_window(struct array_iter *a, size_t at) {
+    size_t ahead = a->options.ahead, fail_at = a->options.fail_at;
+    a->begin = ahead == 0 ? at : at - at % ahead;
+    a->end = ahead == 0 ? at + 1 : a->begin + ahead;
+    a->end = a->end < a->count ? a->end : a->count;
+    a->begin = fail_at < at && a->begin <= fail_at ? fail_at + 1 : a->begin;
+    a->end = fail_at > at && fail_at < a->end ? fail_at : a->end;
+    a->window = calloc(a->end - a->begin, sizeof *a->window);
+    if (a->window == NULL) {
+        abort();
+    }
+    for (size_t i = a->begin; i < a->end; i++) {
+        const struct entry *e = &a->entries[i];
+        struct entry *to = &a->window[i - a->begin];
+        bool apart = a->options.apart_bytes_min > 0 && e->value.size >= a->options.apart_bytes_min;
+        *to = *e;
+        to->key.data = copy(e->key.data, e->key.size);
+        to->value.data = apart ? NULL : copy(e->value.data, e->value.size);
+    }
+}
+
+static size_t current(const struct array_iter *a) {
+    return a->options.ahead == 0 ? a->begin : a->begin + (size_t)(a->iter.at - a->window);
+}
+
 /* Moves to entry number `at`; any number outside means the end. */
 static void go(struct array_iter *a, size_t at) {
-    free(a->key);
-    free(a->value);
-    a->key = a->value = NULL;
-    a->at = at;
+    forget(a);
     if (at >= a->count) {
         iter_end(&a->iter, FIRN_OK);
         return;
@@ -49,18 +83,16 @@ static void go(struct array_iter *a, size_t at) {
         iter_end(&a->iter, FAIL(FIRN_IO, "array iterator told to fail at %zu", at));
         return;
     }
-    const struct entry *e = &a->entries[at];
-    a->iter.entry = *e;
-    a->key = copy(e->key.data, e->key.size);
-    a->iter.entry.key.data = a->key;
-    if (a->options.apart_bytes_min > 0 && e->value.size >= a->options.apart_bytes_min) {
-        a->iter.entry.value.data = NULL;
-    } else {
-        a->value = copy(e->value.data, e->value.size);
-        a->iter.entry.value.data = a->value;
-    }
+    read_window(a, at);
+    a->iter.entry = a->window[at - a->begin];
     a->iter.valid = true;
     a->iter.status = FIRN_OK;
+    if (a->options.ahead > 0) {
+        a->iter.first = a->window;
+        a->iter.at = a->window + (at - a->begin);
+        a->iter.last = a->window + (a->end - a->begin - 1);
+        a->iter.sole = a->sole;
+    }
 }
 
 /* The first entry at or after (key, seq). */
@@ -99,18 +131,18 @@ static void array_seek_before(struct iter *it, firn_slice key, uint64_t seq) {
 
 static void array_next(struct iter *it) {
     assert_true(it->valid);
-    go(array_iter_of(it), array_iter_of(it)->at + 1);
+    go(array_iter_of(it), current(array_iter_of(it)) + 1);
 }
 
 static void array_prev(struct iter *it) {
     assert_true(it->valid);
-    go(array_iter_of(it), array_iter_of(it)->at - 1);
+    go(array_iter_of(it), current(array_iter_of(it)) - 1);
 }
 
 static int array_value_read(struct iter *it, uint64_t offset, void *to, size_t size) {
     const struct array_iter *a = array_iter_of(it);
     assert_true(it->valid);
-    const struct entry *e = &a->entries[a->at];
+    const struct entry *e = &a->entries[current(a)];
     assert_true(offset <= e->value.size && size <= e->value.size - offset);
     memcpy(to, (const char *)e->value.data + offset, size);
     return FIRN_OK;
@@ -125,9 +157,8 @@ static void array_destroy(struct iter *it) {
         free((void *)(uintptr_t)a->entries[i].key.data);
         free((void *)(uintptr_t)a->entries[i].value.data);
     }
+    forget(a);
     free(a->entries);
-    free(a->key);
-    free(a->value);
     free(a);
 }
 
@@ -162,6 +193,10 @@ struct iter *array_iter_create(const struct entry *entries, size_t count,
     }
     if (count > 0) {
         qsort(a->entries, count, sizeof *a->entries, array_iter_compare);
+    }
+    a->sole = true;
+    for (size_t i = 1; i < count; i++) {
+        a->sole = a->sole && !slice_equal(a->entries[i - 1].key, a->entries[i].key);
     }
     return &a->iter;
 }

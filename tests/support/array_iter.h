@@ -3,7 +3,7 @@
  *
  * It keeps copies of the entries. To find users of dead slices it hands out the current key and
  * value in memory of its own that is freed at the next move. It can be told to fail when it comes
- * to an entry, and to keep values apart.
+ * to an entry, to keep values apart, and to read ahead.
  */
 #ifndef FIRN_TESTS_ARRAY_ITER_H
 #define FIRN_TESTS_ARRAY_ITER_H
@@ -16,6 +16,7 @@ struct array_iter_options {
     size_t fail_at;         /* coming to this entry fails with FIRN_IO; ARRAY_ITER_NEVER: none */
     size_t apart_bytes_min; /* values of at least so many bytes are kept apart; 0: none */
     unsigned *destroyed;    /* counted up by destroy; may be NULL */
+    size_t ahead;           /* entries that it reads at once, some of them before the current one */
 };
 
 /* Copies the entries, in any order, and sorts them. options may be NULL. Ends the program when

@@ -125,7 +125,8 @@ void scene_options(struct sst_builder_options *options) {
 
 int scene_build(const struct scene *s, struct alloc *alloc, firn_env *env, const char *path,
                 const struct sst_builder_options *options, struct table_meta *meta) {
-    struct array_iter_options apart = {ARRAY_ITER_NEVER, s->apart_bytes_min, NULL};
+    struct array_iter_options apart = {.fail_at = ARRAY_ITER_NEVER,
+                                       .apart_bytes_min = s->apart_bytes_min};
     struct iter *it = array_iter_create(s->entries, s->count, &apart);
     struct sst_builder *b;
     memset(meta, 0, sizeof *meta);
