@@ -15,6 +15,7 @@
 #include "memtable/memtable.h"
 
 #define ROUNDS 3
+#define PUT_TOGETHER 16
 
 struct keys {
     char *text;
@@ -73,7 +74,7 @@ static firn_slice key_at(const struct keys *keys, size_t i) {
 }
 
 struct times {
-    double put, get, miss, seek, walk, back;
+    double put, put_together, get, miss, seek, walk, back;
 };
 
 static void faster(double *best, double start, size_t count) {
@@ -145,6 +146,26 @@ static void print_usage(const struct memtable *m) {
     printf("\n");
 }
 
+/* Keys in their order, some of them together fetched before; 0: none. */
+static bool put_all(struct memtable *m, const struct keys *keys, firn_slice value,
+                    size_t together) {
+    for (size_t i = 0; i < keys->count; i++) {
+        firn_slice key = key_at(keys, i);
+        if (together > 0 && i % together == 0 && keys->count - i >= together) {
+            memtable_fetch(m, keys->at + i, together);
+        }
+        if (memtable_reserve(m, 1, key.size + value.size) != FIRN_OK ||
+            memtable_put(m, key, i + 1, ENTRY_PUT, value) != FIRN_OK) {
+            return false;
+        }
+        if (memtable_prune_is_due(m)) {
+            uint64_t published = i + 1;
+            memtable_prune(m, &published, 1);
+        }
+    }
+    return true;
+}
+
 static bool measure_memtable(struct keys *keys, firn_slice value, struct rand *rand,
                              struct times *t, bool print) {
     struct alloc alloc;
@@ -156,16 +177,8 @@ static bool measure_memtable(struct keys *keys, firn_slice value, struct rand *r
     }
     shuffle(keys->at, keys->count, rand);
     double start = seconds();
-    for (size_t i = 0; i < keys->count; i++) {
-        firn_slice key = key_at(keys, i);
-        if (memtable_reserve(m, 1, key.size + value.size) != FIRN_OK ||
-            memtable_put(m, key, i + 1, ENTRY_PUT, value) != FIRN_OK) {
-            return false;
-        }
-        if (memtable_prune_is_due(m)) {
-            uint64_t published = i + 1;
-            memtable_prune(m, &published, 1);
-        }
+    if (!put_all(m, keys, value, 0)) {
+        return false;
     }
     faster(&t->put, start, keys->count);
     shuffle(keys->at, keys->count, rand);
@@ -174,6 +187,15 @@ static bool measure_memtable(struct keys *keys, firn_slice value, struct rand *r
     if (print) {
         print_usage(m);
     }
+    memtable_unref(m);
+    if (memtable_create(&alloc, epoch, &m) != FIRN_OK) {
+        return false;
+    }
+    start = seconds();
+    if (!put_all(m, keys, value, PUT_TOGETHER)) {
+        return false;
+    }
+    faster(&t->put_together, start, keys->count);
     memtable_unref(m);
     epoch_destroy(epoch);
     return true;
@@ -236,8 +258,9 @@ int main(int argc, char **argv) {
         done = measure_memtable(&keys, value, &rand, &t, round == 0) &&
                measure_skiplist(&keys, value, &rand, &list, round == 0);
     }
-    printf("memtable ns: put %.0f  get %.0f  absent %.0f  seek %.0f  next %.1f  prev %.1f\n", t.put,
-           t.get, t.miss, t.seek, t.walk, t.back);
+    printf("memtable ns: put %.0f (%d fetched together: %.0f)  get %.0f  absent %.0f  seek %.0f  "
+           "next %.1f  prev %.1f\n",
+           t.put, PUT_TOGETHER, t.put_together, t.get, t.miss, t.seek, t.walk, t.back);
     printf("skiplist ns: put %.0f  get %.0f  next %.1f\n", list.put, list.get, list.walk);
     free(keys.at);
     free(keys.text);

@@ -13,9 +13,13 @@
  */
 #include <stdlib.h>
 
+#include "lsm/apply.h"
 #include "lsm/db.h"
 #include "lsm/folder.h"
 #include "lsm/preamble.h"
+
+/* Payloads of small records, so that operations of several are put at once. */
+#define REPLAY_HELD_BYTES 4096
 
 struct live_log {
     struct wal_reader *reader; /* NULL: a listed log that is missing or void */
@@ -32,6 +36,9 @@ struct recovery {
     struct live_log logs[WAL_OLDER_MAX + 1]; /* ascending */
     size_t log_count;
     uint64_t last_seq;
+    struct applier applier; /* operations of records in `held`, or of the one that is read */
+    uint8_t held[REPLAY_HELD_BYTES];
+    size_t held_bytes;
 };
 
 /* ---- Tables ---- */
@@ -186,14 +193,37 @@ static int find_logs(struct recovery *r) {
     return rc;
 }
 
+static int put_waiting(struct recovery *r) {
+    r->held_bytes = 0;
+    return applier_finish(&r->applier, r->db->active.table);
+}
+
+/* A payload that lives until none of its operations waits; bytes of the reader's when it is too
+ * large to be kept, so that they must not wait longer than for the next record. */
+static int hold_payload(struct recovery *r, firn_slice payload, firn_slice *held) {
+    int rc = FIRN_OK;
+    r->held_bytes = r->applier.count == 0 ? 0 : r->held_bytes;
+    if (payload.size > sizeof r->held - r->held_bytes) {
+        rc = put_waiting(r);
+    }
+    *held = payload;
+    if (rc == FIRN_OK && payload.size > 0 && payload.size <= sizeof r->held) {
+        held->data = memcpy(r->held + r->held_bytes, payload.data, payload.size);
+        r->held_bytes += payload.size;
+    }
+    return rc;
+}
+
 /* A memtable that is full is put on the sealed list, while there is room on it. */
-static int seal_if_full(firn_db *db) {
+static int seal_if_full(struct recovery *r) {
+    firn_db *db = r->db;
     if (db->options.read_only || memtable_bytes(db->active.table) < db->options.memtable_bytes ||
         db->sealed_count + 1 >= MEMTABLES_MAX - 1) {
         return FIRN_OK;
     }
     struct mem next = {0};
-    int rc = memtable_create(&db->alloc, db->epoch, &next.table);
+    int rc = put_waiting(r);
+    rc = rc != FIRN_OK ? rc : memtable_create(&db->alloc, db->epoch, &next.table);
     if (rc == FIRN_OK) {
         db->sealed[db->sealed_count++] = db->active;
         db->memtable_number++;
@@ -214,7 +244,9 @@ static int replay_batch(struct recovery *r, const struct live_log *log,
                     (unsigned long long)log->number, (unsigned long long)seq,
                     (unsigned long long)record->offset, (unsigned long long)r->last_seq);
     }
-    int rc = batch_reader_init(&reader, record->payload, &ops);
+    firn_slice payload;
+    int rc = hold_payload(r, record->payload, &payload);
+    rc = rc != FIRN_OK ? rc : batch_reader_init(&reader, payload, &ops);
     if (rc == FIRN_OK && db->active.log_min == 0) {
         db->active.log_min = log->number;
     }
@@ -224,18 +256,25 @@ static int replay_batch(struct recovery *r, const struct live_log *log,
                       (unsigned long long)log->number, (unsigned long long)seq);
             break;
         }
-        rc = memtable_put(db->active.table, op.key, seq, op.kind, op.value);
+        rc = applier_add(&r->applier, db->active.table, &op, seq);
         r->last_seq = seq > r->last_seq ? seq : r->last_seq;
         seq++;
+    }
+    if (rc == FIRN_NOT_FOUND && payload.data == record->payload.data) {
+        rc = put_waiting(r);
     }
     if (memtable_prune_is_due(db->active.table)) { /* nobody will read below the last sequence */
         memtable_prune(db->active.table, &r->last_seq, 1);
     }
+    return rc == FIRN_NOT_FOUND ? FIRN_OK : rc;
+}
+
+/* A delete is as old as its log, at most. */
+static void note_deletes(firn_db *db, const struct live_log *log) {
     if (db->active.oldest_delete_ns == 0 && memtable_tombstones(db->active.table) > 0) {
         uint64_t created_ns = wal_reader_header(log->reader)->created_ns;
         db->active.oldest_delete_ns = created_ns > 0 ? created_ns : 1;
     }
-    return rc == FIRN_NOT_FOUND ? FIRN_OK : rc;
 }
 
 static int replay_log(struct recovery *r, struct live_log *log) {
@@ -252,12 +291,15 @@ static int replay_log(struct recovery *r, struct live_log *log) {
                       (unsigned long long)log->number, record.kind,
                       (unsigned long long)record.offset);
         }
-        rc = rc != FIRN_OK ? rc : seal_if_full(r->db);
+        note_deletes(r->db, log);
+        rc = rc != FIRN_OK ? rc : seal_if_full(r);
         if (rc != FIRN_OK) {
             return rc;
         }
     }
-    return rc == FIRN_NOT_FOUND ? FIRN_OK : rc;
+    rc = rc == FIRN_NOT_FOUND ? put_waiting(r) : rc;
+    note_deletes(r->db, log);
+    return rc;
 }
 
 /* Log i ended early, at `offset`: it and all after it are void from there on. Fails when a log

@@ -13,6 +13,7 @@
  */
 #include <stdio.h>
 
+#include "lsm/apply.h"
 #include "lsm/listen.h"
 #include "lsm/ordering.h"
 
@@ -170,11 +171,13 @@ static int apply_group(firn_db *db, const struct writer *first, const struct wri
                        uint64_t seq) {
     struct group_walk walk = {.last = last};
     struct batch_op op;
+    struct applier applier;
+    applier_init(&applier);
     int rc = walk_enter(&walk, first);
     while (rc == FIRN_OK && (rc = walk_next(&walk, &op)) == FIRN_OK) {
-        rc = memtable_put(db->active.table, op.key, seq++, op.kind, op.value);
+        rc = applier_add(&applier, db->active.table, &op, seq++);
     }
-    return rc == FIRN_NOT_FOUND ? FIRN_OK : rc;
+    return rc == FIRN_NOT_FOUND ? applier_finish(&applier, db->active.table) : rc;
 }
 
 /* In the order of their sequences, since only the leader comes here. */

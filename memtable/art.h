@@ -79,6 +79,10 @@ int art_reserve(struct art *art, size_t count, size_t bytes);
  * the tree is as before. */
 int art_put(struct art *art, const struct entry *entry);
 
+/* Fetches into the processor's cache what puts or lookups of these keys pass, all at once
+ * (memtable/art_fetch.c). */
+void art_fetch(const struct art *art, const firn_slice *keys, size_t count);
+
 /* The newest version of key, or 0. */
 arena_ref art_find(const struct art *art, firn_slice key);
 

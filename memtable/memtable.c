@@ -72,6 +72,10 @@ int memtable_put(struct memtable *m, firn_slice key, uint64_t seq, uint8_t kind,
     return art_put(&m->art, &entry);
 }
 
+void memtable_fetch(const struct memtable *m, const firn_slice *keys, size_t count) {
+    art_fetch(&m->art, keys, count);
+}
+
 int memtable_get(const struct memtable *m, firn_slice key, uint64_t seq, struct entry *out) {
     arena_ref newest = art_find(&m->art, with_data(key));
     arena_ref record = art_version_at(&m->art, newest, seq);

@@ -36,6 +36,10 @@ int memtable_reserve(struct memtable *m, size_t count, size_t bytes);
  * Readers see it when this returns. Writer only. */
 int memtable_put(struct memtable *m, firn_slice key, uint64_t seq, uint8_t kind, firn_slice value);
 
+/* Before puts or gets of several keys: fetches what they pass into the processor's cache, all at
+ * once. Changes nothing. Who may read or write m may call it. */
+void memtable_fetch(const struct memtable *m, const firn_slice *keys, size_t count);
+
 /* The newest version of key with sequence at most seq, tombstones included: FIRN_OK with kind, seq
  * and value of *out (key is left as given), or FIRN_NOT_FOUND. The value lives as long as the
  * section, a hold or pin that was taken in it, or, without an epoch, a reference to m. */

@@ -186,6 +186,18 @@ static void compare_all(struct memtable *m, struct alloc *alloc, const struct or
     iter_destroy(it);
 }
 
+/* Keys that are there, and one that may not be; fetching them changes nothing that is seen. */
+static void fetch_random(const struct memtable *m, const struct oracle *o, struct rand *rand,
+                         int shape) {
+    uint8_t bytes[KEY_MAX];
+    firn_slice keys[40] = {random_key(rand, shape, bytes)};
+    size_t count = (size_t)rand_below(rand, 41);
+    for (size_t i = 1; i < count; i++) {
+        keys[i] = o->at[rand_below(rand, o->count)].key;
+    }
+    memtable_fetch(m, keys, count);
+}
+
 static void agrees_with_a_sorted_array(void **state) {
     (void)state;
     struct rand rand;
@@ -203,6 +215,7 @@ static void agrees_with_a_sorted_array(void **state) {
         for (size_t goal = 10; goal <= ORACLE_MAX; goal = goal * 5 / 2) {
             while (o->count < goal) {
                 put_random(m, o, &rand, shape, seq++);
+                fetch_random(m, o, &rand, shape);
             }
             qsort(o->at, o->count, sizeof(o->at[0]), compare_entries);
             compare_all(m, &alloc, o, &rand, shape);
