@@ -486,7 +486,8 @@ static int get_integer(struct sst_table *t, struct sst_section *section, firn_sl
 /* Keeps the page for the value that lies in it. */
 static void hold_page(struct sst_section *section, struct table_page *page,
                       struct sst_value *value) {
-    if (page->peeked) {
+    if (page->peeked) { /* which is done in a section */
+        assert(section != NULL);
         value->pin = epoch_pin(section->epoch, section->token, page_frame_pin_object(page->frame));
         if (value->pin != NULL) {
             return;
@@ -641,6 +642,7 @@ static int get(struct sst_table *t, struct sst_section *section, firn_slice key,
         }
     }
     if (rc == SST_LATER && page.peeked) {
+        assert(section != NULL);
         section->page_cache_hits--;
     }
     table_page_release(&page);
@@ -661,7 +663,8 @@ int sst_table_search(struct sst_table *t, struct sst_section *section, firn_slic
     int rc = get(t, section, key, hash, seq - given, kind, found_seq, value);
     if (rc == FIRN_OK) {
         *found_seq += given;
-    } else if (rc == SST_LATER) {
+    } else if (rc == SST_LATER) { /* said by a section's reads */
+        assert(section != NULL);
         section->filter_probes -= t->filter_count > 0; /* it passed, and will again */
     }
     return table_failed(t, rc);

@@ -114,6 +114,7 @@ static inline int value_area_at(const struct value_area *a, size_t put, size_t o
                                 uint8_t integer[VALUE_INTEGER_BYTES_MAX], firn_slice *bytes) {
     size_t size = value_area_size(a, put);
     if (offset > a->size || size > a->size - offset) {
+        *bytes = firn_slice_make("", 0);
         return value_area_damaged(a, put, offset);
     }
     if (a->is_integers) {

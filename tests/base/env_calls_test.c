@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/env.h"
+#include "tests/support/fresh_folder.h"
 
 enum call {
     WRITE,
@@ -143,24 +144,15 @@ ssize_t getrandom(void *to, size_t size, unsigned flags) {
 }
 
 static int begin(void **state) {
-    static char folder[32];
     memset(&fake, 0, sizeof fake);
-    (void)snprintf(folder, sizeof folder, "env_calls_XXXXXX");
-    *state = folder;
-    return mkdtemp(folder) == NULL || chdir(folder) != 0 ? -1 : env_posix_create(&env);
-}
-
-static int remove_one(void *context, const char *name, uint64_t bytes) {
-    (void)context;
-    (void)bytes;
-    return unlink(name);
+    int rc = fresh_folder_enter(state);
+    return rc != 0 ? rc : env_posix_create(&env);
 }
 
 static int end(void **state) {
     memset(&fake, 0, sizeof fake);
-    int rc = env_list(env, ".", remove_one, NULL);
     env_destroy(env);
-    return rc != 0 || chdir("..") != 0 ? -1 : rmdir(*state);
+    return fresh_folder_leave(state);
 }
 
 static int count_one(void *context, const char *name, uint64_t bytes) {

@@ -20,26 +20,18 @@
 #include <cmocka.h>
 
 #include "base/env_host.h"
+#include "tests/support/fresh_folder.h"
 
 static firn_env *env;
 
 static int begin(void **state) {
-    static char folder[32];
-    (void)snprintf(folder, sizeof folder, "env_posix_XXXXXX");
-    *state = folder;
-    return mkdtemp(folder) == NULL || chdir(folder) != 0 ? -1 : env_posix_create(&env);
-}
-
-static int remove_one(void *context, const char *name, uint64_t bytes) {
-    (void)context;
-    (void)bytes;
-    return unlink(name);
+    int rc = fresh_folder_enter(state);
+    return rc != 0 ? rc : env_posix_create(&env);
 }
 
 static int end(void **state) {
-    int rc = env_list(env, ".", remove_one, NULL);
     env_destroy(env);
-    return rc != 0 || chdir("..") != 0 ? -1 : rmdir(*state);
+    return fresh_folder_leave(state);
 }
 
 static void files_are_never_writable_by_others(void **state) {
@@ -340,13 +332,16 @@ static bool is_busy_by_the_parent(void) {
     struct env_lock *lock;
     char holder[32];
     (void)snprintf(holder, sizeof holder, "process %ld holds", (long)getppid());
-    return env_posix_create(&own) == FIRN_OK && env_lock(own, "LOCK", &lock) == FIRN_BUSY &&
-           strstr(status_message(), holder) != NULL;
+    bool told = env_posix_create(&own) == FIRN_OK && env_lock(own, "LOCK", &lock) == FIRN_BUSY &&
+                strstr(status_message(), holder) != NULL;
+    env_destroy(own);
+    return told;
 }
 
+/* And gives nothing back. */
 static bool can_be_locked(void) {
-    firn_env *own;
-    struct env_lock *lock;
+    static firn_env *own;
+    static struct env_lock *lock;
     return env_posix_create(&own) == FIRN_OK && env_lock(own, "LOCK", &lock) == FIRN_OK;
 }
 

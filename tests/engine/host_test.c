@@ -18,24 +18,12 @@
 #include <cmocka.h>
 
 #include "lsm/firn.h"
+#include "tests/support/fresh_folder.h"
 #include "tests/support/scale.h"
 
 #define ENTRIES 2000
 #define DATABASES 4
 #define DESCRIPTORS_MAX 1024
-
-static int begin(void **state) {
-    static char folder[32];
-    (void)snprintf(folder, sizeof folder, "host_XXXXXX");
-    *state = folder;
-    return mkdtemp(folder) == NULL || chdir(folder) != 0 ? -1 : 0;
-}
-
-static int end(void **state) {
-    char command[64];
-    (void)snprintf(command, sizeof command, "rm -rf %s", (const char *)*state);
-    return chdir("..") != 0 || system(command) != 0 ? -1 : 0;
-}
 
 static firn_db *open_db(const char *path) {
     firn_options options;
@@ -467,7 +455,8 @@ static void a_host_that_may_have_no_more_memory_loses_nothing(void **state) {
     assert_int_equal(firn_close(db), FIRN_OK);
 }
 
-#define HOST_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define HOST_TEST(name)                                                                            \
+    cmocka_unit_test_setup_teardown(name, fresh_folder_enter, fresh_folder_leave)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

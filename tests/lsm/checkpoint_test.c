@@ -12,6 +12,7 @@
 
 #include "base/env_sim.h"
 #include "base/rand.h"
+#include "tests/support/fresh_folder.h"
 #include "tests/support/scale.h"
 #include "tests/support/seed.h"
 
@@ -331,45 +332,35 @@ static nlink_t links_of(const char *folder, int number) {
     return stat(path, &st) == 0 ? st.st_nlink : 0;
 }
 
-static void remove_all(void) {
-    firn_options options = options_in(NULL);
-    (void)firn_destroy("checkpoint-test.firn", &options);
-    (void)firn_destroy("checkpoint-test.copy", &options);
-    (void)firn_destroy("checkpoint-test.copy2", &options);
-}
-
 static void tables_are_shared_with_the_base(void **state) {
     (void)state;
-    remove_all();
     struct rand r;
     rand_init(&r, 5);
-    firn_db *db = open_db(NULL, "checkpoint-test.firn", false);
+    firn_db *db = open_db(NULL, "main", false);
     fill(db, &r, 90);
     assert_int_equal(firn_compact(db, NULL, NULL, NULL), FIRN_OK);
     int number = 1;
-    while (links_of("checkpoint-test.firn", number) == 0) {
+    while (links_of("main", number) == 0) {
         assert_true(++number < 100);
     }
-    checkpoint(db, "checkpoint-test.copy", NULL, FIRN_CHECKPOINT_COPY);
-    assert_int_equal(links_of("checkpoint-test.firn", number), 1);
-    checkpoint(db, "checkpoint-test.copy2", "checkpoint-test.copy", FIRN_CHECKPOINT_COPY);
-    assert_int_equal(links_of("checkpoint-test.firn", number), 1);
-    assert_int_equal(links_of("checkpoint-test.copy", number), 2);
+    checkpoint(db, "copy", NULL, FIRN_CHECKPOINT_COPY);
+    assert_int_equal(links_of("main", number), 1);
+    checkpoint(db, "copy2", "copy", FIRN_CHECKPOINT_COPY);
+    assert_int_equal(links_of("main", number), 1);
+    assert_int_equal(links_of("copy", number), 2);
     char *then = contents(db);
     firn_options options = options_in(NULL);
-    assert_int_equal(firn_destroy("checkpoint-test.copy", &options), FIRN_OK);
-    assert_holds(NULL, "checkpoint-test.copy2", then);
-    assert_int_equal(firn_destroy("checkpoint-test.copy2", &options), FIRN_OK);
-    checkpoint(db, "checkpoint-test.copy2", NULL, 0);
-    assert_int_equal(links_of("checkpoint-test.firn", number), 2);
+    assert_int_equal(firn_destroy("copy", &options), FIRN_OK);
+    assert_holds(NULL, "copy2", then);
+    assert_int_equal(firn_destroy("copy2", &options), FIRN_OK);
+    checkpoint(db, "copy2", NULL, 0);
+    assert_int_equal(links_of("main", number), 2);
     assert_int_equal(firn_close(db), FIRN_OK);
     free(then);
-    remove_all();
 }
 
 static void a_database_in_memory_goes_to_files(void **state) {
     (void)state;
-    remove_all();
     struct rand r;
     rand_init(&r, 6);
     firn_options options = options_in(NULL);
@@ -378,11 +369,10 @@ static void a_database_in_memory_goes_to_files(void **state) {
     assert_int_equal(firn_open("anything", &options, &db), FIRN_OK);
     fill(db, &r, 730);
     char *then = contents(db);
-    checkpoint(db, "checkpoint-test.copy", NULL, 0);
+    checkpoint(db, "copy", NULL, 0);
     assert_int_equal(firn_close(db), FIRN_OK);
-    assert_holds(NULL, "checkpoint-test.copy", then);
+    assert_holds(NULL, "copy", then);
     free(then);
-    remove_all();
 }
 
 struct busy {
@@ -402,16 +392,15 @@ static void *write_on(void *context) {
 
 static void it_is_one_moment_of_a_busy_database(void **state) {
     (void)state;
-    remove_all();
-    struct busy b = {.db = open_db(NULL, "checkpoint-test.firn", false)};
+    struct busy b = {.db = open_db(NULL, "main", false)};
     pthread_t writer;
     assert_int_equal(pthread_create(&writer, NULL, write_on, &b), 0);
     uint64_t rounds = test_scaled(40, 4);
     for (uint64_t n = 0; n < rounds; n++) {
         uint64_t before = b.written;
-        checkpoint(b.db, "checkpoint-test.copy", NULL, 0);
+        checkpoint(b.db, "copy", NULL, 0);
         uint64_t after = b.written + 1;
-        firn_db *copy = open_db(NULL, "checkpoint-test.copy", true);
+        firn_db *copy = open_db(NULL, "copy", true);
         uint64_t keys;
         assert_int_equal(firn_count(copy, NULL, NULL, &keys), FIRN_OK);
         assert_true(keys >= before && keys <= after);
@@ -428,13 +417,15 @@ static void it_is_one_moment_of_a_busy_database(void **state) {
         firn_iter_destroy(it);
         assert_int_equal(firn_close(copy), FIRN_OK);
         firn_options options = options_in(NULL);
-        assert_int_equal(firn_destroy("checkpoint-test.copy", &options), FIRN_OK);
+        assert_int_equal(firn_destroy("copy", &options), FIRN_OK);
     }
     b.stop = true;
     (void)pthread_join(writer, NULL);
     assert_int_equal(firn_close(b.db), FIRN_OK);
-    remove_all();
 }
+
+#define TEST_ON_FILES(name)                                                                        \
+    cmocka_unit_test_setup_teardown(name, fresh_folder_enter, fresh_folder_leave)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -445,9 +436,9 @@ int main(void) {
         cmocka_unit_test(a_damaged_table_is_found),
         cmocka_unit_test(a_failing_call_leaves_nothing),
         cmocka_unit_test(a_power_cut_leaves_all_or_no_database),
-        cmocka_unit_test(tables_are_shared_with_the_base),
-        cmocka_unit_test(a_database_in_memory_goes_to_files),
-        cmocka_unit_test(it_is_one_moment_of_a_busy_database),
+        TEST_ON_FILES(tables_are_shared_with_the_base),
+        TEST_ON_FILES(a_database_in_memory_goes_to_files),
+        TEST_ON_FILES(it_is_one_moment_of_a_busy_database),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

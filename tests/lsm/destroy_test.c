@@ -22,19 +22,15 @@ static firn_options options;
 
 static int set_up(void **state) {
     (void)state;
-    if (env_mem_create(&memory) != FIRN_OK) {
-        return -1;
-    }
-    env = fault_env_create(memory);
+    int rc = fault_env_create_pair(NULL, &memory, &env);
     firn_options_init(&options);
     options.env = env;
-    return 0;
+    return rc;
 }
 
 static int tear_down(void **state) {
     (void)state;
-    env_destroy(env);
-    env_destroy(memory);
+    fault_env_destroy_pair(memory, env);
     return 0;
 }
 

@@ -27,17 +27,12 @@ static const uint8_t test_id[16] = {0xf0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
 static int set_up(void **state) {
     (void)state;
     alloc_init(&alloc, NULL);
-    if (env_mem_create(&memory) != FIRN_OK || env_make_dir(memory, "db") != FIRN_OK) {
-        return -1;
-    }
-    env = fault_env_create(memory);
-    return 0;
+    return fault_env_create_pair("db", &memory, &env);
 }
 
 static int tear_down(void **state) {
     (void)state;
-    env_destroy(env);
-    env_destroy(memory);
+    fault_env_destroy_pair(memory, env);
     return atomic_load(&alloc.total) == 0 ? 0 : -1;
 }
 

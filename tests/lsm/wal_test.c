@@ -29,17 +29,12 @@ static firn_env *memory, *env; /* env: the same with faults */
 static int set_up(void **state) {
     (void)state;
     alloc_init(&alloc, NULL);
-    if (env_mem_create(&memory) != FIRN_OK || env_make_dir(memory, "db") != FIRN_OK) {
-        return -1;
-    }
-    env = fault_env_create(memory);
-    return 0;
+    return fault_env_create_pair("db", &memory, &env);
 }
 
 static int tear_down(void **state) {
     (void)state;
-    env_destroy(env);
-    env_destroy(memory);
+    fault_env_destroy_pair(memory, env);
     return atomic_load(&alloc.total) == 0 ? 0 : -1;
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/env_mem.h"
+
 #define TRACE_BYTES 4096
 
 struct fault_env {
@@ -298,6 +300,20 @@ firn_env *fault_env_create(firn_env *inner) {
     e->inner = inner;
     (void)pthread_mutex_init(&e->mutex, NULL);
     return &e->env;
+}
+
+int fault_env_create_pair(const char *folder, firn_env **memory, firn_env **env) {
+    if (env_mem_create(memory) != FIRN_OK ||
+        (folder != NULL && env_make_dir(*memory, folder) != FIRN_OK)) {
+        return -1;
+    }
+    *env = fault_env_create(*memory);
+    return 0;
+}
+
+void fault_env_destroy_pair(firn_env *memory, firn_env *env) {
+    env_destroy(env);
+    env_destroy(memory);
 }
 
 void fault_env_set(firn_env *env, enum fault_call call, unsigned n, int code, bool done) {

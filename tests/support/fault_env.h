@@ -25,6 +25,11 @@ enum fault_call {
 /* Ends the program when there is no memory. inner must outlive it. */
 firn_env *fault_env_create(firn_env *inner);
 
+/* Files in memory, with an empty folder unless it is NULL, and the same with faults. 0, or -1: for
+ * a fixture. */
+int fault_env_create_pair(const char *folder, firn_env **memory, firn_env **env);
+void fault_env_destroy_pair(firn_env *memory, firn_env *env);
+
 /* The n-th of these calls from now on (1: the next) returns code; with `done`, after it was passed
  * on to the other environment. n 0: none fails. */
 void fault_env_set(firn_env *env, enum fault_call call, unsigned n, int code, bool done);
