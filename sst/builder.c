@@ -224,7 +224,9 @@ static int write_pages(struct sst_builder *b, struct segment_model *model) {
     struct key_cursor cursor;
     key_cursor_init(&cursor, &b->keys);
     rc = key_cursor_to(&cursor, 0);
-    enum page_forms forms = model == NULL ? PAGES_ARRAYS : PAGES_SMALLEST;
+    enum page_forms forms = model == NULL                          ? PAGES_ARRAYS
+                            : b->options.effort == SST_EFFORT_FAST ? PAGES_SMALL
+                                                                   : PAGES_SMALLEST;
     page_builder_begin(&b->page, forms, &b->keys, &b->entries, b->options.value_compression,
                        b->zstd, b->options.ice && b->zstd != NULL);
     uint64_t keys_before = b->footer.meta.keys - b->keys.count;

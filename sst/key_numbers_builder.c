@@ -1,27 +1,32 @@
 /* How many keys fit is found by adding one after the other: which bytes are digits that vary, and
  * of which class, follows from all of them, but only what a key does not share with the one before
- * can change that. The keys are then walked once more to be written.
+ * can change that. Now and then it is seen whether they fit, and the shape that did is remembered:
+ * when they do not any more, the walk goes on from there, key by key. The keys are then walked once
+ * more to be written.
  */
 #include "base/status.h"
 #include "sst/key_numbers.h"
 
 /* Which classes a byte is a digit of, as bits. */
 static unsigned classes_of(uint8_t byte) {
-    unsigned classes = 1u << DIGITS_BYTES;
-    for (int class = DIGITS_DECIMAL; class < DIGITS_BYTES; class ++) {
-        classes |= (digit_of((enum digit_class) class, NULL, byte) < 256 ? 1u : 0u) << class;
-    }
-    return classes;
+    const unsigned small = 1u << DIGITS_HEX_SMALL, capital = 1u << DIGITS_HEX_CAPITAL;
+    unsigned classes = byte - 48u < 10 ? 1u << DIGITS_DECIMAL | small | capital : 0;
+    classes |= byte - 97u < 6 ? small : 0;
+    classes |= byte - 65u < 6 ? capital : 0;
+    return classes | 1u << DIGITS_BYTES;
 }
 
 /* What the keys taken so far have in common. */
 struct shape {
     struct buf first, last;
-    struct buf open;    /* a byte per byte of a key: whether it varies */
-    struct buf classes; /* and what all its values are digits of */
-    size_t common, count;
-    unsigned all_classes;           /* of all bytes that vary */
-    struct digit_alphabet alphabet; /* those bytes */
+    struct buf open;   /* a byte per byte of a key: 1: it varies */
+    uint8_t seen[256]; /* 1: a byte that varies was that, the first key's not counted */
+    size_t count;
+
+    /* Of the bytes that vary, once the shape is closed. */
+    size_t common;
+    unsigned all_classes;
+    struct digit_alphabet alphabet;
 };
 
 /* How an area of a shape is laid out. */
@@ -39,53 +44,73 @@ static void shape_init(struct shape *s, struct alloc *alloc) {
     buf_init(&s->first, alloc, MEM_BUILDER);
     buf_init(&s->last, alloc, MEM_BUILDER);
     buf_init(&s->open, alloc, MEM_BUILDER);
-    buf_init(&s->classes, alloc, MEM_BUILDER);
 }
 
 static void shape_deinit(struct shape *s) {
     buf_deinit(&s->first);
     buf_deinit(&s->last);
     buf_deinit(&s->open);
-    buf_deinit(&s->classes);
 }
 
 static int shape_begin(struct shape *s, firn_slice key) {
     int rc = buf_assign(&s->first, key);
     rc = rc == FIRN_OK ? buf_assign(&s->last, key) : rc;
     rc = rc == FIRN_OK ? buf_assign(&s->open, key) : rc;
-    rc = rc == FIRN_OK ? buf_assign(&s->classes, key) : rc;
-    for (size_t i = 0; rc == FIRN_OK && i < key.size; i++) {
-        s->open.data[i] = 0;
-        s->classes.data[i] = (uint8_t)classes_of(s->first.data[i]);
+    if (rc == FIRN_OK && key.size > 0) {
+        memset(s->open.data, 0, key.size);
     }
-    s->common = key.size;
+    memset(s->seen, 0, sizeof s->seen);
     s->count = 1;
-    s->all_classes = 15;
-    memset(&s->alphabet, 0, sizeof s->alphabet);
     return rc;
 }
 
-static void add_digit(struct shape *s, uint8_t byte) {
-    s->alphabet.bits[byte / 64] |= UINT64_C(1) << byte % 64;
+static int shape_copy(struct shape *to, const struct shape *s) {
+    int rc = buf_assign(&to->first, buf_slice(&s->first));
+    rc = rc == FIRN_OK ? buf_assign(&to->last, buf_slice(&s->last)) : rc;
+    rc = rc == FIRN_OK ? buf_assign(&to->open, buf_slice(&s->open)) : rc;
+    memcpy(to->seen, s->seen, sizeof to->seen);
+    to->count = s->count;
+    return rc;
 }
 
 /* Adds a key of the same size, which shares so many bytes with the one before. */
 static void shape_add(struct shape *s, firn_slice key, size_t shared) {
-    const uint8_t *bytes = slice_bytes(key);
+    const uint8_t *bytes = slice_bytes(key), *first = s->first.data;
+    uint8_t *open = s->open.data;
     for (size_t i = shared; i < key.size; i++) {
-        if (bytes[i] != s->first.data[i]) {
-            s->open.data[i] = 1;
-            add_digit(s, s->first.data[i]);
-            s->common = i < s->common ? i : s->common;
-        }
-        if (s->open.data[i]) {
-            add_digit(s, bytes[i]);
-            s->classes.data[i] &= (uint8_t)classes_of(bytes[i]);
-            s->all_classes &= s->classes.data[i];
+        open[i] |= bytes[i] != first[i];
+        if (open[i]) {
+            s->seen[bytes[i]] = 1;
         }
     }
     memcpy(s->last.data, bytes, key.size);
     s->count++;
+}
+
+static void add_digit(struct shape *s, uint8_t byte) {
+    s->alphabet.bits[byte / 64] |= UINT64_C(1) << byte % 64;
+    s->all_classes &= classes_of(byte);
+}
+
+/* Finds what the bytes that vary are digits of. */
+static void shape_close(struct shape *s) {
+    size_t size = s->first.size;
+    memset(&s->alphabet, 0, sizeof s->alphabet);
+    s->all_classes = 15;
+    s->common = size;
+    for (size_t i = size; i-- > 0;) {
+        if (s->open.data[i]) {
+            add_digit(s, s->first.data[i]);
+            s->common = i;
+        }
+    }
+    for (size_t byte = 0; byte < sizeof s->seen; byte++) {
+        if (byte % 8 == 0 && get_u64(s->seen + byte) == 0) {
+            byte += 7;
+        } else if (s->seen[byte]) {
+            add_digit(s, (uint8_t)byte);
+        }
+    }
 }
 
 /* ---- Layout ---- */
@@ -166,7 +191,8 @@ static void lay_out_class(const struct shape *s, struct layout *l) {
 }
 
 /* The smallest layout of the keys taken so far. */
-static void lay_out(const struct shape *s, struct layout *l) {
+static void lay_out(struct shape *s, struct layout *l) {
+    shape_close(s);
     memset(l, 0, sizeof *l);
     l->class = (enum digit_class)__builtin_ctz(s->all_classes);
     l->alphabet = s->alphabet;
@@ -272,87 +298,105 @@ static int write_area(const struct shape *s, const struct layout *l, struct key_
 /* A walk over keys of one size. Looking at what they take costs more than adding one, so it is done
  * when half of what was left may be filled. */
 struct walk {
-    size_t room;
-    automaton_payload_fn payload; /* NULL: all fit */
+    size_t room, first;
+    automaton_payload_fn payload;
     void *context;
-    size_t count_max;
-    size_t exactly_from; /* every key from this count on is looked at */
-    size_t fit,
-        exceeding; /* the last count that was seen to fit, the first that did not; 0: none */
+    struct key_cursor cursor;
+    struct shape shape; /* of the keys so far */
+    struct shape fit;   /* of the most that were seen to fit */
+    bool exceeded;      /* the shape does not */
 };
 
-static size_t next_look(const struct walk *w, size_t count, size_t bytes) {
-    size_t left = w->room - bytes, skip = left == 0 ? 0 : count * left / w->room / 2;
-    return count + 1 < w->exactly_from ? count + 1 + skip : count + 1;
+static size_t next_look(const struct walk *w, size_t bytes) {
+    size_t left = w->room - bytes, count = w->shape.count;
+    return count + 1 + (left == 0 ? 0 : count * left / w->room / 2);
 }
 
 /* Sees what the shape takes; *look: when next. */
-static void look_at(const struct shape *s, struct walk *w, size_t first, size_t *look) {
+static int look_at(struct walk *w, size_t *look) {
     struct layout layout;
-    lay_out(s, &layout);
-    size_t bytes = layout.bytes + w->payload(w->context, first, s->count);
+    lay_out(&w->shape, &layout);
+    size_t bytes = layout.bytes + w->payload(w->context, w->first, w->shape.count);
     if (bytes > w->room) {
-        w->exceeding = s->count;
-        return;
+        w->exceeded = true;
+        return FIRN_OK;
     }
-    w->fit = s->count;
-    *look = next_look(w, s->count, bytes);
+    *look = next_look(w, bytes);
+    return shape_copy(&w->fit, &w->shape);
 }
 
-static int walk_keys(struct shape *s, struct key_cursor *c, size_t first, struct walk *w) {
-    size_t look = 2;
-    w->fit = 1;
-    w->exceeding = 0;
-    int rc = key_cursor_to(c, first);
-    rc = rc == FIRN_OK ? shape_begin(s, buf_slice(&c->key)) : rc;
-    while (rc == FIRN_OK && w->exceeding == 0 && s->count < w->count_max &&
-           c->index + 1 < c->keys->count) {
-        rc = key_cursor_next(c);
-        if (rc != FIRN_OK || c->key.size != s->first.size) {
-            break;
-        }
-        shape_add(s, buf_slice(&c->key), c->shared);
-        if (w->payload != NULL && s->count >= look) {
-            look_at(s, w, first, &look);
-        }
+/* Adds the key behind those of the shape. *added false: there is none of its size. */
+static int add_next(struct walk *w, bool *added) {
+    struct key_cursor *c = &w->cursor;
+    *added = false;
+    if (c->index + 1 >= c->keys->count) {
+        return FIRN_OK;
     }
-    if (rc == FIRN_OK && w->payload != NULL && w->exceeding == 0 && w->fit < s->count) {
-        look_at(s, w, first, &look);
+    int rc = key_cursor_next(c);
+    if (rc == FIRN_OK && c->key.size == w->shape.first.size) {
+        shape_add(&w->shape, buf_slice(&c->key), c->shared);
+        *added = true;
     }
     return rc;
 }
 
-/* How many keys fit: roughly, and then, from the last count that was seen to, one by one. */
-static int count_keys(struct shape *s, struct key_cursor *c, size_t first, struct walk *w) {
-    w->count_max = w->exactly_from = SIZE_MAX;
-    int rc = walk_keys(s, c, first, w);
-    while (rc == FIRN_OK && w->exceeding > w->fit + 1) {
-        w->count_max = w->exceeding - 1;
-        w->exactly_from = w->fit + 1;
-        rc = walk_keys(s, c, first, w);
+/* Roughly how many keys fit. */
+static int walk_keys(struct walk *w) {
+    size_t look = 2;
+    bool added = true;
+    int rc = key_cursor_to(&w->cursor, w->first);
+    rc = rc == FIRN_OK ? shape_begin(&w->shape, buf_slice(&w->cursor.key)) : rc;
+    rc = rc == FIRN_OK ? shape_copy(&w->fit, &w->shape) : rc;
+    while (rc == FIRN_OK && !w->exceeded && added) {
+        rc = add_next(w, &added);
+        if (rc == FIRN_OK && added && w->shape.count >= look) {
+            rc = look_at(w, &look);
+        }
+    }
+    if (rc == FIRN_OK && !w->exceeded && w->fit.count < w->shape.count) {
+        rc = look_at(w, &look);
+    }
+    return rc;
+}
+
+/* Goes on from the last count that was seen to fit, one by one, to the first that does not. What
+ * does not fit bends the shape, and what comes behind it may fit again: so it has to be the first.
+ */
+static int walk_on(struct walk *w) {
+    size_t most = w->shape.count, look;
+    bool added = true;
+    int rc = shape_copy(&w->shape, &w->fit);
+    rc = rc == FIRN_OK ? key_cursor_to(&w->cursor, w->first + w->fit.count - 1) : rc;
+    w->exceeded = false;
+    while (rc == FIRN_OK && !w->exceeded && added && w->shape.count + 1 < most) {
+        rc = add_next(w, &added);
+        if (rc == FIRN_OK && added) {
+            rc = look_at(w, &look);
+        }
     }
     return rc;
 }
 
 int key_numbers_build(const struct key_buffer *keys, size_t first, size_t room,
                       automaton_payload_fn payload, void *context, struct buf *out, size_t *count) {
-    struct key_cursor cursor;
-    struct shape shape;
+    struct walk walk = {.room = room, .first = first, .payload = payload, .context = context};
     struct layout layout;
-    struct walk walk = {.room = room, .payload = payload, .context = context};
     *count = 0;
-    key_cursor_init(&cursor, keys);
-    shape_init(&shape, keys->bytes.alloc);
-    int rc = count_keys(&shape, &cursor, first, &walk);
-    if (rc == FIRN_OK && walk.fit > 1) {
-        walk.payload = NULL; /* what did not fit bent the shape: once more without it */
-        walk.count_max = *count = walk.fit;
-        rc = walk_keys(&shape, &cursor, first, &walk);
-        rc = rc == FIRN_OK ? key_cursor_to(&cursor, first) : rc;
-        lay_out(&shape, &layout);
-        rc = rc == FIRN_OK ? write_area(&shape, &layout, &cursor, out) : rc;
+    key_cursor_init(&walk.cursor, keys);
+    shape_init(&walk.shape, keys->bytes.alloc);
+    shape_init(&walk.fit, keys->bytes.alloc);
+    int rc = walk_keys(&walk);
+    if (rc == FIRN_OK && walk.exceeded && walk.fit.count + 1 < walk.shape.count) {
+        rc = walk_on(&walk);
     }
-    shape_deinit(&shape);
-    key_cursor_deinit(&cursor);
+    if (rc == FIRN_OK && walk.fit.count > 1) {
+        *count = walk.fit.count;
+        rc = key_cursor_to(&walk.cursor, first);
+        lay_out(&walk.fit, &layout);
+        rc = rc == FIRN_OK ? write_area(&walk.fit, &layout, &walk.cursor, out) : rc;
+    }
+    shape_deinit(&walk.shape);
+    shape_deinit(&walk.fit);
+    key_cursor_deinit(&walk.cursor);
     return rc;
 }

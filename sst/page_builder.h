@@ -9,6 +9,7 @@
 /* Which forms the keys of pages may take (key_area.h). */
 enum page_forms {
     PAGES_SMALLEST, /* automata, or what takes fewer bytes */
+    PAGES_SMALL,    /* the same, but numbers that take a little less are believed for longer */
     PAGES_ARRAYS
 };
 
