@@ -151,6 +151,13 @@ static inline bool alphabet_has(const struct digit_alphabet *a, uint8_t byte) {
 /* Fills in what follows from the bits. False: no digits, or too many. */
 bool digit_alphabet_close(struct digit_alphabet *a);
 
+/* By masks, since nobody can foresee whether a digit is a letter. */
+static inline unsigned hex_digit_of(uint8_t byte, uint8_t ten) {
+    unsigned decimal = byte - 48u, letter = (unsigned)byte - ten;
+    unsigned is_decimal = 0u - (decimal < 10), is_letter = 0u - (letter < 6);
+    return (decimal & is_decimal) | ((letter + 10) & is_letter) | (256 & ~(is_decimal | is_letter));
+}
+
 /* What a byte counts as a digit; 256: it is none. */
 static inline unsigned digit_of(enum digit_class class, const struct digit_alphabet *a,
                                 uint8_t byte) {
@@ -159,9 +166,9 @@ static inline unsigned digit_of(enum digit_class class, const struct digit_alpha
     case DIGITS_DECIMAL:
         return decimal < 10 ? decimal : 256;
     case DIGITS_HEX_SMALL:
-        return decimal < 10 ? decimal : byte - 97u < 6 ? byte - 87u : 256;
+        return hex_digit_of(byte, 'a');
     case DIGITS_HEX_CAPITAL:
-        return decimal < 10 ? decimal : byte - 65u < 6 ? byte - 55u : 256;
+        return hex_digit_of(byte, 'A');
     case DIGITS_ALPHABET:
         return alphabet_has(a, byte) ? alphabet_below(a, byte) : 256;
     default:
