@@ -58,8 +58,9 @@ struct page_frame *page_cache_peek(struct page_cache *c, uint64_t table, uint64_
     struct bucket *b = page_hash_bucket(s, hash);
     struct page_frame *f = page_hash_find(b, table, page, hash);
     if (f != NULL) {
-        __builtin_prefetch(f->data);
-        __builtin_prefetch(f->data + 64);
+        for (size_t i = 0; i < f->head_lines; i++) {
+            __builtin_prefetch(f->data + i * CACHE_LINE);
+        }
         __builtin_prefetch(f->data + f->tail);
         mark_hit(s, b, f);
     }

@@ -47,8 +47,9 @@ struct page_frame *page_cache_insert(struct page_cache *c, uint64_t table, uint6
 
 void *page_frame_data(struct page_frame *f);
 const void *page_frame_pin_object(const struct page_frame *f);
-/* Where in its data lookups read besides the beginning. REQUIRES: not inserted yet. */
-void page_frame_set_tail(struct page_frame *f, size_t tail);
+/* Where in its data lookups read: in the first `head` bytes, here and there, and from `tail` on.
+ * REQUIRES: not inserted yet. */
+void page_frame_set_ends(struct page_frame *f, size_t head, size_t tail);
 size_t page_frame_size(const struct page_frame *f);
 void page_frame_ref(struct page_frame *f);     /* another pin */
 void page_frame_release(struct page_frame *f); /* NULL is allowed */

@@ -26,6 +26,7 @@
 #include "sst/page_cache.h"
 #include "sst/value_zstd.h"
 
+#define CACHE_LINE 64 /* bytes of memory that are fetched at once */
 #define BUCKET_SLOTS 8
 #define SHARDS_MAX 16
 #define PAGE_BYTES_TYPICAL 4096
@@ -41,7 +42,8 @@ struct page_frame {
 
     /* Constant after insertion. */
     uint64_t table, page, hash;
-    uint32_t tail; /* where in data a second thing is that every lookup reads */
+    uint32_t tail;      /* where in data a second thing is that every lookup reads */
+    uint8_t head_lines; /* at the beginning of data, read here and there */
     bool cold;
 
     /* Atomic. */

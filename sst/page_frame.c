@@ -2,6 +2,8 @@
 #include "base/status.h"
 #include "sst/page_cache_internal.h"
 
+#define HEAD_LINES_MAX 24 /* what a processor fetches side by side, about */
+
 static enum mem_part frame_part(const struct page_frame *f) {
     return f->cache == NULL ? MEM_PINNED : MEM_PAGE_CACHE;
 }
@@ -25,7 +27,9 @@ size_t page_frame_size(const struct page_frame *f) {
     return f->size;
 }
 
-void page_frame_set_tail(struct page_frame *f, size_t tail) {
+void page_frame_set_ends(struct page_frame *f, size_t head, size_t tail) {
+    size_t lines = ((head < f->size ? head : f->size) + CACHE_LINE - 1) / CACHE_LINE;
+    f->head_lines = lines < HEAD_LINES_MAX ? (uint8_t)lines : HEAD_LINES_MAX;
     f->tail = tail < f->size ? (uint32_t)tail : 0;
 }
 

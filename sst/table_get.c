@@ -96,11 +96,16 @@ int table_page_decode(struct sst_table *t, const struct table_segment *s, const 
     return rc;
 }
 
-/* Tells the frame where lookups look besides its beginning: at the head of the value area. */
-static void set_tail(struct page_frame *frame) {
+#define HEAD_BYTES 128 /* of pages in which the way of a lookup is short */
+
+/* Tells the frame where lookups look: anywhere in an automaton, from jump to jump, and at the head
+ * of the value area. */
+static void set_ends(struct page_frame *frame) {
     struct page p;
     if (page_parse(page_frame_data(frame), page_frame_size(frame), &p) == FIRN_OK) {
-        page_frame_set_tail(frame, p.values_offset);
+        bool jumps = p.area.form == KEY_AREA_AUTOMATON;
+        size_t head = jumps ? p.values_offset - p.entries_bytes : HEAD_BYTES;
+        page_frame_set_ends(frame, head, p.values_offset);
     }
 }
 
@@ -118,7 +123,7 @@ int table_page_settle(struct sst_table *t, struct table_page *page, struct page 
         page_frame_release(frame);
         return rc;
     }
-    set_tail(frame);
+    set_ends(frame);
     page_cache_replace(t->cache, page->frame, frame);
     table_page_release(page);
     page->frame = frame;
@@ -175,7 +180,7 @@ static int page_in_frame(struct sst_table *t, struct sst_reads *reads,
         return rc;
     }
     if (t->cache != NULL) {
-        set_tail(*frame);
+        set_ends(*frame);
         *frame = page_cache_insert(t->cache, t->cache_number, page, *frame, cold);
     }
     sst_reads_keep(reads, t, offset, size, *frame);
@@ -202,7 +207,7 @@ void table_page_keep(struct sst_table *t, size_t page, const uint8_t *bytes, siz
     struct page_frame *frame;
     if (t->cache != NULL && page_frame_create(t->cache, t->alloc, size, &frame) == FIRN_OK) {
         memcpy(page_frame_data(frame), bytes, size);
-        set_tail(frame);
+        set_ends(frame);
         page_frame_release(page_cache_insert(t->cache, t->cache_number, page, frame, false));
     }
 }
