@@ -35,6 +35,15 @@ static inline firn_slice slice_from(firn_slice s, size_t from) {
                           : firn_slice_make(slice_bytes(s) + from, s.size - from);
 }
 
+/* The first byte in which two words of memory differ. REQUIRES: they do. */
+static inline size_t first_difference(uint64_t x, uint64_t y) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (size_t)(__builtin_ctzll(x ^ y) >> 3);
+#else
+    return (size_t)(__builtin_clzll(x ^ y) >> 3);
+#endif
+}
+
 /* The length of the longest common prefix. */
 static inline size_t slice_common_prefix(firn_slice a, firn_slice b) {
     const uint8_t *p = slice_bytes(a), *q = slice_bytes(b);
@@ -45,13 +54,16 @@ static inline size_t slice_common_prefix(firn_slice a, firn_slice b) {
         memcpy(&x, p + i, 8);
         memcpy(&y, q + i, 8);
         if (x != y) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-            return i + (size_t)(__builtin_ctzll(x ^ y) >> 3);
-#else
-            return i + (size_t)(__builtin_clzll(x ^ y) >> 3);
-#endif
+            return i + first_difference(x, y);
         }
         i += 8;
+    }
+    if (limit >= 8 && i < limit) { /* the last eight, of which some are known to be equal */
+        size_t at = limit - 8;
+        uint64_t x, y;
+        memcpy(&x, p + at, 8);
+        memcpy(&y, q + at, 8);
+        return x == y ? limit : at + first_difference(x, y);
     }
     while (i < limit && p[i] == q[i]) {
         i++;

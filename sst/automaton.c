@@ -14,8 +14,8 @@ struct sought {
 
 /* The next up to eight bytes of the key, the first one lowest. REQUIRES: there is one. */
 static inline uint64_t sought_word(const struct sought *key) {
-    size_t left = (size_t)(key->end - key->at);
-    return left >= 8 ? get_u64(key->at) : get_u64(key->end - 8) >> (64 - 8 * left);
+    size_t left = (size_t)(key->end - key->at), missing = left < 8 ? 8 - left : 0;
+    return get_u64(key->at - missing) >> 8 * missing;
 }
 
 /* The text of a label against the key, of which so many bytes are left. The text has eight bytes
@@ -64,7 +64,8 @@ static inline enum answer find_child(const struct segment *s, const struct node_
     }
     for (; children > 0 && at->p < limit; children--) {
         const struct phrase_lead *lead = &s->phrases.leads[*at->p];
-        if (phrase_behind(lead, at->p, at->end) == NULL) {
+        if (at->end - at->p < lead->size ||
+            (lead->verbatim && phrase_behind(lead, at->p, at->end) == NULL)) {
             return DAMAGED;
         }
         uint8_t first = phrase_first(&s->phrases, lead, at->p);
@@ -82,33 +83,57 @@ static inline enum answer find_child(const struct segment *s, const struct node_
     return children > 0 && limit == at->end ? DAMAGED : ABSENT;
 }
 
+/* The same for a code that is not plain. */
+static __attribute__((noinline)) enum answer match_other(const struct segment *s,
+                                                         const struct phrase_lead *lead,
+                                                         struct place *at, struct sought *key) {
+    uint8_t scratch[PHRASE_SCRATCH_BYTES];
+    const uint8_t *behind = phrase_behind(lead, at->p, at->end);
+    if (behind == NULL) {
+        return DAMAGED;
+    }
+    size_t size;
+    const uint8_t *text = phrase_text(&s->phrases, lead, at->p, scratch, &size);
+    if (size > (size_t)(key->end - key->at) ||
+        (lead->verbatim ? memcmp(text, key->at, size) != 0 : !matches(text, key, size))) {
+        return ABSENT;
+    }
+    key->at += size;
+    at->p = behind;
+    return GOES_ON;
+}
+
 /* Compares the label at `at` with the key and passes over both. */
 static inline enum answer match_label(const struct segment *s, struct place *at, struct sought *key,
                                       enum end_mark *mark) {
     const uint8_t *begin = key->at;
-    for (;;) {
+    const struct phrase_lead *lead;
+    do {
         if (at->p >= at->end) {
             return DAMAGED;
         }
-        const struct phrase_lead *lead = &s->phrases.leads[*at->p];
-        const uint8_t *behind = phrase_behind(lead, at->p, at->end);
-        if (behind == NULL) {
-            return DAMAGED;
+        lead = &s->phrases.leads[*at->p];
+        if (lead->plain) {
+            if (at->end - at->p < lead->size) {
+                return DAMAGED;
+            }
+            size_t size;
+            uint32_t number = phrase_number(lead, at->p);
+            const uint8_t *text = phrase_of_number(&s->phrases, lead, number, &size);
+            if (size > (size_t)(key->end - key->at) || !matches(text, key, size)) {
+                return ABSENT;
+            }
+            key->at += size;
+            at->p += lead->size;
+        } else {
+            enum answer answer = match_other(s, lead, at, key);
+            if (answer != GOES_ON) {
+                return answer;
+            }
         }
-        uint8_t scratch[PHRASE_SCRATCH_BYTES];
-        size_t size;
-        const uint8_t *text = phrase_text(&s->phrases, lead, at->p, scratch, &size);
-        if (size > (size_t)(key->end - key->at) ||
-            (lead->verbatim ? memcmp(text, key->at, size) != 0 : !matches(text, key, size))) {
-            return ABSENT;
-        }
-        key->at += size;
-        at->p = behind;
-        if (lead->end != END_NONE) {
-            *mark = (enum end_mark)lead->end;
-            return key->at > begin ? GOES_ON : DAMAGED;
-        }
-    }
+    } while (lead->end == END_NONE);
+    *mark = (enum end_mark)lead->end;
+    return key->at > begin ? GOES_ON : DAMAGED;
 }
 
 static int damaged(firn_slice automaton) {

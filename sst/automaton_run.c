@@ -73,9 +73,7 @@ static inline const struct phrase_lead *take_code(const struct phrase_table *phr
     const struct phrase_lead *lead = &r->leads[*r->at];
     size_t code = lead->size;
     if (lead->plain && (size_t)(r->end - r->at) >= code) {
-        /* A branch on the size of the code would be mispredicted often. */
-        uint32_t low = r->at[code - 1] & (0u - (uint32_t)(code == 2));
-        const uint16_t *start = r->starts + lead->base + low;
+        const uint16_t *start = r->starts + phrase_number(lead, r->at);
         size_t size = (size_t)(start[1] - start[0]);
         key_block_copy(r->to, r->texts + lead->text + start[0], size);
         r->to += size;

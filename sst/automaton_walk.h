@@ -3,6 +3,7 @@
 #ifndef FIRN_SST_AUTOMATON_WALK_H
 #define FIRN_SST_AUTOMATON_WALK_H
 
+#include <assert.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -32,8 +33,9 @@ static inline const uint8_t *take_entry(const struct segment *s, const uint8_t *
 static inline struct node_start enter_node(const struct segment *s, const uint8_t *p,
                                            const uint8_t *end, enum end_mark mark) {
     struct node_start n = {
-        .first = p, .end = end, .children = mark == END_NODE2 ? 2 : 3, .entry = NO_ENTRY};
-    if (mark == END_NODE2 || mark == END_NODE3) {
+        .first = p, .end = end, .children = (uint32_t)mark - END_NODE2 + 2, .entry = NO_ENTRY};
+    static_assert(END_NODE3 == END_NODE2 + 1, "one number tells both from others");
+    if ((uint32_t)mark - END_NODE2 < 2) {
         return n;
     }
     uint32_t flags = 0;
@@ -72,6 +74,31 @@ static inline uint32_t find_jump(const struct jumps *jumps, const uint8_t *end, 
     return n;
 }
 
+/* Passes over what stands behind a code that has more, and adds the labels and keys in it. */
+static inline const uint8_t *skip_more(const struct segment *s, const struct phrase_lead *lead,
+                                       const uint8_t *p, const uint8_t *end, int64_t *pending,
+                                       uint32_t *keys) {
+    if (lead->end == END_SHARED) {
+        uint32_t entry;
+        p = take_entry(s, p, end, &entry);
+        *keys += p == NULL ? 0 : shared_table_keys(&s->shared, entry);
+        return p;
+    }
+    if (lead->verbatim) {
+        size_t size = p[-1];
+        return size <= (size_t)(end - p) ? p + size : NULL;
+    }
+    uint32_t children = 0, flags = 0;
+    struct jumps jumps;
+    p = take_header(p, end, &children, &flags);
+    if (p != NULL && (flags & HEADER_JUMPS) != 0) {
+        p = take_jumps(p, end, &jumps);
+    }
+    *pending += children;
+    *keys += flags & HEADER_FINAL;
+    return p;
+}
+
 /* Passes over a child, its label and what that leads to, and adds its keys, code by code: `pending`
  * counts the labels still to come, the current one included.
  * Most codes take one turn of a loop whose only branches are foreseeable. */
@@ -84,31 +111,17 @@ static inline const uint8_t *skip_child(const struct segment *s, const uint8_t *
             return NULL;
         }
         const struct phrase_lead *lead = &s->phrases.leads[*p];
-        p = phrase_behind(lead, p, end);
-        if (p == NULL) {
+        if (end - p < lead->size) {
             return NULL;
         }
+        p += lead->size;
         pending += lead->pending;
-        leaves += lead->end == END_LEAF;
-        if (lead->end == END_SHARED) {
-            uint32_t entry;
-            p = take_entry(s, p, end, &entry);
+        leaves += lead->leaf;
+        if (lead->more) {
+            p = skip_more(s, lead, p, end, &pending, &leaves);
             if (p == NULL) {
                 return NULL;
             }
-            leaves += shared_table_keys(&s->shared, entry);
-        } else if (lead->end == END_NODE) {
-            uint32_t children = 0, flags = 0;
-            struct jumps jumps;
-            p = take_header(p, end, &children, &flags);
-            if (p != NULL && (flags & HEADER_JUMPS) != 0) {
-                p = take_jumps(p, end, &jumps);
-            }
-            if (p == NULL) {
-                return NULL;
-            }
-            pending += children;
-            leaves += flags & HEADER_FINAL;
         }
     } while (pending > 0);
     *keys += leaves;

@@ -225,19 +225,33 @@ bool page_index_walk_next(struct index_walk *w) {
     return true;
 }
 
+/* Whether the key, which has its first *matched bytes in common with a separator, is below it, of
+ * which `rest` is what stands behind these. If not, *matched becomes all that they have in common.
+ * Most rests are short and any has eight bytes that can be read, so nearly all is done in words:
+ * branches on single bytes cannot be foreseen. */
+static inline bool is_below(firn_slice rest, firn_slice key, size_t *matched) {
+    size_t left = key.size - *matched, limit = rest.size < left ? rest.size : left;
+    uint64_t code = slice_code(key, *matched);
+    uint64_t differ = code ^ __builtin_bswap64(get_u64(rest.data));
+    size_t common = differ == 0 ? 8 : (size_t)__builtin_clzll(differ) >> 3;
+    if (common == 8 && limit > 8) {
+        common = slice_common_prefix(rest, slice_from(key, *matched));
+        code = slice_code(key, *matched + common);
+    } else {
+        common = common < limit ? common : limit; /* behind either's end nothing is compared */
+        code = code << 4 * common << 4 * common;
+    }
+    *matched += common;
+    /* What the key has not, 0, is not above the byte that the separator has there. */
+    return common < rest.size &&
+           ((common == left) | (slice_bytes(rest)[common] > (uint8_t)(code >> 56)));
+}
+
 size_t page_index_find_in_block(const struct page_index *index, size_t block, firn_slice key) {
     struct index_walk w = page_index_walk(index, block);
     size_t page = block * INDEX_BLOCK, matched = slice_common_prefix(w.rest, key);
-    while (page_index_walk_next(&w) && w.shared >= matched) {
-        if (w.shared == matched) {
-            firn_slice tail = slice_from(key, matched);
-            size_t common = slice_common_prefix(w.rest, tail);
-            if (common < w.rest.size &&
-                (common == tail.size || slice_bytes(w.rest)[common] > slice_bytes(tail)[common])) {
-                break;
-            }
-            matched += common;
-        }
+    while (page_index_walk_next(&w) && w.shared >= matched &&
+           (w.shared > matched || !is_below(w.rest, key, &matched))) {
         page++;
     }
     return page;

@@ -32,21 +32,22 @@ static struct phrase_lead make_lead(uint32_t base, uint8_t size, int end) {
                                 .end = (uint8_t)end,
                                 .pending = pending[end],
                                 .plain = true,
-                                .leaf = end == END_LEAF};
+                                .leaf = end == END_LEAF,
+                                .more = end == END_SHARED || end == END_NODE};
 }
 
 /* Gives every lead byte its range of numbers. */
 static int assign_leads(struct phrase_table *t, const uint8_t *one, const uint8_t *two) {
-    uint32_t lead = 0, number = 0, limit = LEAD_LITERAL - t->pattern_count;
+    uint32_t lead = 0, number, limit = LEAD_LITERAL - t->pattern_count;
     for (int end = 0; end < END_MARKS; end++) {
         for (uint32_t i = 0; i < one[end]; i++, lead++) {
             if (lead >= limit) {
                 return FAIL(FIRN_CORRUPT, "phrase section: more than %d one-byte codes", limit);
             }
-            t->leads[lead] = make_lead(number++, 1, end);
+            t->leads[lead] = make_lead(0, 1, end);
         }
     }
-    number++; /* where the last one's text ends */
+    number = lead + 1; /* behind where the last one's text ends */
     for (int end = 0; end < END_MARKS; end++) {
         uint32_t blocks = ((uint32_t)get_u16(two + 2 * end) + 255) / 256;
         for (uint32_t i = 0; i < blocks; i++, lead++, number += NUMBERS_OF_LEAD) {
@@ -68,11 +69,11 @@ static int assign_leads(struct phrase_table *t, const uint8_t *one, const uint8_
         size_t size = pattern_code_size(pattern);
         t->leads[lead] = make_lead(0, (uint8_t)size, pattern->end);
         t->leads[lead].pattern = (uint8_t)(lead - limit + 1);
-        t->leads[lead].plain = t->leads[lead].leaf = false;
+        t->leads[lead].plain = false;
     }
     t->leads[LEAD_VERBATIM] = make_lead(0, 2, END_LEAF);
-    t->leads[LEAD_VERBATIM].verbatim = true;
-    t->leads[LEAD_VERBATIM].plain = t->leads[LEAD_VERBATIM].leaf = false;
+    t->leads[LEAD_VERBATIM].verbatim = t->leads[LEAD_VERBATIM].more = true;
+    t->leads[LEAD_VERBATIM].plain = false;
     t->count = number + NUMBERS_OF_LEAD;
     return FIRN_OK;
 }

@@ -7,7 +7,7 @@
  * ends the next one begins.
  *
  *     leads[u8 lead] -> base, text                      one-byte codes share one text
- *     number = base (+ u8 low)                          257 to a lead byte: the last is the end
+ *     number = lead, or base + u8 low                   257 to a lead byte: the last is the end
  *     text + starts[number] .. text + starts[number + 1]
  *
  * Every lead byte leads to numbers inside the table, whatever bytes a page holds, so that decoding
@@ -21,7 +21,7 @@
 #include "sst/pattern.h"
 
 struct phrase_lead {
-    uint32_t base;   /* the number of its phrase, or of the first one */
+    uint32_t base;   /* the number of the first of its phrases; 0 if that is the lead itself */
     uint32_t text;   /* where the text of the first one begins */
     uint8_t size;    /* bytes of the code: 1 or 2, or a pattern's */
     uint8_t end;     /* enum end_mark */
@@ -29,7 +29,8 @@ struct phrase_lead {
     uint8_t pattern; /* 1 + which; 0: the text is that of the phrase */
     bool verbatim;   /* the text is there itself: its size is the code's second byte */
     bool plain;      /* neither of the two: code and text are of a phrase */
-    bool leaf;       /* plain, and a leaf ends here */
+    bool leaf;       /* a leaf ends here */
+    bool more; /* what stands behind the code has to be passed over: text, header, reference */
 };
 
 /* Readable bytes behind every phrase's text, for copies of fixed size. */
@@ -66,9 +67,10 @@ static inline const uint8_t *phrase_behind(const struct phrase_lead *lead, const
     return p;
 }
 
-/* The number of the code at p. REQUIRES: all its bytes are there: phrase_behind() was not NULL. */
+/* The number of the code at p, without a branch on its size, which cannot be foreseen.
+ * REQUIRES: all its bytes are there: phrase_behind() was not NULL. */
 static inline uint32_t phrase_number(const struct phrase_lead *lead, const uint8_t *p) {
-    return lead->base + (lead->size == 2 ? p[1] : 0);
+    return lead->base + p[lead->size - 1];
 }
 
 /* The text of the phrase of a number. */
@@ -83,13 +85,13 @@ static inline const uint8_t *phrase_of_number(const struct phrase_table *t,
 /* The first byte of the text of the code at p; any where it has none. REQUIRES: as above. */
 static inline uint8_t phrase_first(const struct phrase_table *t, const struct phrase_lead *lead,
                                    const uint8_t *p) {
+    if (lead->plain) {
+        return t->text[lead->text + t->starts[phrase_number(lead, p)]];
+    }
     if (lead->verbatim) {
         return p[1] > 0 ? p[2] : 0;
     }
-    if (lead->pattern != 0) {
-        return pattern_first(&t->patterns[lead->pattern - 1], p + 1);
-    }
-    return t->text[lead->text + t->starts[phrase_number(lead, p)]];
+    return pattern_first(&t->patterns[lead->pattern - 1], p + 1);
 }
 
 /* The text of the code at p: that of the table, or in `scratch` where it is a pattern, both with

@@ -17,31 +17,35 @@ static const uint8_t text[256 + PHRASE_PADDING] = {ALL_BYTES};
 #define LITERAL(mark, labels)                                                                      \
     {                                                                                              \
         .base = 1, .size = 2, .end = (mark), .pending = (labels), .plain = true,                   \
-        .leaf = (mark) == END_LEAF                                                                 \
+        .leaf = (mark) == END_LEAF, .more = (mark) == END_SHARED || (mark) == END_NODE             \
     }
 #define LEAF LITERAL(END_LEAF, -1)
 #define LEAVES_8 LEAF, LEAF, LEAF, LEAF, LEAF, LEAF, LEAF, LEAF
 #define LEAVES_56 LEAVES_8, LEAVES_8, LEAVES_8, LEAVES_8, LEAVES_8, LEAVES_8, LEAVES_8
 #define LEAVES_64 LEAVES_8, LEAVES_8, LEAVES_8, LEAVES_8, LEAVES_8, LEAVES_8, LEAVES_8, LEAVES_8
 
-static const struct segment empty = {
-    .phrases = {.leads = {LEAVES_64,
-                          LEAVES_64,
-                          LEAVES_64,
-                          LEAVES_56,
-                          LEAF, /* up to literals */
-                          LITERAL(END_NONE, 0),
-                          LEAF,
-                          LITERAL(END_SHARED, -1),
-                          LITERAL(END_NODE2, 1),
-                          LITERAL(END_NODE3, 2),
-                          LITERAL(END_NODE, -1),
-                          {.size = 2, .end = END_LEAF, .pending = -1, .verbatim = true}},
-                .starts = (uint16_t *)starts,
-                .text = (uint8_t *)text,
-                .text_bytes = sizeof text,
-                .count = sizeof starts / sizeof starts[0]},
-    .shared = {.code = {0, 0}}};
+static const struct segment empty = {.phrases = {.leads = {LEAVES_64,
+                                                           LEAVES_64,
+                                                           LEAVES_64,
+                                                           LEAVES_56,
+                                                           LEAF, /* up to literals */
+                                                           LITERAL(END_NONE, 0),
+                                                           LEAF,
+                                                           LITERAL(END_SHARED, -1),
+                                                           LITERAL(END_NODE2, 1),
+                                                           LITERAL(END_NODE3, 2),
+                                                           LITERAL(END_NODE, -1),
+                                                           {.size = 2,
+                                                            .end = END_LEAF,
+                                                            .pending = -1,
+                                                            .verbatim = true,
+                                                            .leaf = true,
+                                                            .more = true}},
+                                                 .starts = (uint16_t *)starts,
+                                                 .text = (uint8_t *)text,
+                                                 .text_bytes = sizeof text,
+                                                 .count = sizeof starts / sizeof starts[0]},
+                                     .shared = {.code = {0, 0}}};
 
 struct segment *segment_empty(void) {
     return (struct segment *)&empty;

@@ -181,6 +181,7 @@ static void the_empty_segment_is_what_empty_sections_give(void **state) {
         assert_true(x->base == y->base && x->text == y->text && x->size == y->size);
         assert_true(x->end == y->end && x->pending == y->pending && x->pattern == y->pattern);
         assert_true(x->verbatim == y->verbatim && x->plain == y->plain && x->leaf == y->leaf);
+        assert_int_equal(x->more, y->more);
     }
     assert_int_equal(a->count, b->count);
     assert_memory_equal(a->starts, b->starts, a->count * sizeof *a->starts);
