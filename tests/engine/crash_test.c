@@ -73,8 +73,12 @@ static void nothing_acknowledged_is_lost_at_any_cut(void **state) {
     (void)state;
     struct workload w = reference;
     w.seed = test_seed();
-    uint64_t states = check_all_cuts(&w, 1000000, 1000); /* all of them, unless scaled down */
-    assert_true(states >= (uint64_t)(test_scale() >= 0.2 ? 50000 : 250000 * test_scale() / 2));
+    /* All of them, unless scaled down; and where a sanitizer looks on, which takes thirty times as
+     * long, a fifth of what would be left: other tests make it look at other states. */
+    uint64_t cuts_max = test_scale() >= 0.2 ? 1000000 : 200000;
+    uint64_t states = check_all_cuts(&w, cuts_max, 1000);
+    assert_true((double)states >=
+                (test_scale() >= 0.2 ? 50000 : (double)cuts_max * test_scale() / 4));
 }
 
 static void nothing_is_lost_under_any_policy(void **state) {

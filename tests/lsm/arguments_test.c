@@ -142,6 +142,7 @@ static void of_paths(void **state) {
     memset(path, 'x', sizeof path - 1);
     assert_told(firn_open(path, &s.options, &db), "path");
     assert_told(firn_open("", &s.options, &db), "path");
+    assert_told(firn_checkpoint(NULL, "copy", NULL, 0, NULL, NULL), "NULL");
     assert_told(firn_checkpoint(s.db, NULL, NULL, 0, NULL, NULL), "path");
     assert_told(firn_checkpoint(s.db, "", NULL, 0, NULL, NULL), "path");
     assert_told(firn_checkpoint(s.db, path, NULL, 0, NULL, NULL), "path");

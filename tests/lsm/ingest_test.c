@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/env.h"
+#include "tests/support/fault_env.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/scale.h"
 
@@ -410,6 +411,34 @@ static void what_cannot_be_taken_in_leaves_nothing(void **state) {
     tear_down(&f);
 }
 
+/* Whoever made it may not have synced it: without its bytes on disk it is not taken in. */
+static void a_table_that_cannot_be_opened_or_synced_is_not_taken_in(void **state) {
+    (void)state;
+    struct fixture f = {.folder = "db"};
+    firn_env *memory;
+    assert_int_equal(fault_env_create_pair(NULL, &memory, &f.env), 0);
+    firn_options_init(&f.options);
+    f.options.env = f.env;
+    open_db(&f);
+    build(&f, "a", 0, 100, 1, FIRN_STR("a"));
+    fault_env_set(f.env, FAULT_SYNC, 1, FIRN_IO, false);
+    assert_int_equal(ingest(&f, "a", 0), FIRN_IO);
+    assert_int_equal(count_keys(f.db, NULL), 0);
+    unsigned n = 0;
+    int rc;
+    do {
+        fault_env_clear(f.env);
+        fault_env_set(f.env, FAULT_OPEN, ++n, FIRN_NO_SPACE, false);
+        rc = ingest(&f, "a", 0);
+        assert_int_equal(rc, fault_env_count(f.env, FAULT_OPEN) < n ? FIRN_OK : FIRN_NO_SPACE);
+    } while (rc != FIRN_OK);
+    fault_env_set(f.env, FAULT_OPEN, 0, FIRN_OK, false);
+    assert_true(n > 2); /* the table that is given, and its link */
+    assert_int_equal(count_keys(f.db, NULL), 100);
+    close_db(&f);
+    fault_env_destroy_pair(memory, f.env);
+}
+
 /* ---- Threads ---- */
 
 #define GENERATION_KEYS 40
@@ -506,6 +535,7 @@ int main(void) {
         cmocka_unit_test(files_are_linked_or_copied),
         cmocka_unit_test(a_database_in_memory_takes_files_of_the_machine),
         cmocka_unit_test(what_cannot_be_taken_in_leaves_nothing),
+        cmocka_unit_test(a_table_that_cannot_be_opened_or_synced_is_not_taken_in),
         cmocka_unit_test(readers_and_writers_go_on_beside_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
