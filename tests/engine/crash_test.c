@@ -39,8 +39,7 @@ static uint64_t check_all_cuts(const struct workload *w, uint64_t states_max,
                                unsigned changes_min) {
     firn_env *env;
     struct history h;
-    struct cut_totals t = {
-        .states_max = test_scaled(states_max, 200), .disks = &disks, .seen = &seen};
+    struct cut_totals t = {.states_max = states_max, .disks = &disks, .seen = &seen};
     cuts_run_workload(&h, w, &env);
     assert_true(sim_change_count(env) >= changes_min);
     cuts_for_each(&h, &t, cuts_check_state);
@@ -75,10 +74,10 @@ static void nothing_acknowledged_is_lost_at_any_cut(void **state) {
     w.seed = test_seed();
     /* All of them, unless scaled down; and where a sanitizer looks on, which takes thirty times as
      * long, a fifth of what would be left: other tests make it look at other states. */
-    uint64_t cuts_max = test_scale() >= 0.2 ? 1000000 : 200000;
+    uint64_t cuts_max =
+        test_scale() >= 0.2 ? test_scaled(1000000, 200000) : test_scaled(200000, 5000);
     uint64_t states = check_all_cuts(&w, cuts_max, 1000);
-    assert_true((double)states >=
-                (test_scale() >= 0.2 ? 50000 : (double)cuts_max * test_scale() / 4));
+    assert_true(states >= (test_scale() >= 0.2 ? 50000 : cuts_max / 4));
 }
 
 static void nothing_is_lost_under_any_policy(void **state) {
@@ -92,7 +91,7 @@ static void nothing_is_lost_under_any_policy(void **state) {
         w.commits = 300;
         w.snapshot = i < 3 ? 0 : 50;
         w.delete_within_seconds = i == 3;
-        check_all_cuts(&w, 10000, 300);
+        check_all_cuts(&w, test_scaled(10000, 200), 300);
     }
 }
 
@@ -110,7 +109,7 @@ static void nothing_is_lost_under_a_policy_of_chance(void **state) {
     w.idle = 100;
     w.commits = 500;
     rand_init(&chaos.rand, w.seed);
-    check_all_cuts(&w, 10000, 1000);
+    check_all_cuts(&w, test_scaled(10000, 200), 1000);
     print_message("of %u jobs drawn %u were legal\n", chaos.tried, chaos.legal);
     assert_true(chaos.legal >= 400); /* asked for twice each */
 }
@@ -123,7 +122,7 @@ static void buffered_writes_are_lost_from_the_end(void **state) {
     w.sync = 20;
     w.commits = 400;
     w.memtable_entries = 25;
-    check_all_cuts(&w, 20000, 300);
+    check_all_cuts(&w, test_scaled(20000, 200), 300);
 }
 
 static void tables_taken_in_are_there_whole_or_not_at_all(void **state) {
@@ -137,7 +136,7 @@ static void tables_taken_in_are_there_whole_or_not_at_all(void **state) {
         w.ingest = 200;
         w.sync = 200;
         w.commits = 200;
-        check_all_cuts(&w, 10000, 300);
+        check_all_cuts(&w, test_scaled(10000, 200), 300);
     }
 }
 
