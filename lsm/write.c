@@ -174,6 +174,10 @@ static int apply_group(firn_db *db, const struct writer *first, const struct wri
     struct applier applier;
     applier_init(&applier);
     int rc = walk_enter(&walk, first);
+    if (first == last && first->batch->count == 1) { /* most puts: there is nothing to go with */
+        rc = rc != FIRN_OK ? rc : walk_next(&walk, &op);
+        return rc != FIRN_OK ? rc : memtable_put(db->active.table, op.key, seq, op.kind, op.value);
+    }
     while (rc == FIRN_OK && (rc = walk_next(&walk, &op)) == FIRN_OK) {
         rc = applier_add(&applier, db->active.table, &op, seq++);
     }
