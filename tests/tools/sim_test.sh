@@ -12,7 +12,7 @@ writes=$(awk '$1 == "leveled" && NF == 10 { print $2; exit }' out)
 
 exits 0 "$firn" sim "${small[@]}" --policy leveled --format csv
 same "puts" 300000 "$(awk -F, 'END { print $3 }' out)"
-same "columns" 25 "$(awk -F, 'NR == 1 { print NF }' out)"
+same "columns" 28 "$(awk -F, 'NR == 1 { print NF }' out)"
 rows=$(($(wc -l <out) - 1))
 # What loading wrote for each put, by hand from the flushed and merged of the last row of it.
 same "writes per put while loading" "$writes" \
