@@ -45,6 +45,7 @@ static void load(void) {
     run.seeds = totals[0];
     run.second = totals[2];
     run.bad = totals[3];
+    hash_set_reserve(&run.disks, totals[1]);
     while (fread(&hash, sizeof hash, 1, file) == 1) {
         run.states += hash_set_add(&run.disks, hash);
     }

@@ -54,6 +54,12 @@ static void grow(struct hash_set *s) {
     s->capacity = capacity;
 }
 
+void hash_set_reserve(struct hash_set *s, size_t count) {
+    while (count * 4 >= s->capacity * 3) {
+        grow(s);
+    }
+}
+
 bool hash_set_add(struct hash_set *s, uint64_t hash) {
     if (s->count * 4 >= s->capacity * 3) {
         grow(s);

@@ -25,6 +25,10 @@ void hash_set_init(struct hash_set *s);
 void hash_set_deinit(struct hash_set *s);
 bool hash_set_add(struct hash_set *s, uint64_t hash); /* false: it was there */
 
+/* Room for `count`: before hashes are added in the order in which another set holds them, which a
+ * growing one would put behind one another. */
+void hash_set_reserve(struct hash_set *s, size_t count);
+
 struct cut_totals {
     uint64_t changes, cuts;
     uint64_t states;  /* disks that differ, all checked */
