@@ -165,6 +165,7 @@ static void sim_destroy(firn_env *env) {
     sim_fibers_deinit(&m->fibers);
     sim_record_end(m);
     sim_disk_deinit(&m->disk);
+    sim_files_deinit(m);
     while (m->strings != NULL) {
         struct sim_string *next = m->strings->next;
         alloc_release(&m->alloc, MEM_OTHER, m->strings, m->strings->bytes);

@@ -60,8 +60,8 @@ bool sim_deadlocked(const firn_env *env);
 /* Calls back at a deadlock: its caller would most likely wait again, for ever. */
 void sim_on_deadlock(firn_env *env, void (*tell)(void *context), void *context);
 
-/* The first call against the rules of base/env.h, such as an append after a failed one; NULL: none.
- */
+/* The first call against the rules of base/env.h, such as an append after a failed one, or the use
+ * of a file that was closed; NULL: none. */
 const char *sim_misuse(const firn_env *env);
 
 /* Files that are open now. */

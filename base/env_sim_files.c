@@ -1,6 +1,7 @@
 /* Files and names of a simulated machine. What is hard here: a failed call must leave what a real
  * one may leave, deleted files live on while they are open (or recorded), and a caller that goes on
- * using a file that failed must be caught.
+ * using a file that failed, or that it has closed, must be caught: so what a handle took is given
+ * back with the machine.
  */
 #include <stdio.h>
 
@@ -12,8 +13,9 @@
 struct sim_file {
     struct env_file file; /* first */
     uint32_t node;
-    bool writing, poisoned;
+    bool writing, poisoned, closed;
     const char *name;
+    struct sim_file *next; /* of the machine's */
 };
 
 struct env_lock {
@@ -156,9 +158,19 @@ static int new_handle(struct sim_machine *m, const char *name, bool writing,
 static void attach(struct sim_machine *m, struct sim_file *f, uint32_t node,
                    struct env_file **out) {
     f->node = node;
+    f->next = m->files;
+    m->files = f;
     m->disk.nodes[node].handles++;
     m->handles++;
     *out = &f->file;
+}
+
+void sim_files_deinit(struct sim_machine *m) {
+    while (m->files != NULL) {
+        struct sim_file *next = m->files->next;
+        alloc_release(&m->alloc, MEM_OTHER, m->files, sizeof *m->files);
+        m->files = next;
+    }
 }
 
 int sim_files_create(firn_env *env, const char *path, struct env_file **out) {
@@ -207,8 +219,16 @@ int sim_files_open(firn_env *env, const char *path, enum env_access access, stru
     return rc;
 }
 
+static int check_open(struct sim_machine *m, const struct sim_file *f) {
+    return f->closed ? misuse(m, "used after it was closed", f->name) : FIRN_OK;
+}
+
 /* Whether the handle may be used that way; says so when not. */
 static int check_usable(struct sim_machine *m, const struct sim_file *f, bool writes) {
+    int rc = check_open(m, f);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
     if (writes && !f->writing) {
         return misuse(m, "written to, though opened for reading", f->name);
     }
@@ -308,6 +328,10 @@ int sim_files_read_at(struct env_file *file, uint64_t offset, void *to, size_t s
     struct sim_file *f = (struct sim_file *)file;
     const struct sim_node *node = &m->disk.nodes[f->node];
     *got = 0;
+    int rc = check_open(m, f);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
     if (sim_machine_begin_call(m, SIM_READ) != FATE_DONE) {
         return sim_machine_injected(m, SIM_READ, "read", f->name);
     }
@@ -323,6 +347,10 @@ int sim_files_file_size(struct env_file *file, uint64_t *bytes) {
     struct sim_machine *m = machine_of_file(file);
     struct sim_file *f = (struct sim_file *)file;
     *bytes = 0;
+    int rc = check_open(m, f);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
     if (sim_machine_begin_call(m, SIM_SIZE) != FATE_DONE) {
         return sim_machine_injected(m, SIM_SIZE, "tell the size", f->name);
     }
@@ -339,15 +367,18 @@ const void *sim_files_file_memory(struct env_file *file) {
 int sim_files_close(struct env_file *file) {
     struct sim_machine *m = machine_of_file(file);
     struct sim_file *f = (struct sim_file *)file;
-    int rc = FIRN_OK;
+    int rc = check_open(m, f);
+    if (rc != FIRN_OK) {
+        return rc;
+    }
     if (f->writing) {
         struct sim_change change = {.call = SIM_CLOSE, .node = f->node, .name = f->name};
         rc = change_with_fate(m, &change, "close");
     }
+    f->closed = true;
     m->disk.nodes[f->node].handles--;
     m->handles--;
     release_node(m, f->node);
-    alloc_release(&m->alloc, MEM_OTHER, f, sizeof *f);
     return rc;
 }
 

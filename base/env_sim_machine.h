@@ -43,6 +43,7 @@ struct sim_machine {
     enum sim_failed_sync failed_sync;
     uint64_t quota, used;       /* bytes */
     uint64_t handles;           /* open files */
+    struct sim_file *files;     /* every handle ever given out */
     struct sim_string *strings; /* every name ever used */
     struct sim_fibers fibers;
     char misuse[160]; /* the first call against base/env.h's rules */
@@ -77,6 +78,7 @@ int sim_files_read_at(struct env_file *file, uint64_t offset, void *to, size_t s
 int sim_files_file_size(struct env_file *file, uint64_t *bytes);
 const void *sim_files_file_memory(struct env_file *file);
 int sim_files_close(struct env_file *file);
+void sim_files_deinit(struct sim_machine *m); /* of all handles */
 int sim_files_rename(firn_env *env, const char *from, const char *to);
 int sim_files_link(firn_env *env, const char *from, const char *to);
 int sim_files_unlink(firn_env *env, const char *path);

@@ -572,6 +572,35 @@ static void a_fault_hits_the_call_it_is_addressed_to(void **state) {
     }
 }
 
+static void a_closed_file_is_of_no_more_use(void **state) {
+    (void)state;
+    for (unsigned use = 0; use < 5; use++) {
+        firn_env *env = machine(1);
+        struct env_file *file, *other;
+        uint64_t bytes;
+        char to[4];
+        size_t got;
+        assert_int_equal(env_create(env, "a", &file), FIRN_OK);
+        assert_int_equal(env_append(file, "text", 4), FIRN_OK);
+        assert_int_equal(env_close(file), FIRN_OK);
+        assert_int_equal(env_open(env, "a", ENV_RANDOM, &other), FIRN_OK);
+        assert_ptr_not_equal(file, other);
+        assert_null(sim_misuse(env));
+        int rc = use == 0   ? env_close(file)
+                 : use == 1 ? env_append(file, "more", 4)
+                 : use == 2 ? env_sync(file)
+                 : use == 3 ? env_file_size(file, &bytes)
+                            : env_read_at(file, 0, to, sizeof to, &got);
+        assert_int_equal(rc, FIRN_INVALID);
+        assert_string_equal(sim_misuse(env), "used after it was closed: a");
+        assert_int_equal(sim_open_files(env), 1);
+        assert_content(env, "a", "text");
+        assert_int_equal(env_close(other), FIRN_OK);
+        assert_int_equal(sim_open_files(env), 0);
+        env_destroy(env);
+    }
+}
+
 static int count_any(void *context, const char *name, uint64_t bytes) {
     (void)name;
     (void)bytes;
@@ -926,6 +955,7 @@ int main(void) {
         cmocka_unit_test(what_a_killed_process_did_is_seen_but_not_safe),
         cmocka_unit_test(changes_have_texts),
         cmocka_unit_test(moments_that_were_not_recorded_are_told),
+        cmocka_unit_test(a_closed_file_is_of_no_more_use),
         cmocka_unit_test(a_machine_may_run_out_of_memory),
         cmocka_unit_test(an_interrupted_append_is_whole_and_may_be_cut_in_two),
         cmocka_unit_test(cuts_agree_with_a_direct_replay),

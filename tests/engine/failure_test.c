@@ -38,8 +38,9 @@ static struct {
     struct env_ops wrapped;
     unsigned fail_appends, fail_syncs, fail_submits; /* so many of the next */
     int sync_rc;                                     /* what these syncs tell; FIRN_OK: FIRN_IO */
-    int create_table_rc;  /* of every creation of a table; FIRN_OK: none */
-    unsigned tables_left; /* but so many of the next succeed */
+    int create_table_rc;    /* of every creation of a table; FIRN_OK: none */
+    unsigned tables_left;   /* but so many of the next succeed */
+    int create_manifest_rc; /* of every creation of a manifest; FIRN_OK: none */
     unsigned tables_created, yields;
     void (*on_append)(firn_env *env); /* once, each */
     void (*on_open_log)(void);
@@ -87,6 +88,10 @@ static int failing_create(firn_env *env, const char *path, struct env_file **out
             *out = NULL;
             return FAIL(machine.create_table_rc, "%s: not created, says the test", path);
         }
+    }
+    if (machine.create_manifest_rc != FIRN_OK && strstr(path, "/MANIFEST-") != NULL) {
+        *out = NULL;
+        return FAIL(machine.create_manifest_rc, "%s: not created, says the test", path);
     }
     return machine.ops->create(env, path, out);
 }
@@ -546,6 +551,37 @@ static void an_empty_batch_makes_durable_what_a_killed_process_wrote(void **stat
     assert_true(calls > 5);
 }
 
+/* The manifest that a killed process left may never have been synced, and a log says how many edits
+ * there were before it: so nothing goes into a log until a new manifest is durable. */
+static void nothing_is_written_on_a_manifest_that_cannot_be_renewed(void **state) {
+    (void)state;
+    for (unsigned flags = 0; flags <= FIRN_SYNC; flags += FIRN_SYNC) {
+        firn_env *killed, *env = machine_create("a kill, and no new manifest");
+        firn_db *before = open_in(env);
+        ok(put(before, "a", 0));
+        ok(firn_flush(before));
+        ok(sim_kill_at(env, sim_change_count(env) + 1, &killed));
+        killed->ops = &machine.wrapped;
+        firn_db *db = open_in(killed);
+        machine.create_manifest_rc = FIRN_NO_SPACE;
+        for (unsigned i = 0; i < 3; i++) {
+            assert_int_equal(put(db, "b", flags), FIRN_NO_SPACE);
+            assert_non_null(strstr(firn_errmsg(), "MANIFEST-"));
+            ok(contains(db, "a"));
+            assert_int_equal(contains(db, "b"), FIRN_NOT_FOUND);
+        }
+        machine.create_manifest_rc = FIRN_OK;
+        ok(put(db, "c", FIRN_SYNC));
+        firn_env *image = cut_now(killed, 0, SIM_TAIL_SYNCED);
+        firn_db *found = open_in(image);
+        ok(contains(found, "a"));
+        ok(contains(found, "c"));
+        finish(found, image);
+        finish(db, killed);
+        finish(before, env);
+    }
+}
+
 /* ---- Groups. ---- */
 
 struct member {
@@ -904,6 +940,7 @@ int main(void) {
         cmocka_unit_test(a_synced_write_after_failures_of_all_kinds_is_kept),
         cmocka_unit_test(an_empty_batch_with_sync_makes_durable_what_came_before),
         cmocka_unit_test(an_empty_batch_makes_durable_what_a_killed_process_wrote),
+        cmocka_unit_test(nothing_is_written_on_a_manifest_that_cannot_be_renewed),
         cmocka_unit_test(a_group_without_memory_leaves_nothing_in_the_log),
         cmocka_unit_test(a_flush_into_a_missing_folder_pauses_and_is_told),
         cmocka_unit_test(a_flush_that_fails_while_writes_are_refused_pauses),

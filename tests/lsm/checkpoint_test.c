@@ -12,6 +12,7 @@
 
 #include "base/env_sim.h"
 #include "base/rand.h"
+#include "lsm/files.h"
 #include "tests/support/fresh_folder.h"
 #include "tests/support/scale.h"
 #include "tests/support/seed.h"
@@ -157,6 +158,18 @@ static void what_it_refuses(void **state) {
     assert_int_equal(firn_checkpoint(db, "copy", NULL, 4, NULL, NULL), FIRN_INVALID);
     assert_int_equal(firn_checkpoint(db, "db", NULL, 0, NULL, NULL), FIRN_EXISTS);
     assert_int_equal(firn_checkpoint(db, "copy", "none", 0, NULL, NULL), FIRN_MISSING);
+    char
+        path[PATH_BYTES_MAX]; /* as long as leaves room for the names of files, and longer by one */
+    memset(path, 'd', sizeof path);
+    for (size_t i = 200; i < sizeof path; i += 200) {
+        path[i] = '/';
+    }
+    path[PATH_BYTES_MAX - 64] = '\0';
+    assert_int_equal(firn_checkpoint(db, path, NULL, 0, NULL, NULL), FIRN_INVALID);
+    assert_int_equal(firn_checkpoint(db, "copy", path, 0, NULL, NULL), FIRN_INVALID);
+    path[PATH_BYTES_MAX - 65] = '\0';
+    assert_int_equal(firn_checkpoint(db, path, NULL, 0, NULL, NULL), FIRN_MISSING);
+    assert_int_equal(firn_checkpoint(db, "copy", path, 0, NULL, NULL), FIRN_MISSING);
     checkpoint(db, "copy", NULL, 0);
     assert_int_equal(firn_checkpoint(db, "copy", NULL, 0, NULL, NULL), FIRN_EXISTS);
     assert_int_equal(firn_close(db), FIRN_OK);

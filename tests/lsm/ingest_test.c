@@ -11,7 +11,8 @@
 
 #include <cmocka.h>
 
-#include "base/env.h"
+#include "base/env_sim.h"
+#include "sst/builder.h"
 #include "tests/support/fault_env.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/scale.h"
@@ -65,6 +66,21 @@ static void build(const struct fixture *f, const char *path, int first, int end,
         assert_int_equal(firn_table_builder_add(b, key_of(i, key), value), FIRN_OK);
     }
     assert_int_equal(firn_table_builder_finish(b), FIRN_OK);
+}
+
+/* A table of one key, of another keyspace than databases have. */
+static void build_elsewhere(const struct fixture *f, const char *path) {
+    struct alloc alloc;
+    struct sst_builder *b;
+    struct table_meta meta;
+    struct sst_builder_options options = {
+        .page_bytes = 4096, .memory_max = (size_t)1 << 20, .value_inline_max = 512, .keyspace = 7};
+    struct iter it = {.valid = true, .entry = {.key = FIRN_STR("k"), .kind = ENTRY_PUT}};
+    alloc_init(&alloc, NULL);
+    assert_int_equal(sst_builder_create(&alloc, f->env, path, 0, &options, &b), FIRN_OK);
+    assert_int_equal(sst_builder_add(b, &it, 0, 0), FIRN_OK);
+    assert_int_equal(sst_builder_finish(b, &meta), FIRN_OK);
+    table_meta_deinit(&alloc, &meta);
 }
 
 static int ingest(struct fixture *f, const char *path, unsigned flags) {
@@ -306,6 +322,42 @@ static void files_are_linked_or_copied(void **state) {
     }
 }
 
+static firn_env *watched;
+
+/* The next link meets the fault. */
+static void fail_link(void *context, uint64_t number, enum sim_call call) {
+    const enum sim_fault_kind *kind = context;
+    if (call == SIM_LINK) {
+        sim_set_fault(watched, number, *kind, false);
+    }
+}
+
+/* A link that was denied may be there all the same; the copy takes its place. */
+static void a_link_that_fails_is_made_up_for_by_a_copy(void **state) {
+    (void)state;
+    enum sim_fault_kind kinds[] = {SIM_FAULT_EIO, SIM_FAULT_DONE_ERROR, SIM_FAULT_ENOSPC};
+    for (unsigned i = 0; i < 3; i++) {
+        struct fixture f = {.folder = "db"};
+        assert_int_equal(env_sim_create(1, &f.env), FIRN_OK);
+        firn_options_init(&f.options);
+        f.options.env = watched = f.env;
+        open_db(&f);
+        build(&f, "a", 0, 100, 1, FIRN_STR("a"));
+        sim_watch_calls(f.env, fail_link, &kinds[i]);
+        int rc = ingest(&f, "a", 0);
+        assert_true(sim_fault_hit(f.env));
+        sim_watch_calls(f.env, NULL, NULL);
+        assert_int_equal(rc, kinds[i] == SIM_FAULT_ENOSPC ? FIRN_NO_SPACE : FIRN_OK);
+        assert_int_equal(count_keys(f.db, NULL), rc == FIRN_OK ? 100 : 0);
+        if (rc == FIRN_OK) { /* what becomes of the given file is nothing to the database */
+            assert_int_equal(env_unlink(f.env, "a"), FIRN_OK);
+            assert_value(&f, NULL, 99, "a");
+        }
+        assert_null(sim_misuse(f.env));
+        tear_down(&f);
+    }
+}
+
 static void a_database_in_memory_takes_files_of_the_machine(void **state) {
     (void)state;
     struct fixture f = {.folder = "only a name"};
@@ -350,7 +402,8 @@ static void what_cannot_be_taken_in_leaves_nothing(void **state) {
     (void)state;
     struct fixture f = set_up();
     const char *in = "in", *a = "a", *missing = "missing", *part = "part", *text = "text";
-    const char *damaged = "damaged", *written = "db/000002.sst", *nothing = NULL;
+    const char *elsewhere = "elsewhere", *damaged = "damaged", *written = "db/000002.sst",
+               *nothing = NULL;
     build(&f, "in", 0, 100, 1, FIRN_STR("in"));
     build(&f, "a", 200, 700, 2, FIRN_STR("a"));
     build(&f, "b", 301, 302, 2, FIRN_STR("b"));
@@ -366,6 +419,10 @@ static void what_cannot_be_taken_in_leaves_nothing(void **state) {
     refused(&f, &nothing, 1, 0, FIRN_INVALID, "NULL");
     file_bytes_set(f.env, "text", "no table", 8);
     refused(&f, &text, 1, 0, FIRN_CORRUPT, "text: ");
+    build_elsewhere(&f, "elsewhere");
+    refused(&f, &elsewhere, 1, 0, FIRN_UNSUPPORTED, "keyspace 7");
+    firn_db *table;
+    assert_int_equal(firn_table_open("elsewhere", &f.options, &table), FIRN_UNSUPPORTED);
     size_t size;
     uint8_t *bytes = file_bytes_get(f.env, "a", &size);
     file_bytes_set(f.env, "part", bytes, size - 100);
@@ -373,7 +430,6 @@ static void what_cannot_be_taken_in_leaves_nothing(void **state) {
     free(bytes);
     damage(&f, "a", "damaged", 30); /* footer */
     refused(&f, &damaged, 1, 0, FIRN_CORRUPT, "damaged: ");
-    firn_db *table;
     firn_sizes sizes;
     assert_int_equal(firn_table_open("a", &f.options, &table), FIRN_OK);
     assert_int_equal(firn_get_sizes(table, &sizes), FIRN_OK);
@@ -533,6 +589,7 @@ int main(void) {
         cmocka_unit_test(disjoint_tables_need_no_merge),
         cmocka_unit_test(given_names_stay_unless_they_are_to_be_moved),
         cmocka_unit_test(files_are_linked_or_copied),
+        cmocka_unit_test(a_link_that_fails_is_made_up_for_by_a_copy),
         cmocka_unit_test(a_database_in_memory_takes_files_of_the_machine),
         cmocka_unit_test(what_cannot_be_taken_in_leaves_nothing),
         cmocka_unit_test(a_table_that_cannot_be_opened_or_synced_is_not_taken_in),

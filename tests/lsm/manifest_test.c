@@ -265,6 +265,34 @@ static void every_fault_is_survived(void **state) {
     assert_true(hits > 30);
 }
 
+/* A manifest that failed is closed once, and not written to again, however many attempts to begin
+ * another fail after it: the environment ends the program otherwise. */
+static void failures_in_a_row_leave_one_manifest(void **state) {
+    (void)state;
+    static const enum fault_call calls[] = {FAULT_CREATE, FAULT_APPEND, FAULT_SYNC, FAULT_RENAME};
+    for (unsigned first = 0; first < 2; first++) {
+        struct base b = begin();
+        assert_int_equal(step(&b, 0), FIRN_OK);
+        uint64_t edit = manifest_get_state(b.m)->edit_number, failed = 0;
+        fault_env_set(env, first == 0 ? FAULT_APPEND : FAULT_SYNC, 1, FIRN_IO, false);
+        assert_int_equal(step(&b, 0), FIRN_IO);
+        for (unsigned i = 0; i < 4; i++) {
+            failed = atomic_load(&b.next_file);
+            fault_env_set(env, calls[i], 1, FIRN_NO_SPACE, false);
+            assert_int_equal(step(&b, 0), FIRN_NO_SPACE);
+            assert_true(manifest_failed(b.m));
+            assert_true(atomic_load(&b.next_file) > failed); /* no name is tried twice */
+        }
+        fault_env_set(env, FAULT_APPEND, 0, FIRN_OK, false);
+        assert_int_equal(step(&b, 0), FIRN_OK);
+        assert_int_equal(manifest_get_state(b.m)->edit_number, edit + 6);
+        assert_recovers_to(&b);
+        fault_env_set(env, FAULT_SYNC, 1, FIRN_IO, false);
+        assert_int_equal(step(&b, 0), FIRN_IO);
+        assert_int_equal(end(&b), FIRN_OK); /* there is none left to close */
+    }
+}
+
 static void running_out_of_memory_has_no_effect(void **state) {
     (void)state;
     for (uint64_t n = 1, done = 0; done == 0; n++) {
@@ -554,6 +582,7 @@ int main(void) {
         cmocka_unit_test(a_recovered_manifest_is_never_appended_to),
         cmocka_unit_test(switching_takes_the_steps_in_order),
         cmocka_unit_test(every_fault_is_survived),
+        cmocka_unit_test(failures_in_a_row_leave_one_manifest),
         cmocka_unit_test(running_out_of_memory_has_no_effect),
         cmocka_unit_test(a_failure_to_read_is_never_the_end),
         cmocka_unit_test(every_flipped_bit_brings_back_what_was_not_proven_or_is_reported),

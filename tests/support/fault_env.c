@@ -1,6 +1,7 @@
 #include "tests/support/fault_env.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,11 +21,13 @@ struct fault_env {
     char trace[TRACE_BYTES]; /* as much as fits */
     size_t trace_size;
     uint64_t preallocated;
+    struct fault_file *files; /* every handle ever given out: freed at the end */
 };
 
 struct fault_file {
     struct env_file file;
-    struct env_file *inner;
+    struct env_file *inner; /* NULL: closed */
+    struct fault_file *next;
 };
 
 static struct fault_env *of_env(firn_env *env) {
@@ -35,8 +38,14 @@ static struct fault_env *of_file(struct env_file *file) {
     return (struct fault_env *)file->env;
 }
 
+/* Whoever goes on with a closed file, or closes it again, ends here. */
 static struct env_file *inner_file(struct env_file *file) {
-    return ((struct fault_file *)file)->inner;
+    struct env_file *inner = ((struct fault_file *)file)->inner;
+    if (inner == NULL) {
+        (void)fprintf(stderr, "a file is used after it was closed\n");
+        abort();
+    }
+    return inner;
 }
 
 static void *must_get(size_t size) {
@@ -85,6 +94,10 @@ static int wrap(struct fault_env *e, int rc, struct env_file *inner, struct env_
     struct fault_file *f = must_get(sizeof *f);
     f->file.env = &e->env;
     f->inner = inner;
+    (void)pthread_mutex_lock(&e->mutex);
+    f->next = e->files;
+    e->files = f;
+    (void)pthread_mutex_unlock(&e->mutex);
     *out = &f->file;
     return FIRN_OK;
 }
@@ -161,7 +174,7 @@ static const void *fault_file_memory(struct env_file *file) {
 static int fault_close(struct env_file *file) {
     struct fault_env *e = of_file(file);
     int rc = env_close(inner_file(file)); /* the handle is gone in either case */
-    free(file);
+    ((struct fault_file *)file)->inner = NULL;
     return count(e, FAULT_CLOSE) != FAULT_NONE ? fail(e) : rc;
 }
 
@@ -258,8 +271,14 @@ static void fault_yield(firn_env *env, const char *site) {
 }
 
 static void fault_destroy(firn_env *env) {
-    (void)pthread_mutex_destroy(&of_env(env)->mutex);
-    free(of_env(env));
+    struct fault_env *e = of_env(env);
+    while (e->files != NULL) {
+        struct fault_file *next = e->files->next;
+        free(e->files);
+        e->files = next;
+    }
+    (void)pthread_mutex_destroy(&e->mutex);
+    free(e);
 }
 
 static const struct env_ops ops = {
