@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static _Thread_local char message_text[512];
-static _Thread_local char origin_text[96];
+static _Thread_local char message_text[sizeof((struct status_kept *)NULL)->message];
+static _Thread_local char origin_text[sizeof((struct status_kept *)NULL)->origin];
 
 static void record(const char *file, int line, const char *format, va_list args) {
     char text[sizeof message_text]; /* the arguments may point into the old message */
@@ -55,6 +55,16 @@ int status_fail_errno(int error, const char *file, int line, const char *format,
 
 int status_restore(int code, const char *message) {
     return status_fail(code, "background", 0, "%s", message);
+}
+
+void status_keep(struct status_kept *kept) {
+    memcpy(kept->message, message_text, sizeof message_text);
+    memcpy(kept->origin, origin_text, sizeof origin_text);
+}
+
+void status_put_back(const struct status_kept *kept) {
+    memcpy(message_text, kept->message, sizeof message_text);
+    memcpy(origin_text, kept->origin, sizeof origin_text);
 }
 
 const char *status_message(void) {

@@ -10,7 +10,8 @@
 
 #include "lsm/firn.h"
 
-#ifdef FIRN_LINT /* tools/lint: analysers do not see into status.c that a failure is never FIRN_OK */
+#ifdef FIRN_LINT /* tools/lint: analysers do not see into status.c that a failure is never FIRN_OK \
+                  */
 #define FAIL(code, ...) (status_fail((code), __FILE__, __LINE__, __VA_ARGS__), (code))
 #define FAIL_ERRNO(error, ...)                                                                     \
     (status_fail_errno((error), __FILE__, __LINE__, __VA_ARGS__), FIRN_IO)
@@ -29,6 +30,14 @@ int status_fail_errno(int error, const char *file, int line, const char *format,
 
 /* Puts a failure that another thread had, with its message, on this thread. Returns code. */
 int status_restore(int code, const char *message);
+
+/* What cleaning up after a failure has to tell, such as that a file was never there, is not the
+ * cause: between the two calls failures leave no trace. */
+struct status_kept {
+    char message[512], origin[96];
+};
+void status_keep(struct status_kept *kept);
+void status_put_back(const struct status_kept *kept);
 
 /* The calling thread's last message; never NULL. */
 const char *status_message(void);

@@ -252,8 +252,9 @@ static int write_manifest(struct checkpoint *c) {
 /* The folder was made here, so all in it is to go. Failures to delete are not told: the first
  * failure is. CURRENT goes first, so that what stays is no database. */
 static int remove_copy(struct checkpoint *c, int rc) {
-    char message[512], path[PATH_BYTES_MAX];
-    (void)snprintf(message, sizeof message, "%s", status_message());
+    char path[PATH_BYTES_MAX];
+    struct status_kept cause;
+    status_keep(&cause);
     struct folder folder;
     if (folder_list(&c->job.db->alloc, c->env, c->folder, &folder) == FIRN_OK) {
         for (size_t i = 0; i < folder_count(&folder); i++) {
@@ -264,7 +265,8 @@ static int remove_copy(struct checkpoint *c, int rc) {
     }
     folder_deinit(&folder);
     (void)env_remove_dir(c->env, c->folder);
-    return status_restore(rc, message);
+    status_put_back(&cause);
+    return rc;
 }
 
 static int fill_folder(struct checkpoint *c) {

@@ -156,8 +156,6 @@ static int take_all(struct ingest *in) {
 
 /* What is undone here may fail, too; the first failure stays the one that is told. */
 static int finish(struct ingest *in, int rc) {
-    char message[512];
-    (void)snprintf(message, sizeof message, "%s", status_message());
     for (size_t i = 0; i < in->count; i++) {
         struct intake *t = &in->intakes[i];
         if (rc != FIRN_OK && in->tried) {
@@ -172,7 +170,7 @@ static int finish(struct ingest *in, int rc) {
     if (rc != FIRN_OK && in->tried) {
         obsolete_purge(in->db);
     }
-    return rc != FIRN_OK ? status_restore(rc, message) : FIRN_OK;
+    return rc;
 }
 
 /* The environment of the given paths: the machine's files, also for a database in memory. */

@@ -28,9 +28,12 @@ void obsolete_add_told(firn_db *db, uint64_t number) {
 
 void obsolete_remove_table(firn_db *db, uint64_t number) {
     char path[PATH_BYTES_MAX];
+    struct status_kept cause;
+    status_keep(&cause);
     file_path(db->path, FILE_TABLE, number, path);
     ordering_unlink(db, FILE_TABLE, number);
     (void)env_unlink(db->env, path); /* one that stays is found at the next opening */
+    status_put_back(&cause);
 }
 
 void obsolete_table_dropped(void *context, const struct table_meta *meta) {
@@ -57,6 +60,8 @@ static struct buf take_all(firn_db *db) {
 
 void obsolete_purge(firn_db *db) {
     struct buf taken = take_all(db);
+    struct status_kept cause;
+    status_keep(&cause);
     FIRN_YIELD(db->env, "purge: taken, not deleted");
     for (size_t at = 0; at < taken.size; at += sizeof(struct obsolete_file)) {
         struct obsolete_file file;
@@ -72,5 +77,6 @@ void obsolete_purge(firn_db *db) {
             listen_tell(db, &(firn_event){.kind = FIRN_EVENT_TABLE_DELETED, .table = file.number});
         }
     }
+    status_put_back(&cause);
     buf_deinit(&taken);
 }

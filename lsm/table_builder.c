@@ -40,6 +40,14 @@ static int check_free(firn_table_builder *b) {
     return rc == FIRN_MISSING ? FIRN_OK : rc;
 }
 
+/* It may never have been there. */
+static void remove_temporary(firn_table_builder *b) {
+    struct status_kept cause;
+    status_keep(&cause);
+    (void)env_unlink(b->env, b->temporary);
+    status_put_back(&cause);
+}
+
 static int begin(firn_table_builder *b, const firn_options *options) {
     struct sst_builder_options sst;
     int rc = FIRN_OK;
@@ -56,7 +64,7 @@ static int begin(firn_table_builder *b, const firn_options *options) {
     sst.ice = options->ice_levels > 0;
     rc = sst_builder_create(&b->alloc, b->env, b->temporary, 0, &sst, &b->sst);
     if (rc != FIRN_OK && rc != FIRN_EXISTS) {
-        (void)env_unlink(b->env, b->temporary);
+        remove_temporary(b);
     }
     return rc == FIRN_EXISTS
                ? FAIL(rc, "%s exists: the table is being built, or a builder of it was killed",
@@ -135,7 +143,7 @@ static int take_name(firn_table_builder *b) {
     file_parent(b->path, parent);
     int rc = env_rename(b->env, b->temporary, b->path);
     if (rc != FIRN_OK) {
-        (void)env_unlink(b->env, b->temporary);
+        remove_temporary(b);
         return rc;
     }
     return env_sync_dir(b->env, parent);
@@ -148,7 +156,7 @@ int firn_table_builder_finish(firn_table_builder *b) {
     if (rc == FIRN_OK) {
         rc = take_name(b);
     } else {
-        (void)env_unlink(b->env, b->temporary);
+        remove_temporary(b);
     }
     destroy(b);
     return rc;
@@ -157,7 +165,7 @@ int firn_table_builder_finish(firn_table_builder *b) {
 void firn_table_builder_abandon(firn_table_builder *b) {
     if (b != NULL) {
         sst_builder_abandon(b->sst);
-        (void)env_unlink(b->env, b->temporary);
+        remove_temporary(b);
         destroy(b);
     }
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,20 @@ static void a_message_may_quote_the_one_before_and_is_cut_when_long(void **state
     assert_true(strlen(status_message()) < sizeof big - 1);
 }
 
+static void cleaning_up_leaves_no_trace(void **state) {
+    (void)state;
+    struct status_kept kept;
+    int line = __LINE__ + 1;
+    (void)FAIL(FIRN_IO, "the cause");
+    status_keep(&kept);
+    (void)FAIL(FIRN_MISSING, "something that was never there, in a longer sentence");
+    status_put_back(&kept);
+    assert_string_equal(status_message(), "the cause");
+    char origin[40];
+    (void)snprintf(origin, sizeof origin, "status_test.c:%d", line);
+    assert_non_null(strstr(status_origin(), origin));
+}
+
 static void *fail_elsewhere(void *argument) {
     (void)argument;
     bool was_empty = status_message()[0] == '\0';
@@ -67,6 +82,7 @@ int main(void) {
         cmocka_unit_test(a_failure_carries_its_code_text_and_origin),
         cmocka_unit_test(system_errors_choose_the_code),
         cmocka_unit_test(a_message_may_quote_the_one_before_and_is_cut_when_long),
+        cmocka_unit_test(cleaning_up_leaves_no_trace),
         cmocka_unit_test(each_thread_has_its_own_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

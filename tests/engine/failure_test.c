@@ -38,9 +38,9 @@ static struct {
     struct env_ops wrapped;
     unsigned fail_appends, fail_syncs, fail_submits; /* so many of the next */
     int sync_rc;                                     /* what these syncs tell; FIRN_OK: FIRN_IO */
-    int create_table_rc;    /* of every creation of a table; FIRN_OK: none */
-    unsigned tables_left;   /* but so many of the next succeed */
-    int create_manifest_rc; /* of every creation of a manifest; FIRN_OK: none */
+    int create_table_rc;      /* of every creation of a table; FIRN_OK: none */
+    unsigned tables_left;     /* but so many of the next succeed */
+    const char *no_space_for; /* creating a path that has this in it; NULL: none */
     unsigned tables_created, yields;
     void (*on_append)(firn_env *env); /* once, each */
     void (*on_open_log)(void);
@@ -89,9 +89,9 @@ static int failing_create(firn_env *env, const char *path, struct env_file **out
             return FAIL(machine.create_table_rc, "%s: not created, says the test", path);
         }
     }
-    if (machine.create_manifest_rc != FIRN_OK && strstr(path, "/MANIFEST-") != NULL) {
+    if (machine.no_space_for != NULL && strstr(path, machine.no_space_for) != NULL) {
         *out = NULL;
-        return FAIL(machine.create_manifest_rc, "%s: not created, says the test", path);
+        return FAIL(FIRN_NO_SPACE, "%s: not created, says the test", path);
     }
     return machine.ops->create(env, path, out);
 }
@@ -563,14 +563,14 @@ static void nothing_is_written_on_a_manifest_that_cannot_be_renewed(void **state
         ok(sim_kill_at(env, sim_change_count(env) + 1, &killed));
         killed->ops = &machine.wrapped;
         firn_db *db = open_in(killed);
-        machine.create_manifest_rc = FIRN_NO_SPACE;
+        machine.no_space_for = "/MANIFEST-";
         for (unsigned i = 0; i < 3; i++) {
             assert_int_equal(put(db, "b", flags), FIRN_NO_SPACE);
             assert_non_null(strstr(firn_errmsg(), "MANIFEST-"));
             ok(contains(db, "a"));
             assert_int_equal(contains(db, "b"), FIRN_NOT_FOUND);
         }
-        machine.create_manifest_rc = FIRN_OK;
+        machine.no_space_for = NULL;
         ok(put(db, "c", FIRN_SYNC));
         firn_env *image = cut_now(killed, 0, SIM_TAIL_SYNCED);
         firn_db *found = open_in(image);
@@ -580,6 +580,38 @@ static void nothing_is_written_on_a_manifest_that_cannot_be_renewed(void **state
         finish(db, killed);
         finish(before, env);
     }
+}
+
+/* What is deleted after a failure was never there, but that is not why the call failed. */
+static void the_cause_of_a_failure_is_what_is_told(void **state) {
+    (void)state;
+    firn_env *env = machine_create("causes");
+    firn_db *db = open_in(env);
+    firn_options options = options_in(env);
+    firn_table_builder *builder;
+    const char *cause = "not created, says the test";
+    ok(put(db, "a", 0));
+    machine.create_table_rc = FIRN_NO_SPACE;
+    assert_int_equal(firn_flush(db), FIRN_NO_SPACE);
+    assert_non_null(strstr(firn_errmsg(), cause));
+    assert_int_equal(firn_checkpoint(db, "copy", NULL, 0, NULL, NULL), FIRN_NO_SPACE);
+    assert_non_null(strstr(firn_errmsg(), cause));
+    machine.no_space_for = "built";
+    assert_int_equal(firn_table_builder_create("built", &options, &builder), FIRN_NO_SPACE);
+    assert_non_null(strstr(firn_errmsg(), cause));
+    machine.create_table_rc = FIRN_OK;
+    ok(firn_resume(db));
+
+    machine.no_space_for = ".log"; /* the failing flush is to delete one that is not there */
+    assert_int_equal(put(db, "b", 0), FIRN_NO_SPACE);
+    assert_non_null(strstr(firn_errmsg(), cause));
+    machine.no_space_for = NULL;
+    ok(put(db, "b", 0));
+    machine.create_table_rc = FIRN_NO_SPACE;
+    assert_int_equal(firn_flush(db), FIRN_NO_SPACE);
+    assert_non_null(strstr(firn_errmsg(), cause));
+    machine.create_table_rc = FIRN_OK;
+    finish(db, env);
 }
 
 /* ---- Groups. ---- */
@@ -941,6 +973,7 @@ int main(void) {
         cmocka_unit_test(an_empty_batch_with_sync_makes_durable_what_came_before),
         cmocka_unit_test(an_empty_batch_makes_durable_what_a_killed_process_wrote),
         cmocka_unit_test(nothing_is_written_on_a_manifest_that_cannot_be_renewed),
+        cmocka_unit_test(the_cause_of_a_failure_is_what_is_told),
         cmocka_unit_test(a_group_without_memory_leaves_nothing_in_the_log),
         cmocka_unit_test(a_flush_into_a_missing_folder_pauses_and_is_told),
         cmocka_unit_test(a_flush_that_fails_while_writes_are_refused_pauses),
