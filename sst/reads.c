@@ -70,7 +70,7 @@ void sst_reads_run(struct sst_reads *reads) {
     for (size_t i = 0; i < reads->count; i++) {
         struct sst_read *r = &reads->entries[i];
         if (r->state == READ_ASKED) {
-            table_count_page_read(r->table);
+            TABLE_COUNT(r->table, page_reads);
             asked[n] = r;
             batch[n++] = (struct env_read){.file = r->table->file,
                                            .offset = r->offset,

@@ -1,6 +1,6 @@
 /* sst/table_internal.h: an open table, as seen by the files that implement sst/table.h: table.c
- * opens it and loads its sections, table_get.c reads pages and values, table_iter.c walks,
- * table_verify.c checks.
+ * opens it and loads its sections, table_page.c and table_value.c read pages and values,
+ * table_get.c looks up, table_iter.c walks, table_verify.c checks.
  *
  * What is loaded lazily is loaded under `mu` and published by a release store; it never changes
  * afterwards, so readers need an acquire load and no lock. Nothing is unloaded before the last
@@ -156,7 +156,15 @@ size_t table_resident(const struct sst_table *t);
 /* Counts all that the table holds, now and later, in *total, which outlives it. */
 void table_count_resident_in(struct sst_table *t, _Atomic size_t *total);
 
-/* ---- table_get.c ---- */
+static inline void table_count(struct sst_table *t, size_t field_offset) {
+    if (t->counters != NULL) {
+        void *field = (uint8_t *)t->counters + field_offset;
+        atomic_fetch_add_explicit((_Atomic uint64_t *)field, 1, memory_order_relaxed);
+    }
+}
+#define TABLE_COUNT(t, field) table_count((t), offsetof(struct sst_counters, field))
+
+/* ---- table_page.c ---- */
 
 /* Where a page lies, in units and bytes that are inside its section. FIRN_CORRUPT. */
 int table_page_place(struct sst_table *t, const struct table_segment *s, size_t page,
@@ -175,6 +183,11 @@ struct table_page {
 int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_page *out);
 void table_page_release(struct table_page *p);
 
+/* The page for a lookup: in place, peeked at in the cache of a section, or read. section NULL: as
+ * table_page_get(). SST_LATER, if its reads say so. */
+int table_page_peek(struct sst_table *t, struct sst_section *section, size_t page,
+                    struct table_page *out);
+
 /* An inner node of a btree, as a page is got. REQUIRES: the index is loaded, node < its nodes. */
 int table_node_get(struct sst_table *t, size_t node, struct table_page *out);
 
@@ -186,11 +199,16 @@ bool table_page_cached(struct sst_table *t, size_t page, struct table_page *out)
 int table_page_decode(struct sst_table *t, const struct table_segment *s, const uint8_t *bytes,
                       size_t size, bool cached, struct page_frame **frame);
 void table_page_keep(struct sst_table *t, size_t page, const uint8_t *bytes, size_t size);
-void table_count_page_read(struct sst_table *t);
+
+/* A new frame of bytes of the file, unchecked. cache NULL: outside any. */
+int table_frame_read(struct sst_table *t, struct page_cache *cache, uint64_t offset, size_t size,
+                     struct page_frame **frame);
 
 /* Before values of a grouped page are read: decodes all of it if it was found in the cache so often
  * that this is worth it, there too, and parses it anew. FIRN_CORRUPT. */
 int table_page_settle(struct sst_table *t, struct table_page *page, struct page *p);
+
+/* ---- table_value.c ---- */
 
 /* Decodes one group of values. */
 static inline int table_group_decode(struct sst_table *t, const struct table_segment *s,
@@ -211,5 +229,10 @@ struct value_chunk {
 /* Copies size bytes from `at` of the value. REQUIRES: in its bounds, and table_value_check(). */
 int table_value_read(struct sst_table *t, const struct value_ref *ref, uint64_t at, void *to,
                      size_t size, struct value_chunk *chunk);
+
+/* The value of a put, with what keeps it: the page, which is then no longer the caller's, a frame
+ * of its own, or the table. REQUIRES: entry < p->entries. */
+int table_value_get(struct sst_table *t, struct sst_section *section, struct page *p, size_t entry,
+                    struct table_page *page, struct sst_value *value);
 
 #endif

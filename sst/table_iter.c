@@ -104,7 +104,7 @@ static int read_window(struct table_iter *t, size_t number, uint64_t offset) {
     if (rc == FIRN_OK) {
         t->window.size = bytes;
         t->window_offset = offset;
-        table_count_page_read(table);
+        TABLE_COUNT(table, page_reads);
     }
     return rc;
 }
