@@ -239,8 +239,10 @@ typedef struct firn_options {
     uint64_t table_bytes;       /* a table ends at about this size; default 64 MiB */
     uint64_t table_entries;     /* or at this many entries; default 1,048,576 */
 
-    bool page_cache;           /* default true; off: pages are read from the system's cache */
-    uint64_t page_cache_bytes; /* 0: a quarter of memory_budget */
+    bool page_cache; /* default true; off: pages are read from the system's cache */
+    /* 0: a quarter of memory_budget. What is free of it takes the keys of pages that are searched
+     * often, whole, beside these: gets are faster then. */
+    uint64_t page_cache_bytes;
     uint64_t page_cache_initial_bytes; /* its table is sized for this; 0: grows from small */
     /* Tables kept open, a file each; 0: half of what the process may have open. With more tables
      * than that, a read may have to open one: its index and filter, some tens of microseconds. */
@@ -686,6 +688,7 @@ FIRN_API const char *firn_event_name(firn_event_kind kind);
 typedef struct firn_memory {
     size_t struct_size;
     uint64_t memtables, page_cache, filters, indexes, shared_sections, builders, iterators;
+    uint64_t key_tables; /* of page_cache: they go first when it is full */
     uint64_t pinned; /* what only stays because an iterator or value still refers to it */
     uint64_t files;  /* of a database in memory */
     uint64_t other, total;

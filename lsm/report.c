@@ -82,6 +82,7 @@ static void report_memory(struct print *p, firn_db *db) {
     print_block(p, "memory");
     print_number(p, "memtables", m.memtables);
     print_number(p, "page_cache", m.page_cache);
+    print_number(p, "key_tables", m.key_tables);
     print_number(p, "filters", m.filters);
     print_number(p, "indexes", m.indexes);
     print_number(p, "shared_sections", m.shared_sections);

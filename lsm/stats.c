@@ -137,6 +137,7 @@ void firn_get_memory(firn_db *db, firn_memory *m) {
         size_t pinned =
             pages.pinned_bytes < m->page_cache ? pages.pinned_bytes : (size_t)m->page_cache;
         m->page_cache -= pinned;
+        m->key_tables = pages.key_bytes;
         m->pinned += pinned;
     }
     m->other = held(db, MEM_OTHER);

@@ -1,4 +1,5 @@
 #include "base/status.h"
+#include "sst/key_table.h"
 #include "sst/page_cache_internal.h"
 
 #define STAMP_SHARE 64
@@ -52,13 +53,20 @@ void page_cache_prefetch(struct page_cache *c, uint64_t table, uint64_t page) {
     __builtin_prefetch((const uint8_t *)b + 64);
 }
 
-struct page_frame *page_cache_peek(struct page_cache *c, uint64_t table, uint64_t page) {
+struct page_frame *page_cache_peek(struct page_cache *c, uint64_t table, uint64_t page,
+                                   uint64_t key) {
     uint64_t hash = page_hash_of(table, page);
     struct shard *s = shard_of(c, hash);
     struct bucket *b = page_hash_bucket(s, hash);
     struct page_frame *f = page_hash_find(b, table, page, hash);
     if (f != NULL) {
-        for (size_t i = 0; i < f->head_lines; i++) {
+        const struct key_table *keys = page_frame_keys(f);
+        size_t lines = f->head_lines;
+        if (keys != NULL) {
+            key_table_prefetch(keys, key, atomic_load_explicit(&f->key_mask, memory_order_relaxed));
+            lines = 1;
+        }
+        for (size_t i = 0; i < lines; i++) {
             __builtin_prefetch(f->data + i * CACHE_LINE);
         }
         __builtin_prefetch(f->data + f->tail);
@@ -114,6 +122,7 @@ void page_cache_replace(struct page_cache *c, struct page_frame *old, struct pag
             page_frame_ref(frame);
             page_hash_set(b, i, frame);
             replaced = true;
+            page_keys_count_out_locked(s, old);
         }
     }
     mutex_unlock(&s->mu);
@@ -143,10 +152,12 @@ void page_cache_get_usage(struct page_cache *c, struct page_cache_usage *usage) 
     memset(usage, 0, sizeof *usage);
     usage->capacity = c->capacity;
     usage->bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed);
+    usage->key_bytes = atomic_load_explicit(&c->key_bytes, memory_order_relaxed);
     for (size_t i = 0; i < c->shard_count; i++) {
         struct shard *s = &c->shards[i];
         mutex_lock(&s->mu);
         usage->buckets += s->bucket_count;
+        usage->key_tables += s->key_tables;
         usage->hits += s->hits;
         usage->misses += s->misses;
         usage->evictions += s->evictions;

@@ -16,6 +16,7 @@
 
 struct page_cache;
 struct page_frame;
+struct key_table;
 struct value_decoder_slot;
 struct epoch;
 
@@ -30,8 +31,10 @@ struct page_frame *page_cache_find(struct page_cache *c, uint64_t table, uint64_
 
 /* The same for a reader inside a section of the epoch: the frame is not pinned, but stays until the
  * section is left; before, it may be pinned, by epoch_pin() of its pin object or by
- * page_frame_ref(). NULL also, now and then, of a page that is there: page_cache_find() is sure. */
-struct page_frame *page_cache_peek(struct page_cache *c, uint64_t table, uint64_t page);
+ * page_frame_ref(). NULL also, now and then, of a page that is there: page_cache_find() is sure.
+ * key: key_hash() of what the page will be searched for. */
+struct page_frame *page_cache_peek(struct page_cache *c, uint64_t table, uint64_t page,
+                                   uint64_t key);
 void page_cache_prefetch(struct page_cache *c, uint64_t table, uint64_t page); /* will be peeked */
 
 /* A new pinned frame of size bytes to read the page into, not found by others yet. c NULL: a frame
@@ -63,6 +66,15 @@ void page_cache_replace(struct page_cache *c, struct page_frame *old, struct pag
  * while there is much room, or when it is used so often that few others are. */
 bool page_cache_is_worth(struct page_cache *c, struct page_frame *f, size_t more);
 
+/* Key tables (key_table.h) stand beside frames that are searched often while there is much room,
+ * and go before any frame does. wants: counts a search, and says whether to make one. give: the
+ * frame takes the table, whose data `keys` is, if it has none and can still be found; NULL: no
+ * table can be made of this page, do not ask again. page_frame_keys() is for readers in a section
+ * who peeked: the table, or NULL. */
+bool page_cache_wants_keys(struct page_cache *c, struct page_frame *f);
+void page_cache_give_keys(struct page_cache *c, struct page_frame *f, struct key_table *keys);
+const struct key_table *page_frame_keys(const struct page_frame *f);
+
 /* Whether a page is worth a place to one who walks over pages in order and has passed `passed`
  * bytes of them: not once nothing is free and he would displace what he brought himself. */
 bool page_cache_is_worth_keeping(struct page_cache *c, size_t passed);
@@ -76,6 +88,7 @@ void page_cache_drop_table(struct page_cache *c, uint64_t table);
 
 struct page_cache_usage {
     size_t capacity, bytes, pinned_bytes, frames, buckets;
+    size_t key_tables, key_bytes;     /* beside frames; in bytes, too */
     uint64_t hits, misses, evictions; /* hits and misses: of page_cache_find() */
 };
 void page_cache_get_usage(struct page_cache *c, struct page_cache_usage *usage);

@@ -3,6 +3,7 @@
  *     page_frame.c    frames: pages in memory, counted references
  *     page_hash.c     where frames are found: an extendible hash in shards
  *     page_evict.c    which frames go: the clock, the budget
+ *     page_keys.c     key tables beside frames
  *     page_cache.c    finding, inserting, replacing; the cache's life
  *
  * A shard is an extendible hash: a directory of 2^depth references to buckets of BUCKET_SLOTS
@@ -48,10 +49,15 @@ struct page_frame {
 
     /* Atomic. */
     _Atomic bool proven;
-    _Atomic uint8_t uses; /* those that page_cache_is_worth() counts, since `counted` */
+    _Atomic uint8_t uses;     /* those that page_cache_is_worth() counts, since `counted` */
+    _Atomic uint8_t searches; /* those that page_cache_wants_keys() counts, or KEYS_NEVER */
     _Atomic uint64_t stamp;
     _Atomic uint64_t counted; /* a stamp */
     _Atomic size_t refs;      /* pins, and one of the cache when it is in there */
+
+    /* Set under the shard's mu, read without. */
+    _Atomic(struct key_table *) keys; /* owned; NULL: none */
+    _Atomic uint32_t key_mask;        /* its mask: one line of memory less to wait for */
 };
 
 struct bucket {
@@ -80,7 +86,7 @@ struct shard {
 
     /* Guarded by mu. */
     struct bucket **buckets; /* each once, for the hand */
-    size_t bucket_count, bucket_capacity, hand;
+    size_t bucket_count, bucket_capacity, hand, key_tables;
     uint64_t hits, misses, evictions;
 
     uint8_t apart[64]; /* neighbours share no cache line */
@@ -94,9 +100,10 @@ struct page_cache {
     struct limbo limbo; /* frames that were taken out */
 
     /* Atomic. */
-    _Atomic size_t bytes; /* of frames, buckets and directories */
-    _Atomic size_t turn;  /* of shards to evict from */
-    _Atomic size_t rest;  /* frames to come before one is sought to evict again */
+    _Atomic size_t bytes;     /* of frames, key tables, buckets and directories */
+    _Atomic size_t key_bytes; /* of key tables of frames that can be found */
+    _Atomic size_t turn;      /* of shards to evict from */
+    _Atomic size_t rest;      /* frames to come before one is sought to evict again */
     _Atomic uint64_t tables;
     struct value_decoder_slot decoder;
 
@@ -171,8 +178,20 @@ void page_hash_deinit(struct page_cache *c, struct shard *s); /* REQUIRES: nobod
 bool page_evict_is_pinned(const struct page_frame *f);
 unsigned page_evict_choose(const struct bucket *b); /* the slot it would give up, or NO_SLOT */
 void page_evict_keep_budget(struct page_cache *c);
+/* Whether much is free when the cache has so many bytes. */
+bool page_evict_has_room(const struct page_cache *c, size_t bytes);
 
 /* Ends the cache's own reference once no reader can be at the frame. */
 void page_evict_let_go(struct page_cache *c, struct page_frame *f);
+
+/* ---- page_keys.c ---- */
+
+/* Takes the key table of some frame from it and lets it go; false: there is none. */
+bool page_keys_evict(struct page_cache *c);
+
+/* The frame can no longer be found; it keeps its key table for those who are at it. */
+void page_keys_count_out_locked(struct shard *s, struct page_frame *f) REQUIRES(&s->mu);
+size_t page_keys_bytes(const struct page_frame *f); /* of its key table */
+void page_keys_release(struct page_frame *f);       /* REQUIRES: nobody is at the frame */
 
 #endif

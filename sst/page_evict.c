@@ -12,9 +12,11 @@
  * no more (page_cache_is_worth_keeping()): the pages that it would displace are those that a
  * next scan comes to first.
  *
- * The budget covers frames, buckets and directories. It is kept by evicting before a frame is made;
- * only pins may hold the cache above it, and for a moment what is in limbo, for which a 32nd of the
- * budget is kept free.
+ * Key tables go before any frame (page_keys.c).
+ *
+ * The budget covers frames, key tables, buckets and directories. It is kept by evicting before a
+ * frame is made; only pins may hold the cache above it, and for a moment what is in limbo, for
+ * which a 32nd of the budget is kept free.
  */
 #include "sst/page_cache_internal.h"
 
@@ -54,7 +56,7 @@ unsigned page_evict_choose(const struct bucket *b) {
 }
 
 void page_evict_let_go(struct page_cache *c, struct page_frame *f) {
-    limbo_put(&c->limbo, &f->limbo, sizeof *f + f->size);
+    limbo_put(&c->limbo, &f->limbo, sizeof *f + f->size + page_keys_bytes(f));
 }
 
 /* Moves the hand for one round, or two where the first has to clear marks. */
@@ -128,7 +130,7 @@ void page_evict_keep_budget(struct page_cache *c) {
             atomic_store_explicit(&c->rest, rest - 1, memory_order_relaxed);
             break;
         }
-        if (!evict_one(c)) {
+        if (!page_keys_evict(c) && !evict_one(c)) {
             size_t frames =
                 atomic_load_explicit(&c->bytes, memory_order_relaxed) / PAGE_BYTES_TYPICAL;
             atomic_store_explicit(&c->rest, frames / REST_PART, memory_order_relaxed);
@@ -137,9 +139,20 @@ void page_evict_keep_budget(struct page_cache *c) {
     }
 }
 
-bool page_cache_is_worth_keeping(struct page_cache *c, size_t passed) {
+bool page_evict_has_room(const struct page_cache *c, size_t bytes) {
+    return bytes < c->capacity - c->capacity / ROOM_SHARE;
+}
+
+/* Key tables go before what is asked for here. */
+static size_t bytes_without_keys(const struct page_cache *c) {
     size_t bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed);
-    return passed < bytes / UNPROVEN_SHARE || bytes < c->capacity - c->capacity / ROOM_SHARE;
+    size_t keys = atomic_load_explicit(&c->key_bytes, memory_order_relaxed);
+    return bytes > keys ? bytes - keys : 0;
+}
+
+bool page_cache_is_worth_keeping(struct page_cache *c, size_t passed) {
+    size_t bytes = bytes_without_keys(c);
+    return passed < bytes / UNPROVEN_SHARE || page_evict_has_room(c, bytes);
 }
 
 void page_cache_give_way(struct page_cache *c, bool anew) {
@@ -153,8 +166,7 @@ void page_cache_give_way(struct page_cache *c, bool anew) {
 
 /* Uses are counted without care for those of other threads at the same time. */
 bool page_cache_is_worth(struct page_cache *c, struct page_frame *f, size_t more) {
-    size_t bytes = atomic_load_explicit(&c->bytes, memory_order_relaxed) + more;
-    if (bytes < c->capacity - c->capacity / ROOM_SHARE) {
+    if (page_evict_has_room(c, bytes_without_keys(c) + more)) {
         return true;
     }
     struct shard *s = shard_of(c, f->hash);

@@ -12,6 +12,7 @@ static void frame_destroy(struct page_frame *f) {
     struct page_cache *c = f->cache;
     size_t bytes = sizeof *f + f->size;
     enum mem_part part = frame_part(f);
+    page_keys_release(f);
     alloc_release(f->alloc, part, f->data, f->size);
     alloc_release(f->alloc, part, f, sizeof *f);
     if (c != NULL) {

@@ -124,6 +124,7 @@ struct page_frame *page_hash_take_out_locked(struct shard *s, struct bucket *b, 
     if (!atomic_exchange_explicit(&f->proven, true, memory_order_relaxed)) {
         atomic_fetch_sub_explicit(&s->unproven, 1, memory_order_relaxed);
     }
+    page_keys_count_out_locked(s, f);
     return f;
 }
 

@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 
+#include "sst/key_table.h"
 #include "sst/table_internal.h"
 
 /* *may_contain is false when a filter, by its number, says that the key is not there. */
@@ -34,11 +35,21 @@ static int probe_filter(struct sst_table *t, struct sst_section *section, size_t
     return FIRN_OK;
 }
 
+/* In the key table of a page that has one, else where the keys lie. */
+static int find_rank(const struct page *p, const struct table_page *page, firn_slice key,
+                     uint64_t hash, uint32_t *rank) {
+    const struct key_table *keys = page->peeked ? page_frame_keys(page->frame) : NULL;
+    if (keys != NULL) {
+        return key_table_find(keys, key, hash, rank) ? FIRN_OK : FIRN_NOT_FOUND;
+    }
+    return key_area_find(&p->area, table_segment_opened(page->segment), key, rank);
+}
+
 /* The newest version of the key with sequence at most seq. */
-static int find_entry(const struct page *p, const struct segment *segment, firn_slice key,
-                      uint64_t seq, size_t *entry, bool *has_key) {
+static int find_entry(const struct page *p, const struct table_page *page, firn_slice key,
+                      uint64_t hash, uint64_t seq, size_t *entry, bool *has_key) {
     uint32_t rank;
-    int rc = key_area_find(&p->area, segment, key, &rank);
+    int rc = find_rank(p, page, key, hash, &rank);
     *has_key = rc != FIRN_NOT_FOUND;
     if (rc != FIRN_OK) {
         return rc;
@@ -104,13 +115,16 @@ static int get(struct sst_table *t, struct sst_section *section, firn_slice key,
     struct table_page page;
     struct page p;
     size_t entry = 0;
-    rc = table_page_peek(t, section, number, &page);
+    rc = table_page_peek(t, section, number, hash, &page);
     if (rc != FIRN_OK) {
         return rc;
     }
     rc = page_parse(page.bytes, page.size, &p);
     if (rc == FIRN_OK) {
-        rc = find_entry(&p, table_segment_opened(page.segment), key, seq, &entry, &has_key);
+        rc = table_page_add_keys(t, &page, &p);
+    }
+    if (rc == FIRN_OK) {
+        rc = find_entry(&p, &page, key, hash, seq, &entry, &has_key);
         *kind = has_key ? 0 : SST_READ_IN_VAIN;
     }
     if (rc == FIRN_OK) {

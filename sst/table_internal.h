@@ -184,9 +184,13 @@ int table_page_get(struct sst_table *t, size_t page, bool cold, struct table_pag
 void table_page_release(struct table_page *p);
 
 /* The page for a lookup: in place, peeked at in the cache of a section, or read. section NULL: as
- * table_page_get(). SST_LATER, if its reads say so. */
-int table_page_peek(struct sst_table *t, struct sst_section *section, size_t page,
+ * table_page_get(). hash: of the key. SST_LATER, if its reads say so. */
+int table_page_peek(struct sst_table *t, struct sst_section *section, size_t page, uint64_t hash,
                     struct table_page *out);
+
+/* Gives a parsed page of the cache a key table if it is searched so often that this is worth it.
+ * FIRN_CORRUPT. */
+int table_page_add_keys(struct sst_table *t, const struct table_page *page, const struct page *p);
 
 /* An inner node of a btree, as a page is got. REQUIRES: the index is loaded, node < its nodes. */
 int table_node_get(struct sst_table *t, size_t node, struct table_page *out);

@@ -1,4 +1,5 @@
 /* Pages of a table: where one lies, its bytes in memory, and what the page cache is told of it. */
+#include "sst/key_table.h"
 #include "sst/table_internal.h"
 
 int table_page_place(struct sst_table *t, const struct table_segment *s, size_t page,
@@ -244,7 +245,7 @@ void table_page_release(struct table_page *p) {
     p->frame = NULL;
 }
 
-int table_page_peek(struct sst_table *t, struct sst_section *section, size_t page,
+int table_page_peek(struct sst_table *t, struct sst_section *section, size_t page, uint64_t hash,
                     struct table_page *out) {
     if (section == NULL || table_is_in_place(t)) {
         return table_page_get(t, page, false, out);
@@ -255,7 +256,7 @@ int table_page_peek(struct sst_table *t, struct sst_section *section, size_t pag
     if (rc != FIRN_OK) {
         return rc;
     }
-    out->frame = t->cache == NULL ? NULL : page_cache_peek(t->cache, t->cache_number, page);
+    out->frame = t->cache == NULL ? NULL : page_cache_peek(t->cache, t->cache_number, page, hash);
     out->found = out->peeked = out->frame != NULL && is_of_size(t, out->frame, out->size);
     if (out->peeked) {
         section->page_cache_hits++;
@@ -268,4 +269,23 @@ int table_page_peek(struct sst_table *t, struct sst_section *section, size_t pag
         out->size = page_frame_size(out->frame);
     }
     return rc;
+}
+
+/* Of pages that a lookup reads a few lines of anyway, a key table only takes memory. */
+static bool is_fast(const struct page *p) {
+    return p->area.form == KEY_AREA_NUMBERS && p->area.bytes.size < HEAD_BYTES * 4;
+}
+
+int table_page_add_keys(struct sst_table *t, const struct table_page *page, const struct page *p) {
+    if (!page->peeked || page_frame_keys(page->frame) != NULL || is_fast(p) ||
+        !page_cache_wants_keys(t->cache, page->frame)) {
+        return FIRN_OK;
+    }
+    struct key_table *keys;
+    int rc =
+        key_table_create(t->cache, t->alloc, table_segment_opened(page->segment), &p->area, &keys);
+    if (rc == FIRN_OK) {
+        page_cache_give_keys(t->cache, page->frame, keys);
+    }
+    return rc == FIRN_NOMEM ? FIRN_OK : rc;
 }

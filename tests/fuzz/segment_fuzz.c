@@ -5,7 +5,8 @@
  * Hostile ones may hold keys in any order and lie about how many there are in a node, so little can
  * be asked of the answers.
  */
-#include "sst/automaton.h"
+#include "base/checksum.h"
+#include "sst/key_table.h"
 #include "tests/fuzz/fuzz_input.h"
 
 #define STEPS_MAX 300
@@ -22,10 +23,12 @@ static void find(const struct automaton_cursor *c, firn_slice key) {
     (void)answered(automaton_find(c->segment, c->automaton, key, &rank));
 }
 
-static void walk(struct automaton_cursor *c) {
+/* Returns how many keys there are, or were read. */
+static uint32_t walk(struct automaton_cursor *c) {
     bool ok = answered(automaton_cursor_first(c));
-    for (uint32_t i = 0; ok && c->valid && i < STEPS_MAX && c->key.size < KEY_BYTES_MAX; i++) {
-        FUZZ_CHECK(c->rank == i);
+    uint32_t keys = 0;
+    for (; ok && c->valid && keys < STEPS_MAX && c->key.size < KEY_BYTES_MAX; keys++) {
+        FUZZ_CHECK(c->rank == keys);
         find(c, buf_slice(&c->key));
         ok = answered(automaton_cursor_next(c));
     }
@@ -33,6 +36,7 @@ static void walk(struct automaton_cursor *c) {
     for (uint32_t i = 0; ok && c->valid && i < STEPS_MAX && c->key.size < KEY_BYTES_MAX; i++) {
         ok = answered(automaton_cursor_prev(c));
     }
+    return keys;
 }
 
 /* What runs read must be what steps find. */
@@ -66,6 +70,25 @@ static void run_on(struct automaton_cursor *c, struct alloc *alloc) {
     key_run_deinit(&keys);
 }
 
+/* A table of all keys has each of them; it may be one for those that are there more than once. */
+static void tabulate(const struct automaton_cursor *c, struct alloc *alloc, uint32_t keys) {
+    struct key_area area = {KEY_AREA_AUTOMATON, c->automaton, keys};
+    struct key_table *table;
+    struct automaton_cursor at;
+    automaton_cursor_init(&at, alloc);
+    automaton_cursor_open(&at, c->segment, c->automaton);
+    if (answered(key_table_create(NULL, alloc, c->segment, &area, &table)) && table != NULL) {
+        bool ok = answered(automaton_cursor_first(&at));
+        for (; ok && at.valid; ok = answered(automaton_cursor_next(&at))) {
+            firn_slice key = buf_slice(&at.key);
+            uint32_t rank;
+            FUZZ_CHECK(key_table_find(table, key, key_hash(key), &rank) && rank < keys);
+        }
+        page_frame_release(table->frame);
+    }
+    automaton_cursor_deinit(&at);
+}
+
 static void jump(struct automaton_cursor *c, firn_slice key, uint32_t rank) {
     find(c, key);
     if (answered(automaton_cursor_seek(c, key)) && c->valid) {
@@ -94,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct automaton_cursor c;
         automaton_cursor_init(&c, &alloc);
         automaton_cursor_open(&c, segment, part[2]);
-        walk(&c);
+        tabulate(&c, &alloc, walk(&c));
         run(&c, &alloc, KEY_RUN_MAX);
         run(&c, &alloc, 3);
         run_on(&c, &alloc);

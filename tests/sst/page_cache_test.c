@@ -405,7 +405,7 @@ static bool peek_page(struct peeker *p, uint64_t table, uint64_t page, bool keep
     bool was_there = false;
     *h = (struct held){.table = table, .page = page};
     unsigned token = epoch_enter(p->epoch);
-    struct page_frame *f = page_cache_peek(p->cache, table, page);
+    struct page_frame *f = page_cache_peek(p->cache, table, page, 0);
     if (f != NULL) {
         assert_is(f, table, page);
         if (keep) {
