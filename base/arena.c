@@ -8,6 +8,7 @@
 #define ARENA_REACH_MIN (UINT64_C(64) << 20)
 #define COMMIT_BYTES_MIN (UINT64_C(64) << 10)
 #define COMMIT_BYTES_MAX (UINT64_C(1) << 20)
+#define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
 
 int arena_init(struct arena *arena, struct alloc *alloc, enum mem_part part) {
     /* A host with a limit on its address space gets a shorter reach. */
@@ -21,7 +22,7 @@ int arena_init(struct arena *arena, struct alloc *alloc, enum mem_part part) {
     }
     arena->base = base == MAP_FAILED ? NULL : base;
     arena->used = 8;
-    arena->committed = 0;
+    arena->committed = arena->accessible = 0;
     arena->reserved = reserved;
     arena->alloc = alloc;
     arena->part = part;
@@ -29,6 +30,8 @@ int arena_init(struct arena *arena, struct alloc *alloc, enum mem_part part) {
         return FAIL(FIRN_NOMEM, "no address space for an arena of %llu bytes",
                     (unsigned long long)ARENA_REACH_MIN);
     }
+    /* One that stays small stays in small pages. */
+    (void)madvise(arena->base + HUGE_PAGE_BYTES, reserved - HUGE_PAGE_BYTES, MADV_HUGEPAGE);
     return FIRN_OK;
 }
 
@@ -46,6 +49,23 @@ void arena_recount(struct arena *arena, enum mem_part part) {
     arena->part = part;
 }
 
+/* A huge page comes only where all of its bytes may be touched when the first one is. */
+static bool make_accessible(struct arena *arena, size_t end) {
+    uintptr_t from = (uintptr_t)arena->base + arena->accessible;
+    uintptr_t to = (uintptr_t)arena->base + end;
+    if (end > HUGE_PAGE_BYTES && arena->reserved - end > HUGE_PAGE_BYTES) {
+        to = (to + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    }
+    if (to <= from) {
+        return true;
+    }
+    if (mprotect((void *)from, to - from, PROT_READ | PROT_WRITE) != 0) {
+        return false;
+    }
+    arena->accessible = to - (uintptr_t)arena->base;
+    return true;
+}
+
 /* Commits in steps of an eighth of what is there, so that a small arena stays small. */
 static bool commit(struct arena *arena, size_t want) {
     size_t step = arena->committed / 8;
@@ -54,7 +74,7 @@ static bool commit(struct arena *arena, size_t want) {
     size_t grow = (want - arena->committed + step - 1) / step * step;
     grow = (grow + 4095) / 4096 * 4096;
     if (grow > arena->reserved - arena->committed || alloc_must_fail(arena->alloc) ||
-        mprotect(arena->base + arena->committed, grow, PROT_READ | PROT_WRITE) != 0) {
+        !make_accessible(arena, arena->committed + grow)) {
         return false;
     }
     arena->committed += grow;

@@ -21,6 +21,7 @@ struct arena {
     uint8_t apart[LINES_APART]; /* readers load base; what follows changes with each allocation */
     size_t used;                /* bytes given out, the first unit included */
     size_t committed;           /* bytes with memory behind them; counted in alloc */
+    size_t accessible;          /* bytes that may be touched, a huge page more at most */
 };
 
 /* FIRN_NOMEM: no address space. */
