@@ -614,6 +614,76 @@ static void the_cause_of_a_failure_is_what_is_told(void **state) {
     finish(db, env);
 }
 
+/* ---- Memtables that cannot be flushed. ---- */
+
+/* None of its memtables can become a table. */
+static firn_db *open_without_tables(firn_env *env, unsigned memtable_entries) {
+    firn_options options = options_in(env);
+    options.memtable_entries = memtable_entries;
+    firn_db *db = open_with(&options);
+    machine.create_table_rc = FIRN_NO_SPACE;
+    return db;
+}
+
+/* A sealed memtable would be read before a table that is taken in after it. */
+static void what_is_taken_in_waits_for_sealed_memtables(void **state) {
+    (void)state;
+    firn_env *env = machine_create("a table beside sealed memtables");
+    firn_options options = options_in(env);
+    firn_table_builder *builder;
+    const char *built = "built";
+    ok(firn_table_builder_create(built, &options, &builder));
+    ok(firn_table_builder_add(builder, text("a"), text("new")));
+    ok(firn_table_builder_finish(builder));
+    firn_db *db = open_without_tables(env, 1);
+    ok(put(db, "a", 0));
+    ok(put(db, "b", 0)); /* seals what has a */
+    assert_int_equal(firn_ingest(db, &built, 1, 0), FIRN_NO_SPACE);
+    machine.create_table_rc = FIRN_OK;
+    ok(firn_resume(db));
+    ok(firn_ingest(db, &built, 1, 0));
+    firn_value value;
+    ok(firn_get(db, NULL, text("a"), &value));
+    assert_int_equal(value.size, 3);
+    firn_value_release(&value);
+    finish(db, env);
+}
+
+/* An older log that lost its end, though a younger one tells that it was synced after. */
+static void the_lost_end_of_a_synced_older_log_is_told(void **state) {
+    (void)state;
+    firn_env *killed, *env = machine_create("an older log without its end");
+    firn_db *db = open_without_tables(env, 2);
+    ok(put(db, "a", 0));
+    ok(put(db, "b", 0));
+    ok(put(db, "c", FIRN_SYNC)); /* into a second log */
+    ok(put(db, "d", 0));         /* says that c was synced, and so were a and b */
+    ok(sim_kill_at(env, sim_change_count(env) + 1, &killed));
+    killed->ops = &machine.wrapped;
+    char path[PATH_BYTES_MAX];
+    const uint8_t *bytes;
+    uint64_t size;
+    file_path(FOLDER, FILE_LOG, list(killed).lowest_log, path);
+    ok(sim_file_get(killed, path, &bytes, &size));
+    uint8_t *copy = malloc(size);
+    assert_non_null(copy);
+    memcpy(copy, bytes, size);
+    firn_options options = options_in(killed);
+    firn_db *after;
+    ok(sim_file_set(killed, path, copy, size - 1));
+    assert_int_equal(firn_open(FOLDER, &options, &after), FIRN_CORRUPT);
+    assert_non_null(strstr(firn_errmsg(), "was synced after it"));
+    ok(sim_file_set(killed, path, copy, size));
+    ok(firn_open(FOLDER, &options, &after));
+    ok(contains(after, "b"));
+    ok(contains(after, "d"));
+    free(copy);
+    machine.create_table_rc = FIRN_OK;
+    finish(after, killed);
+    ok(firn_resume(db));
+    finish(db, env);
+}
+
 /* ---- Groups. ---- */
 
 struct member {
@@ -974,6 +1044,8 @@ int main(void) {
         cmocka_unit_test(an_empty_batch_makes_durable_what_a_killed_process_wrote),
         cmocka_unit_test(nothing_is_written_on_a_manifest_that_cannot_be_renewed),
         cmocka_unit_test(the_cause_of_a_failure_is_what_is_told),
+        cmocka_unit_test(what_is_taken_in_waits_for_sealed_memtables),
+        cmocka_unit_test(the_lost_end_of_a_synced_older_log_is_told),
         cmocka_unit_test(a_group_without_memory_leaves_nothing_in_the_log),
         cmocka_unit_test(a_flush_into_a_missing_folder_pauses_and_is_told),
         cmocka_unit_test(a_flush_that_fails_while_writes_are_refused_pauses),

@@ -1,0 +1,163 @@
+/* Files whose checksums are right, but which do not belong together: opening refuses them and says
+ * why. Damaged files: tests/engine/damage_test.c; what power cuts leave: tests/engine/crash_test.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/env_sim.h"
+#include "lsm/batch.h"
+#include "lsm/files.h"
+#include "lsm/wal.h"
+#include "tests/support/file_bytes.h"
+
+static struct alloc alloc;
+static firn_env *env;
+
+static int set_up(void **state) {
+    (void)state;
+    alloc_init(&alloc, NULL);
+    return env_sim_create(1, &env);
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    int misused = sim_misuse(env) != NULL || sim_open_files(env) != 0;
+    env_destroy(env);
+    return misused || atomic_load(&alloc.total) != 0 ? -1 : 0;
+}
+
+static int open_it(const char *folder, firn_db **db) {
+    firn_options options;
+    firn_options_init(&options);
+    options.env = env;
+    return firn_open(folder, &options, db);
+}
+
+static void assert_refused(const char *folder, int code, const char *words) {
+    firn_db *db;
+    assert_int_equal(open_it(folder, &db), code);
+    if (strstr(firn_errmsg(), words) == NULL) {
+        print_error("%s\n", firn_errmsg());
+    }
+    assert_non_null(strstr(firn_errmsg(), words));
+}
+
+/* With one key in a table and one in a log. */
+static void make(const char *folder, firn_slice key) {
+    firn_db *db;
+    assert_int_equal(open_it(folder, &db), FIRN_OK);
+    assert_int_equal(firn_put(db, key, FIRN_STR("in a table"), 0), FIRN_OK);
+    assert_int_equal(firn_flush(db), FIRN_OK);
+    assert_int_equal(firn_put(db, key, FIRN_STR("in a log"), FIRN_SYNC), FIRN_OK);
+    assert_int_equal(firn_close(db), FIRN_OK);
+}
+
+struct wanted {
+    enum file_kind kind;
+    uint64_t number;
+};
+
+static int look(void *context, const char *name, uint64_t bytes) {
+    struct wanted *w = context;
+    uint64_t number;
+    if (bytes > 0 && file_parse(name, &number) == w->kind && number > w->number) {
+        w->number = number;
+    }
+    return 0;
+}
+
+/* The newest file of a kind. */
+static uint64_t find(const char *folder, enum file_kind kind, char path[PATH_BYTES_MAX]) {
+    struct wanted w = {.kind = kind};
+    assert_int_equal(env_list(env, folder, look, &w), FIRN_OK);
+    assert_int_not_equal(w.number, 0);
+    file_path(folder, kind, w.number, path);
+    return w.number;
+}
+
+static void a_log_of_another_database_is_refused(void **state) {
+    (void)state;
+    char ours[PATH_BYTES_MAX], theirs[PATH_BYTES_MAX];
+    size_t size;
+    make("db", FIRN_STR("a"));
+    make("other", FIRN_STR("b"));
+    assert_int_equal(find("db", FILE_LOG, ours), find("other", FILE_LOG, theirs));
+    uint8_t *bytes = file_bytes_get(env, theirs, &size);
+    file_bytes_set(env, ours, bytes, size);
+    free(bytes);
+    assert_refused("db", FIRN_CORRUPT, "another database");
+}
+
+static void a_table_of_another_length_is_refused(void **state) {
+    (void)state;
+    char path[PATH_BYTES_MAX];
+    size_t size;
+    make("db", FIRN_STR("a"));
+    (void)find("db", FILE_TABLE, path);
+    uint8_t *bytes = file_bytes_get(env, path, &size);
+    uint8_t *longer = calloc(1, size + 1);
+    assert_non_null(longer);
+    memcpy(longer, bytes, size);
+    file_bytes_set(env, path, longer, size + 1);
+    assert_refused("db", FIRN_CORRUPT, path);
+    file_bytes_set(env, path, longer, size - 1);
+    assert_refused("db", FIRN_CORRUPT, path);
+    assert_int_equal(env_unlink(env, path), FIRN_OK);
+    assert_refused("db", FIRN_MISSING, path);
+    free(longer);
+    free(bytes);
+}
+
+/* A log of the database's own that holds three batches of one put each. */
+static void write_log(const char *folder, const uint64_t seqs[3]) {
+    char path[PATH_BYTES_MAX];
+    struct wal_reader *reader;
+    struct wal_writer *writer;
+    uint64_t number = find(folder, FILE_LOG, path);
+    assert_int_equal(wal_reader_open(&alloc, env, folder, number, &reader), FIRN_OK);
+    struct wal_header header = *wal_reader_header(reader);
+    wal_reader_close(reader);
+    header.number = number + 100;
+    assert_int_equal(wal_writer_create(&alloc, env, folder, &header, &writer), FIRN_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        struct firn_batch batch;
+        batch_init(&batch, &alloc);
+        assert_int_equal(batch_put(&batch, FIRN_STR("k"), FIRN_STR("v")), FIRN_OK);
+        assert_int_equal(wal_writer_add(writer, RECORD_BATCH, seqs[i], buf_slice(&batch.bytes)),
+                         FIRN_OK);
+        assert_int_equal(wal_writer_flush(writer), FIRN_OK);
+        batch_deinit(&batch);
+    }
+    assert_int_equal(wal_writer_sync(writer), FIRN_OK);
+    assert_int_equal(wal_writer_close(writer), FIRN_OK);
+}
+
+static void sequences_in_a_log_only_grow(void **state) {
+    (void)state;
+    static const uint64_t good[3] = {20, 21, 30}, back[3] = {20, 21, 19}, twice[3] = {20, 21, 21};
+    firn_db *db;
+    make("good", FIRN_STR("a"));
+    write_log("good", good);
+    assert_int_equal(open_it("good", &db), FIRN_OK);
+    assert_int_equal(firn_contains(db, NULL, FIRN_STR("k")), FIRN_OK);
+    assert_int_equal(firn_close(db), FIRN_OK);
+    make("back", FIRN_STR("a"));
+    write_log("back", back);
+    assert_refused("back", FIRN_CORRUPT, "sequence 19");
+    make("twice", FIRN_STR("a"));
+    write_log("twice", twice);
+    assert_refused("twice", FIRN_CORRUPT, "sequence 21");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_log_of_another_database_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_table_of_another_length_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(sequences_in_a_log_only_grow, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
