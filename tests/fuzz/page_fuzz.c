@@ -47,10 +47,11 @@ static void read_entries(const struct page *p) {
 static void read_page(const uint8_t *page, size_t page_bytes, bool decoded);
 
 /* What a page under zstd is decoded to has no checksum, and is a page if it is one at all. */
-static void read_decoded(const struct page *p, const uint8_t *page) {
+static void read_decoded(const struct page *p, const uint8_t *page, size_t page_bytes) {
     struct alloc alloc = {.total = 0};
     size_t bytes = page_decoded_bytes(p);
-    FUZZ_CHECK(bytes <= p->values_offset + VALUE_DECODED_BYTES_MAX + FORMAT_CHECKSUM_BYTES);
+    /* What stands before the values, of which the page has all, and these. */
+    FUZZ_CHECK(bytes <= page_bytes + VALUE_DECODED_BYTES_MAX + FORMAT_CHECKSUM_BYTES);
     uint8_t *decoded = calloc(1, bytes + PACKED_SLACK);
     FUZZ_CHECK(decoded != NULL);
     int rc = page_decode(p, page, &alloc, NULL, NULL, decoded);
@@ -97,7 +98,7 @@ static void read_page(const uint8_t *page, size_t page_bytes, bool decoded) {
     read_entries(&p);
     if (page_is_encoded(&p)) {
         FUZZ_CHECK(!decoded);
-        read_decoded(&p, page);
+        read_decoded(&p, page, page_bytes);
         for (size_t i = 0; i < p.values.groups && i < GROUPS_MAX; i++) {
             read_group(&p.values, i);
         }
