@@ -272,8 +272,7 @@ static int merge_parts(firn_bulk *b, size_t first, bool run, const struct buf *c
     uint64_t share = db->options.memory_budget / 16;
     share = share > RUN_BUILDER_BYTES_MIN ? share : RUN_BUILDER_BYTES_MIN;
     job_setup(&context, run ? SST_EFFORT_FAST : b->effort,
-              run ? (size_t)share
-                  : parts_builder_bytes(job_builder_bytes(&db->options), parts.cut_count + 1),
+              run ? (size_t)share : parts_builder_bytes(&db->options, parts.cut_count + 1, true),
               &request);
     request.snapshots = snapshots;
     request.snapshot_count = 1;

@@ -213,12 +213,13 @@ static int merge_inputs(firn_db *db, struct inputs *in, enum sst_effort effort,
                                   .inputs_max = in->runs,
                                   .open = open_part,
                                   .opener = in,
+                                  .bytes = in->bytes,
                                   .entries = in->entries};
     struct filter_budget budget = job_filter_budget(&db->options);
     context->totals.bytes_total = in->bytes;
     context->totals.entries_total = in->entries;
     job_setup(context, effort,
-              parts_builder_bytes(job_builder_bytes(&db->options), parts.cut_count + 1), &merge);
+              parts_builder_bytes(&db->options, parts.cut_count + 1, context->by_hand), &merge);
     merge.builder.ice = is_ice_level(db, in->version, in->job->output_level);
     merge.builder.filter_bits_per_key =
         filter_bits_for_job(&in->shape, in->job, context->by_hand, &budget);

@@ -47,6 +47,9 @@ struct mem {
     const char *why; /* it was sealed */
 };
 
+/* What the background thread that is kept for flushes does besides (parts.h). */
+enum flusher { FLUSHER_KEPT, FLUSHER_ASKED, FLUSHER_HELPS };
+
 struct writer; /* lsm/write.c */
 
 struct old_log {
@@ -124,6 +127,7 @@ struct firn_db {
     unsigned callers_merging; /* of compactions_running: on no background thread */
     unsigned pauses;          /* of what begins by itself */
     unsigned helpers_running; /* threads that have, or will have, parts of a merge (parts.h) */
+    enum flusher flusher;     /* the one that is kept for flushes */
     uint64_t live_logs[LIVE_LOGS_ROOM]; /* their files exist and may be needed */
     size_t live_log_count;
     bool flush_running, retry_pending, closing;

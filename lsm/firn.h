@@ -301,7 +301,9 @@ typedef struct firn_options {
     /* A merge of several tables is divided into at most so many ranges of keys, which idle background
      * threads help with (one is kept for flushes), and the caller of firn_compact() and
      * firn_bulk_finish() works on; default 1: each merge is one thread's; up to 64. Tables end where
-     * ranges do, which takes a little room. More than two at once share the memory of two. */
+     * ranges do, which takes a little room. More than two at once share the memory of two. Besides,
+     * and whatever this is, the thread for flushes helps with what the policy merges while nobody
+     * writes, if there are two. */
     uint32_t subcompactions;
 
     firn_read_overlap read_overlap; /* default FIRN_OVERLAP_AUTO */

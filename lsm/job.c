@@ -50,7 +50,7 @@ static int progress(void *context, uint64_t entries_in, uint64_t bytes_out) {
     page_cache_give_way(c->db->pages, false); /* to what is built here */
     int rc = job_check_cancel(c);
     if (rc == FIRN_OK && c->parts != NULL) {
-        parts_progress(c->parts, entries_in - c->entries_told, &done);
+        rc = parts_progress(c->parts, c, entries_in - c->entries_told, &done);
         c->entries_told = entries_in;
     }
     return rc == FIRN_OK ? job_report(c, done) : rc;

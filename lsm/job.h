@@ -22,6 +22,7 @@ struct job_context {
     firn_progress totals;
     struct parts *parts;   /* NULL: the merge is not one of several parts */
     uint64_t entries_told; /* then: of this part */
+    bool lent;             /* then: on the thread that is kept for flushes */
 };
 
 /* FIRN_CANCELLED when the job (a struct job_context) is to end. */

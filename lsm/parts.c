@@ -2,90 +2,12 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#define ANCHORS_OF_TABLE 16
-#define ANCHOR_TABLES_MAX 64          /* of more tables only where each begins */
-#define ANCHOR_BYTES_MAX 1024         /* longer keys are left out */
+#include "lsm/pace.h"
+
 #define REPORT_NS UINT64_C(100000000) /* while others are waited for */
-
-/* ---- Cuts ---- */
-
-struct anchor {
-    size_t offset, size; /* in keys */
-    uint64_t weight;
-    firn_slice key; /* once all are there */
-};
-
-void anchors_init(struct anchors *a, struct alloc *alloc) {
-    buf_init(&a->keys, alloc, MEM_OTHER);
-    buf_init(&a->list, alloc, MEM_OTHER);
-    a->weight = 0;
-}
-
-void anchors_deinit(struct anchors *a) {
-    buf_deinit(&a->keys);
-    buf_deinit(&a->list);
-}
-
-static int add_anchor(struct anchors *a, firn_slice key, uint64_t weight) {
-    if (key.size > ANCHOR_BYTES_MAX) {
-        return FIRN_OK;
-    }
-    struct anchor anchor = {.offset = a->keys.size, .size = key.size, .weight = weight};
-    a->weight += weight;
-    int rc = buf_append_slice(&a->keys, key);
-    return rc != FIRN_OK ? rc : buf_append(&a->list, &anchor, sizeof anchor);
-}
-
-int anchors_add(struct anchors *a, struct sst_table *table, size_t tables) {
-    const struct table_meta *meta = sst_table_meta(table);
-    size_t wanted = tables > ANCHOR_TABLES_MAX ? 1 : ANCHORS_OF_TABLE, pages = 0;
-    int rc = wanted > 1 ? sst_table_page_count(table, &pages) : FIRN_OK;
-    wanted = pages > wanted ? wanted : pages > 1 ? pages : 1;
-    rc = rc != FIRN_OK ? rc : add_anchor(a, meta->smallest, meta->bytes / wanted);
-    struct buf key;
-    buf_init(&key, a->keys.alloc, MEM_OTHER);
-    for (size_t i = 1; rc == FIRN_OK && i < wanted; i++) {
-        uint64_t keys_before;
-        rc = sst_table_page_start(table, pages * i / wanted, &key, &keys_before);
-        rc = rc != FIRN_OK ? rc : add_anchor(a, buf_slice(&key), meta->bytes / wanted);
-    }
-    buf_deinit(&key);
-    return rc;
-}
-
-static int compare_anchors(const void *a, const void *b) {
-    const struct anchor *x = a, *y = b;
-    return slice_compare(x->key, y->key);
-}
-
-int anchors_cut(struct anchors *a, size_t parts, struct buf *cuts) {
-    struct anchor *list = (struct anchor *)(void *)a->list.data;
-    size_t count = a->list.size / sizeof *list, cut = 1;
-    for (size_t i = 0; i < count; i++) {
-        const uint8_t *bytes = a->keys.data; /* NULL where the empty key is the only one */
-        bytes = bytes != NULL ? bytes + list[i].offset : bytes;
-        list[i].key = firn_slice_make(bytes, list[i].size);
-    }
-    if (count > 0) {
-        qsort(list, count, sizeof *list, compare_anchors);
-    }
-    uint64_t before = 0;
-    int rc = FIRN_OK;
-    for (size_t i = 0; rc == FIRN_OK && i < count && cut < parts; i++) {
-        bool fresh = i > 0 && slice_compare(list[i - 1].key, list[i].key) < 0;
-        if (fresh && (double)before >= (double)a->weight * (double)cut / (double)parts) {
-            rc = buf_append(cuts, &list[i].key, sizeof list[i].key);
-            while (cut < parts &&
-                   (double)before >= (double)a->weight * (double)cut / (double)parts) {
-                cut++;
-            }
-        }
-        before += list[i].weight;
-    }
-    return rc;
-}
+#define PARTS_MAX 64
+#define PART_SLACK 16 /* parts may be larger than meant by one of so many */
 
 /* ---- How many ---- */
 
@@ -97,23 +19,38 @@ static unsigned idle_threads_locked(const firn_db *db, bool by_hand) {
     return db->options.background_threads > busy ? db->options.background_threads - busy : 0;
 }
 
+/* Of the policy's merges; someone who asked for one may as well write meanwhile. */
+static bool may_borrow(const firn_db *db, bool by_hand) {
+    return !by_hand && db->options.background_threads > 1;
+}
+
 size_t parts_wanted(firn_db *db, uint64_t bytes, uint64_t entries, bool by_hand) {
     const firn_options *o = &db->options;
     double by_bytes = (double)bytes / (double)o->table_bytes;
     double by_entries = (double)entries / (double)o->table_entries;
     /* As many as there will be tables: those of parts are about even, so no more come of it. */
-    double tables = (by_bytes > by_entries ? by_bytes : by_entries) + 0.95;
+    double tables = by_bytes > by_entries ? by_bytes : by_entries;
+    if (tables < 1.05) {
+        return 1;
+    }
+    if (may_borrow(db, by_hand)) { /* who comes late finds some: no part is more than a table */
+        tables += tables / PART_SLACK + 0.999;
+        return tables < PARTS_MAX ? (size_t)tables : PARTS_MAX;
+    }
     mutex_lock(&db->mutex);
-    size_t parts = 1 + idle_threads_locked(db, by_hand);
+    size_t threads = 1 + idle_threads_locked(db, by_hand);
     mutex_unlock(&db->mutex);
-    parts = parts < o->subcompactions ? parts : o->subcompactions;
-    parts = tables < (double)parts ? (size_t)tables : parts;
-    return parts > 1 ? parts : 1;
+    threads = threads < o->subcompactions ? threads : o->subcompactions;
+    return tables + 0.95 < (double)threads ? (size_t)(tables + 0.95) : threads;
 }
 
 /* Two may each take what one may: merging is when memtables are few. */
-size_t parts_builder_bytes(size_t whole, size_t parts) {
-    size_t share = parts > 2 ? whole * 2 / parts : whole;
+size_t parts_builder_bytes(const firn_options *o, size_t parts, bool by_hand) {
+    size_t threads =
+        o->subcompactions < o->background_threads ? o->subcompactions : o->background_threads;
+    threads += !by_hand; /* the one that is lent */
+    threads = parts < threads ? parts : threads;
+    size_t whole = job_builder_bytes(o), share = threads > 2 ? whole * 2 / threads : whole;
     size_t least = (size_t)16 << 20;
     return share > least || share == whole ? share : whole < least ? whole : least;
 }
@@ -124,21 +61,20 @@ struct parts {
     firn_db *db;
     const struct parts_request *request; /* the caller's: gone once all parts are done */
     size_t count;
+    bool may_borrow;
     _Atomic bool stop;
     _Atomic uint64_t entries; /* done, of all parts */
 
     /* Guarded by the database's mutex. */
     size_t taken, done;
-    unsigned refs; /* the caller's, and of each thread that was asked to help */
-    int rc;        /* the first failure */
+    unsigned refs;               /* the caller's, and of each thread that was asked to help */
+    bool waits;                  /* the caller, for parts that others have taken */
+    struct pace pace, lent_pace; /* as seen by the caller, and by the thread that is lent */
+    int rc;                      /* the first failure */
     char message[512];
 
     struct merge_result results[]; /* by part, each its taker's until it is done */
 };
-
-void parts_progress(struct parts *p, uint64_t fresh, uint64_t *entries) {
-    *entries = atomic_fetch_add_explicit(&p->entries, fresh, memory_order_relaxed) + fresh;
-}
 
 int parts_check(const struct parts *p) {
     return atomic_load_explicit(&p->stop, memory_order_relaxed)
@@ -148,13 +84,13 @@ int parts_check(const struct parts *p) {
 
 /* What is left over is not worth a table of its own: those of a part are about as large, and may be
  * larger by the eighth by which parts differ. */
-static uint64_t even_entries(uint64_t table_entries, uint64_t entries) {
-    if (entries == 0 || table_entries == UINT64_MAX) {
-        return table_entries;
+static uint64_t even_share(uint64_t table_max, uint64_t part) {
+    if (part == 0 || table_max == UINT64_MAX) {
+        return table_max;
     }
-    uint64_t tables = (entries + entries / 16 + table_entries - 1) / table_entries;
-    uint64_t even = entries / tables + entries / tables / 8 + 1;
-    return even < table_entries ? even : table_entries;
+    uint64_t tables = (part + part / PART_SLACK + table_max - 1) / table_max;
+    uint64_t even = part / tables + part / tables / 8 + 1;
+    return even < table_max ? even : table_max;
 }
 
 static int run_part(struct parts *p, size_t i, struct job_context *context) {
@@ -177,7 +113,8 @@ static int run_part(struct parts *p, size_t i, struct job_context *context) {
         merge.context = context;
         merge.builder.throttle_context = context;
         if (p->count > 1) {
-            merge.table_entries = even_entries(merge.table_entries, q->entries / p->count);
+            merge.table_entries = even_share(merge.table_entries, q->entries / p->count);
+            merge.table_bytes = even_share(merge.table_bytes, q->bytes / p->count);
         }
         rc = merge_run(&merge, &p->results[i]);
     } else {
@@ -197,11 +134,69 @@ static void note_failure_locked(struct parts *p, int rc) {
     }
 }
 
+/* ---- The thread that is kept for flushes ---- */
+
+static bool is_over_locked(const struct parts *p) {
+    return p->taken == p->count || p->rc != FIRN_OK;
+}
+
+static void lent_job(void *context);
+
+/* Asks for it when it has had nothing to do at several looks. */
+static void borrow_locked(struct parts *p) REQUIRES(&p->db->mutex) {
+    firn_db *db = p->db;
+    bool wanted =
+        p->may_borrow && !is_over_locked(p) && db->flusher == FLUSHER_KEPT && !db->closing;
+    if (!wanted || !pace_is_calm_locked(&p->pace, p->db, PACE_LOOKS)) {
+        return;
+    }
+    pace_begin_locked(&p->pace, p->db);
+    pace_begin_locked(&p->lent_pace, p->db);
+    p->refs++;
+    db->flusher = FLUSHER_ASKED;
+    db->jobs_running++;
+    /* On a thread besides the others: a flush finds its own. */
+    if (env_submit(db->env, ENV_WAITER, lent_job, p) != FIRN_OK) {
+        p->refs--;
+        db->flusher = FLUSHER_KEPT;
+        db->jobs_running--;
+    }
+}
+
+/* Its own work goes first, and so do writers, unless the merge waits for this part alone. */
+static int step_aside_locked(struct parts *p, const struct job_context *c) REQUIRES(&p->db->mutex) {
+    firn_db *db = p->db;
+    int rc = FIRN_OK;
+    while (rc == FIRN_OK && !p->waits && !pace_is_calm_locked(&p->lent_pace, p->db, 1)) {
+        (void)env_wait(db->env, &db->background, &db->mutex, env_now_ns(db->env) + PACE_NS);
+        rc = job_check_cancel((void *)(uintptr_t)c);
+    }
+    return rc;
+}
+
+int parts_progress(struct parts *p, const struct job_context *c, uint64_t fresh,
+                   uint64_t *entries) {
+    int rc = FIRN_OK;
+    *entries = atomic_fetch_add_explicit(&p->entries, fresh, memory_order_relaxed) + fresh;
+    if (p->may_borrow) {
+        mutex_lock(&p->db->mutex);
+        if (c->lent) {
+            rc = step_aside_locked(p, c);
+        } else {
+            borrow_locked(p);
+        }
+        mutex_unlock(&p->db->mutex);
+    }
+    return rc;
+}
+
+/* ---- Working ---- */
+
 /* Takes parts until none is left. `context` is the caller's, or, from a thread that helps, one that
  * reports to nobody. */
 static void work_locked(struct parts *p, const struct job_context *context)
     REQUIRES(&p->db->mutex) {
-    while (p->taken < p->count && p->rc == FIRN_OK) {
+    while (!is_over_locked(p)) {
         size_t i = p->taken++;
         mutex_unlock(&p->db->mutex);
         struct job_context own = *context;
@@ -212,6 +207,11 @@ static void work_locked(struct parts *p, const struct job_context *context)
         note_failure_locked(p, rc);
         p->done++;
         cond_broadcast(&p->db->background);
+        if (!context->lent) {
+            borrow_locked(p);
+        } else if (!p->waits && !pace_is_calm_locked(&p->lent_pace, p->db, 1)) {
+            return;
+        }
     }
 }
 
@@ -223,27 +223,42 @@ static void unref_locked(struct parts *p) REQUIRES(&p->db->mutex) {
 
 /* A thread that helps. When it comes too late, the caller may be gone. (The analysis does not see
  * that the mutex is that of the parts.) */
-static void help_job(void *context) NO_LOCK_ANALYSIS {
-    struct parts *p = context;
+static void help(struct parts *p, bool lent) NO_LOCK_ANALYSIS {
     firn_db *db = p->db;
     mutex_lock(&db->mutex);
-    if (p->taken < p->count && p->rc == FIRN_OK) {
+    if (!is_over_locked(p)) {
         struct job_context silent = *p->request->context;
         silent.report = NULL;
+        silent.lent = lent;
+        db->flusher = lent ? FLUSHER_HELPS : db->flusher;
         work_locked(p, &silent);
     }
     unref_locked(p);
-    db->helpers_running--;
+    if (lent) {
+        db->flusher = FLUSHER_KEPT;
+    } else {
+        db->helpers_running--;
+    }
     db->jobs_running--;
     schedule_locked(db);
     cond_broadcast(&db->background);
     mutex_unlock(&db->mutex);
 }
 
+static void help_job(void *parts) {
+    help(parts, false);
+}
+
+static void lent_job(void *parts) {
+    FIRN_YIELD(((struct parts *)parts)->db->env, "parts: a thread is lent, no part taken");
+    help(parts, true);
+}
+
 static void ask_for_help_locked(struct parts *p) REQUIRES(&p->db->mutex) {
     firn_db *db = p->db;
     bool by_hand = p->request->context->by_hand;
-    for (size_t i = 1; i < p->count && idle_threads_locked(db, by_hand) > 0 && !db->closing; i++) {
+    size_t most = p->count < db->options.subcompactions ? p->count : db->options.subcompactions;
+    for (size_t i = 1; i < most && idle_threads_locked(db, by_hand) > 0 && !db->closing; i++) {
         p->refs++;
         db->helpers_running++;
         db->jobs_running++;
@@ -259,6 +274,8 @@ static void ask_for_help_locked(struct parts *p) REQUIRES(&p->db->mutex) {
 /* Until the parts that others have taken are done; reports meanwhile. */
 static void wait_for_others_locked(struct parts *p, struct job_context *context)
     REQUIRES(&p->db->mutex) {
+    p->waits = true;
+    cond_broadcast(&p->db->background);
     while (p->done < p->taken) {
         uint64_t until = context->report != NULL ? env_now_ns(p->db->env) + REPORT_NS : ENV_FOREVER;
         (void)env_wait(p->db->env, &p->db->background, &p->db->mutex, until);
@@ -335,7 +352,9 @@ int parts_run(firn_db *db, const struct parts_request *request,
     p->request = request;
     p->count = count;
     p->refs = 1;
+    p->may_borrow = count > 1 && may_borrow(db, request->context->by_hand);
     mutex_lock(&db->mutex);
+    pace_begin_locked(&p->pace, p->db);
     ask_for_help_locked(p);
     work_locked(p, request->context);
     wait_for_others_locked(p, request->context);

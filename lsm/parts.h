@@ -11,39 +11,26 @@
  * Threads that help are borrowed: one background thread is kept for flushes, another for merges of
  * the policy beside one that someone asked for, and others may be busy.
  * What nobody takes the caller does himself, so that no merge waits for a thread.
+ *
+ * The thread for flushes helps a merge of the policy, too, while it has nothing else to do
+ * (pace.h). Since that may come at any time, such a merge is divided into as many parts as it makes
+ * tables. A flush does not wait for the part that is taken: it runs on a thread that the
+ * environment adds (ENV_WAITER), and the part rests, between two steps, while a flush runs or
+ * somebody writes; until the merge waits for nothing else. So no more threads work than
+ * background_threads.
  */
 #ifndef FIRN_LSM_PARTS_H
 #define FIRN_LSM_PARTS_H
 
+#include "lsm/anchors.h"
 #include "lsm/job.h"
-#include "sst/table.h"
 
-/* ---- Cuts ---- */
-
-/* Keys spread over the inputs, each with what lies from it to the next one of its table. */
-struct anchors {
-    struct buf keys; /* their bytes */
-    struct buf list; /* struct anchor */
-    uint64_t weight; /* of all */
-};
-
-void anchors_init(struct anchors *a, struct alloc *alloc);
-void anchors_deinit(struct anchors *a);
-
-/* Adds some of a table, of this many. Reads no page where its index has separators. */
-int anchors_add(struct anchors *a, struct sst_table *table, size_t tables);
-
-/* Appends at most `parts` - 1 ascending firn_slice, borrowed from a, that divide it evenly. */
-int anchors_cut(struct anchors *a, size_t parts, struct buf *cuts);
-
-/* ---- Parts ---- */
-
-/* How many parts are worth while now, for so much input: 1 when it is no more than a table, or
- * nobody could help. */
+/* How many parts are worth while, for so much input: 1 when it is no more than a table, or nobody
+ * could help. */
 size_t parts_wanted(firn_db *db, uint64_t bytes, uint64_t entries, bool by_hand);
 
-/* What builders may hold when there are so many at once; `whole` when there is one. */
-size_t parts_builder_bytes(size_t whole, size_t parts);
+/* What each builder may hold. */
+size_t parts_builder_bytes(const firn_options *o, size_t parts, bool by_hand);
 
 struct parts_request {
     struct job_context *context; /* of the caller */
@@ -57,14 +44,15 @@ struct parts_request {
     int (*open)(void *opener, const firn_slice *lower, const firn_slice *upper,
                 struct iter **inputs, size_t *count);
     void *opener;
-    uint64_t entries; /* of all inputs */
+    uint64_t bytes, entries; /* of all inputs */
 };
 
 /* FIRN_CANCELLED when a part failed. */
 int parts_check(const struct parts *parts);
 
-/* What was done in a part since it was last told; the entries of all parts. */
-void parts_progress(struct parts *parts, uint64_t fresh, uint64_t *entries);
+/* What was done in a part since it was last told; the entries of all parts. May wait. */
+int parts_progress(struct parts *parts, const struct job_context *context, uint64_t fresh,
+                   uint64_t *entries);
 
 /* As merge_run(). Reports to the caller's context on the calling thread. */
 int parts_run(firn_db *db, const struct parts_request *request, struct merge_result *result);

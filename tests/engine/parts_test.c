@@ -84,7 +84,7 @@ struct run {
     uint64_t digests[8]; /* of what each must see */
 };
 
-static void begin(struct run *r, uint64_t seed, uint32_t subcompactions, uint32_t form) {
+static void prepare(struct run *r, uint64_t seed, uint32_t subcompactions, uint32_t form) {
     memset(r, 0, sizeof *r);
     assert_int_equal(env_sim_create(seed, &r->env), FIRN_OK);
     events_init(&r->events);
@@ -98,8 +98,16 @@ static void begin(struct run *r, uint64_t seed, uint32_t subcompactions, uint32_
     r->options.subcompactions = subcompactions;
     r->options.compaction_policy = FIRN_POLICY_NONE; /* only what the test asks for */
     r->options.listener = &r->events.listener;
+}
+
+static void open_db(struct run *r) {
     events_open(&r->events, r->env, FOLDER);
     assert_int_equal(firn_open(FOLDER, &r->options, &r->db), FIRN_OK);
+}
+
+static void begin(struct run *r, uint64_t seed, uint32_t subcompactions, uint32_t form) {
+    prepare(r, seed, subcompactions, form);
+    open_db(r);
 }
 
 static void end(struct run *r) {
@@ -221,6 +229,91 @@ static void a_bulk_load_in_parts_is_the_same(void **state) {
     assert_true(sums[0] == sums[1]);
 }
 
+/* ---- The thread that is kept for flushes ---- */
+
+/* A database whose policy merges once it may. */
+static void begin_paused(struct run *r, uint64_t seed, uint32_t threads, uint32_t entries) {
+    prepare(r, seed, 1, 0);
+    r->options.background_threads = threads;
+    r->options.table_entries = entries;
+    r->options.compaction_policy = FIRN_POLICY_LEVELED;
+    open_db(r);
+    assert_int_equal(firn_pause(r->db, 0), FIRN_OK);
+}
+
+static bool seen_lent;
+
+/* Before each call; no other fiber runs meanwhile. */
+static void look_whether_lent(void *context, uint64_t number, enum sim_call call) {
+    const struct run *r = context;
+    (void)number, (void)call;
+    seen_lent = seen_lent || r->db->flusher != FLUSHER_KEPT;
+}
+
+static void an_idle_flusher_helps(void **state) {
+    (void)state;
+    for (uint32_t threads = 1; threads <= 3; threads++) {
+        struct run r;
+        begin_paused(&r, test_seed() + threads, threads, 250);
+        fill(&r, test_seed(), 3000, 6000);
+        uint64_t sum = digest(r.db, NULL);
+        assert_int_equal(firn_wait_idle(r.db), FIRN_OK);
+        seen_lent = false;
+        sim_watch_calls(r.env, look_whether_lent, &r);
+        assert_int_equal(firn_continue(r.db), FIRN_OK);
+        assert_int_equal(firn_wait_idle(r.db), FIRN_OK);
+        sim_watch_calls(r.env, NULL, NULL);
+        assert_true(seen_lent == (threads > 1)); /* the only one is not kept for anything */
+        assert_int_equal(r.db->flusher, FLUSHER_KEPT);
+        assert_true(digest(r.db, NULL) == sum);
+        check(&r);
+        end(&r);
+    }
+}
+
+/* So large that a part of some entries has several steps, with time for others between. */
+static void fill_large(struct run *r, unsigned runs) {
+    static uint8_t value[40000];
+    for (unsigned run = 0; run < runs; run++) {
+        for (unsigned i = 0; i < 60; i++) {
+            char key[32];
+            int size = snprintf(key, sizeof key, "%05u", i * runs + run);
+            memcpy(value, key, (size_t)size);
+            assert_int_equal(firn_put(r->db, firn_slice_make(key, (size_t)size),
+                                      firn_slice_make(value, sizeof value), 0),
+                             FIRN_OK);
+        }
+        assert_int_equal(firn_flush(r->db), FIRN_OK);
+    }
+    assert_int_equal(firn_wait_idle(r->db), FIRN_OK);
+}
+
+static void a_flush_goes_before_a_part(void **state) {
+    (void)state;
+    uint64_t trials = test_scaled(20, 1), lent = 0, before = 0;
+    for (uint64_t trial = 0; trial < trials || (before == 0 && trial < 60); trial++) {
+        struct run r;
+        begin_paused(&r, test_seed() + trial, 2, 30);
+        fill_large(&r, 5);
+        assert_int_equal(firn_continue(r.db), FIRN_OK);
+        while (r.db->jobs_running > 0 && r.db->flusher != FLUSHER_HELPS) {
+            env_yield(r.env, "waits for help");
+        }
+        lent += r.db->flusher == FLUSHER_HELPS;
+        assert_int_equal(firn_put(r.db, FIRN_STR("new"), FIRN_STR("value"), 0), FIRN_OK);
+        assert_int_equal(firn_flush(r.db), FIRN_OK);
+        before += r.db->flusher == FLUSHER_HELPS;
+        assert_int_equal(firn_wait_idle(r.db), FIRN_OK);
+        uint64_t count;
+        assert_int_equal(firn_count(r.db, NULL, NULL, &count), FIRN_OK);
+        assert_int_equal(count, 5 * 60 + 1);
+        end(&r);
+    }
+    printf("  %llu of %llu flushes that began while the flusher helped ended while it did\n",
+           (unsigned long long)before, (unsigned long long)lent);
+    assert_true(before > 0);
+}
+
 /* ---- Failures ---- */
 
 static size_t table_files;
@@ -319,6 +412,8 @@ int main(void) {
         cmocka_unit_test(cuts_ascend_and_divide_evenly),
         cmocka_unit_test(parts_give_what_one_piece_gives),
         cmocka_unit_test(a_bulk_load_in_parts_is_the_same),
+        cmocka_unit_test(an_idle_flusher_helps),
+        cmocka_unit_test(a_flush_goes_before_a_part),
         cmocka_unit_test(a_part_that_fails_leaves_nothing),
         cmocka_unit_test(a_merge_in_parts_can_be_cancelled),
     };

@@ -135,6 +135,21 @@ static void close_db(firn_db *db) {
     assert_true(rc != FIRN_BUSY && rc != FIRN_INVALID);
 }
 
+/* So many runs that a merge of them has parts for a thread that comes late. */
+static void merge_many(struct scene *s, firn_db *db) {
+    (void)firn_pause(db, 0);
+    for (unsigned run = 0; run < 8; run++) {
+        for (unsigned i = 0; i < 15; i++) {
+            char key[16];
+            int size = snprintf(key, sizeof key, "x%03u", i * 8 + run);
+            (void)firn_put(db, firn_slice_make(key, (size_t)size), FIRN_STR("many"), 0);
+        }
+        (void)firn_flush(db);
+    }
+    (void)firn_continue(db);
+    sim_run_jobs(s->env);
+}
+
 /* A life of a database, in two sessions. */
 static void live(struct scene *s) {
     firn_db *db;
@@ -150,6 +165,7 @@ static void live(struct scene *s) {
         (void)firn_flush(db);
         ingest_some(s, db);
         load_some(db);
+        merge_many(s, db);
         (void)firn_compact(db, NULL, NULL, NULL);
         env_sleep_ns(s->env, UINT64_C(3000000000)); /* deletes come due */
         sim_run_jobs(s->env);
