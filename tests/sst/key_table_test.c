@@ -311,6 +311,44 @@ static void no_page_is_given_up_for_a_key_table(void **state) {
     close_table(&f);
 }
 
+/* One that is evicted stays for those who are at it. */
+static void readers_keep_the_key_table_they_found(void **state) {
+    (void)state;
+    struct rand r;
+    struct fixture f = {.env = NULL};
+    struct key_set set;
+    struct buf bytes;
+    struct page_frame *page;
+    uint32_t rank;
+    rand_init(&r, test_seed());
+    alloc_init(&f.alloc, NULL);
+    key_set_make(&set, KEYS_PATHS, 100, &r);
+    struct key_area area = area_of(&f.alloc, &set, &bytes);
+    assert_int_equal(epoch_create(&f.alloc, &f.epoch), FIRN_OK);
+    assert_int_equal(page_cache_create(&f.alloc, f.epoch, ROOM, 0, &f.cache), FIRN_OK);
+    assert_int_equal(page_frame_create(f.cache, &f.alloc, 4096, &page), FIRN_OK);
+    memset(page_frame_data(page), 0, 4096);
+    page = page_cache_insert(f.cache, 1, 1, page, false);
+    struct key_table *keys;
+    assert_int_equal(key_table_create(f.cache, &f.alloc, NULL, &area, &keys), FIRN_OK);
+    page_cache_give_keys(f.cache, page, keys);
+    unsigned token = epoch_enter(f.epoch);
+    assert_ptr_equal(page_cache_peek(f.cache, 1, 1, key_hash(set.keys[0])), page);
+    const struct key_table *found = page_frame_keys(page);
+    assert_ptr_equal(found, keys);
+    fill_cache(&f);
+    assert_int_equal(usage_of(&f).key_tables, 0);
+    assert_null(page_frame_keys(page));
+    assert_true(key_table_find(found, set.keys[0], key_hash(set.keys[0]), &rank) && rank == 0);
+    epoch_leave(f.epoch, token);
+    page_frame_release(page);
+    page_cache_destroy(f.cache);
+    epoch_destroy(f.epoch);
+    buf_deinit(&bytes);
+    key_set_free(&set);
+    assert_int_equal(f.alloc.total, 0);
+}
+
 struct job {
     struct fixture *f;
     uint64_t seed;
@@ -358,6 +396,7 @@ int main(void) {
         cmocka_unit_test(pages_with_other_keys_than_they_say_are_damaged),
         cmocka_unit_test(pages_are_searched_alike_with_and_without),
         cmocka_unit_test(no_page_is_given_up_for_a_key_table),
+        cmocka_unit_test(readers_keep_the_key_table_they_found),
         cmocka_unit_test(threads_search_while_key_tables_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
