@@ -9,6 +9,7 @@
 #define COMMIT_BYTES_MIN (UINT64_C(64) << 10)
 #define COMMIT_BYTES_MAX (UINT64_C(1) << 20)
 #define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
+#define SMALL_PAGES_BYTES (UINT64_C(8) << 20) /* in which half a huge page more would matter */
 
 int arena_init(struct arena *arena, struct alloc *alloc, enum mem_part part) {
     /* A host with a limit on its address space gets a shorter reach. */
@@ -30,8 +31,7 @@ int arena_init(struct arena *arena, struct alloc *alloc, enum mem_part part) {
         return FAIL(FIRN_NOMEM, "no address space for an arena of %llu bytes",
                     (unsigned long long)ARENA_REACH_MIN);
     }
-    /* One that stays small stays in small pages. */
-    (void)madvise(arena->base + HUGE_PAGE_BYTES, reserved - HUGE_PAGE_BYTES, MADV_HUGEPAGE);
+    (void)madvise(arena->base + SMALL_PAGES_BYTES, reserved - SMALL_PAGES_BYTES, MADV_HUGEPAGE);
     return FIRN_OK;
 }
 
@@ -53,7 +53,7 @@ void arena_recount(struct arena *arena, enum mem_part part) {
 static bool make_accessible(struct arena *arena, size_t end) {
     uintptr_t from = (uintptr_t)arena->base + arena->accessible;
     uintptr_t to = (uintptr_t)arena->base + end;
-    if (end > HUGE_PAGE_BYTES && arena->reserved - end > HUGE_PAGE_BYTES) {
+    if (end > SMALL_PAGES_BYTES && arena->reserved - end > HUGE_PAGE_BYTES) {
         to = (to + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
     }
     if (to <= from) {
