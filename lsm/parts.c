@@ -142,11 +142,12 @@ static bool is_over_locked(const struct parts *p) {
 
 static void lent_job(void *context);
 
-/* Asks for it when it has had nothing to do at several looks. */
+/* Asks for it when it has had nothing to do at several looks, and there is memory for its builder.
+ */
 static void borrow_locked(struct parts *p) REQUIRES(&p->db->mutex) {
     firn_db *db = p->db;
-    bool wanted =
-        p->may_borrow && !is_over_locked(p) && db->flusher == FLUSHER_KEPT && !db->closing;
+    bool wanted = p->may_borrow && !is_over_locked(p) && db->flusher == FLUSHER_KEPT &&
+                  !db->closing && !alloc_over_budget(&db->alloc);
     if (!wanted || !pace_is_calm_locked(&p->pace, p->db, PACE_LOOKS)) {
         return;
     }
