@@ -691,7 +691,8 @@ typedef struct firn_memory {
     size_t struct_size;
     uint64_t memtables, page_cache, filters, indexes, shared_sections, builders, iterators;
     uint64_t key_tables; /* of page_cache: they go first when it is full */
-    uint64_t pinned; /* what only stays because an iterator or value still refers to it */
+    uint64_t pinned; /* what only stays because an iterator or value still refers to it, such as
+                      * what open tables hold above half of the budget */
     uint64_t files;  /* of a database in memory */
     uint64_t other, total;
     uint64_t budget;

@@ -117,6 +117,18 @@ static uint64_t held(const firn_db *db, enum mem_part part) {
     return atomic_load_explicit(&db->alloc.bytes[part], memory_order_relaxed);
 }
 
+/* So much of what tables hold, evenly of all of it, is there because somebody holds the tables. */
+static void count_as_pinned(firn_memory *m, uint64_t bytes) {
+    uint64_t *parts[] = {&m->filters, &m->indexes, &m->shared_sections};
+    double all = (double)(m->filters + m->indexes + m->shared_sections);
+    double share = all > (double)bytes ? (double)bytes / all : 1;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        uint64_t part = (uint64_t)((double)*parts[i] * share);
+        *parts[i] -= part;
+        m->pinned += part;
+    }
+}
+
 void firn_get_memory(firn_db *db, firn_memory *m) {
     memset(m, 0, sizeof *m);
     m->struct_size = sizeof *m;
@@ -139,6 +151,9 @@ void firn_get_memory(firn_db *db, firn_memory *m) {
         m->page_cache -= pinned;
         m->key_tables = pages.key_bytes;
         m->pinned += pinned;
+    }
+    if (db->tables != NULL) {
+        count_as_pinned(m, table_cache_pinned_bytes(db->tables));
     }
     m->other = held(db, MEM_OTHER);
     m->total = m->memtables + m->page_cache + m->filters + m->indexes + m->shared_sections +

@@ -171,6 +171,11 @@ static size_t held(struct table_cache *c) {
     return resident > leaving ? resident - leaving : 0;
 }
 
+size_t table_cache_pinned_bytes(struct table_cache *c) {
+    size_t bytes = held(c);
+    return bytes > c->resident_bytes_max ? bytes - c->resident_bytes_max : 0;
+}
+
 /* Whether open tables have come to hold too much since that was last looked into. */
 static bool is_above_bound(struct table_cache *c) {
     size_t bytes = held(c);

@@ -30,6 +30,9 @@ int table_cache_put(struct table_cache *c, struct sst_table *t);
  * section is left; NULL: it is not open, or something is to be done that table_cache_get() does. */
 struct sst_table *table_cache_peek(struct table_cache *c, uint64_t number);
 
+/* Bytes that open tables hold above resident_bytes_max: only because somebody holds the tables. */
+size_t table_cache_pinned_bytes(struct table_cache *c);
+
 /* Forgets a table whose file is being deleted, and its pages. */
 void table_cache_drop(struct table_cache *c, uint64_t number);
 

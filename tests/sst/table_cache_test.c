@@ -92,6 +92,7 @@ static void tables_stay_open_up_to_the_bound(void **state) {
     }
     /* One in use and three idle ones; their sizes differ a little. */
     assert_true(f.alloc.bytes[MEM_INDEX] - closed < 8 * one);
+    assert_int_equal(table_cache_pinned_bytes(f.cache), 0);
     assert_int_equal(table_cache_get(f.cache, &f.metas[0], &again), FIRN_OK);
     assert_ptr_equal(first, again);
     assert_has_its_key(first);
@@ -111,10 +112,18 @@ static void what_open_tables_hold_is_bounded(void **state) {
         assert_has_its_key(t);
         sst_table_unref(t);
     }
-    struct sst_table *t;
+    struct sst_table *t, *other;
     assert_int_equal(table_cache_get(f.cache, &f.metas[0], &t), FIRN_OK);
     size_t one = f.alloc.bytes[MEM_INDEX] - closed;
     assert_true(one < 4000);
+    /* Those in use stay, and what they hold is told apart. */
+    assert_has_its_key(t);
+    size_t pinned = table_cache_pinned_bytes(f.cache);
+    assert_true(pinned > 0);
+    assert_int_equal(table_cache_get(f.cache, &f.metas[1], &other), FIRN_OK);
+    assert_has_its_key(other);
+    assert_true(table_cache_pinned_bytes(f.cache) > pinned);
+    sst_table_unref(other);
     sst_table_unref(t);
     tear_down(&f);
 }
