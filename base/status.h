@@ -10,8 +10,7 @@
 
 #include "lsm/firn.h"
 
-#ifdef FIRN_LINT /* tools/lint: analysers do not see into status.c that a failure is never FIRN_OK \
-                  */
+#ifdef FIRN_LINT /* tools/lint: analysers do not see that a failure is never FIRN_OK */
 #define FAIL(code, ...) (status_fail((code), __FILE__, __LINE__, __VA_ARGS__), (code))
 #define FAIL_ERRNO(error, ...)                                                                     \
     (status_fail_errno((error), __FILE__, __LINE__, __VA_ARGS__), FIRN_IO)
