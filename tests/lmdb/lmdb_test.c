@@ -3,8 +3,9 @@
  * every place an iterator comes to, and at the end all of it in both directions, after reopening,
  * too.
  *
- * In longer runs (FIRN_TEST_SCALE above 1) there are more keys, and flushes, compactions and
- * reopening are as much rarer, so that levels fill by themselves, too.
+ * In longer runs (FIRN_TEST_SCALE above 1) there are more keys, memtables and tables hold more of
+ * them, and flushes, compactions and reopening are as much rarer: levels fill by themselves, too,
+ * and most of the time goes into operations.
  *
  * LMDB takes keys of 1 to 511 bytes; longer and empty ones are model_test.c's.
  */
@@ -63,6 +64,8 @@ static void set_up(struct pair_of_stores *s, unsigned options, uint64_t seed) {
     s->keys = (enum model_keys)(options % MODEL_KEYS);
     s->keys = s->keys == MODEL_KEYS_LONG ? MODEL_KEYS_PATH : s->keys;
     model_options(options, &s->options);
+    s->options.memtable_entries *= s->rarity;
+    s->options.table_entries *= s->rarity;
     ok(firn_env_memory_create(&s->options.env), "firn_env_memory_create");
     ok(firn_open(FOLDER, &s->options, &s->db), "firn_open");
     (void)snprintf(s->file, sizeof s->file, "lmdb-test-%d", (int)getpid());
