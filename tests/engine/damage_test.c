@@ -8,7 +8,8 @@
  * newest log may have lost its end, and the last record of a log whose successor proves nothing may
  * be damaged.
  *
- * Sampled, unless FIRN_TEST_SCALE is 1 or more: then every bit and every length.
+ * Sampled, unless FIRN_TEST_SCALE is 1 or more: then every bit and every length. An argument, with *
+ * for anything, chooses among the tests by their names.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -486,7 +487,7 @@ static void a_missing_file_is_noticed(void **state) {
     tear_down(&r, "missing files");
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_bit_of_a_closed_database_counts),
         cmocka_unit_test(every_bit_of_a_database_that_was_not_closed_counts),
@@ -495,5 +496,8 @@ int main(void) {
         cmocka_unit_test(a_file_of_an_earlier_moment_is_noticed),
         cmocka_unit_test(a_missing_file_is_noticed),
     };
+    if (argc > 1) {
+        cmocka_set_test_filter(argv[1]);
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
