@@ -41,9 +41,13 @@ static firn_db *open_db(firn_env *env, const char *path, bool read_only) {
     return db;
 }
 
+static firn_slice key_of(char *k, uint64_t key) {
+    return firn_slice_make(k, (size_t)sprintf(k, "key %06llu", (unsigned long long)key));
+}
+
 static void put(firn_db *db, uint64_t key, uint64_t value) {
     char k[32], v[32];
-    firn_slice ks = firn_slice_make(k, (size_t)sprintf(k, "key %06llu", (unsigned long long)key));
+    firn_slice ks = key_of(k, key);
     firn_slice vs = firn_slice_make(v, (size_t)sprintf(v, "value %llu", (unsigned long long)value));
     assert_int_equal(value == 0 ? firn_delete(db, ks, 0) : firn_put(db, ks, vs, 0), FIRN_OK);
 }
@@ -73,12 +77,33 @@ static char *contents(firn_db *db) {
     return text;
 }
 
+/* The same by looking up each key that fill() may have written: what is newer must be found first. */
+static char *contents_by_lookups(firn_db *db) {
+    char *text = NULL, k[32];
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    for (uint64_t key = 0; key <= KEYS + 1; key++) {
+        firn_slice ks = key_of(k, key);
+        firn_value v;
+        int rc = firn_get(db, NULL, ks, &v);
+        assert_true(rc == FIRN_OK || rc == FIRN_NOT_FOUND);
+        if (rc == FIRN_OK) {
+            fprintf(out, "%.*s=%.*s\n", (int)ks.size, k, (int)v.size, (const char *)v.data);
+            firn_value_release(&v);
+        }
+    }
+    (void)fclose(out);
+    return text;
+}
+
 static void assert_holds(firn_env *env, const char *path, const char *expected) {
     firn_db *db = open_db(env, path, true);
     assert_int_equal(firn_verify(db, NULL, NULL), FIRN_OK);
-    char *found = contents(db);
+    char *found = contents(db), *looked_up = contents_by_lookups(db);
     assert_string_equal(found, expected);
+    assert_string_equal(looked_up, expected);
     free(found);
+    free(looked_up);
     assert_int_equal(firn_close(db), FIRN_OK);
 }
 
@@ -125,6 +150,27 @@ static void a_copy_holds_what_was_there(void **state) {
         free(now);
         env_destroy(env);
     }
+}
+
+/* Its tables have the numbers and sizes of ours, and nothing else. */
+static void a_base_of_another_database_lends_nothing(void **state) {
+    (void)state;
+    firn_env *env;
+    assert_int_equal(env_sim_create(1, &env), FIRN_OK);
+    firn_db *other = open_db(env, "other", false), *db = open_db(env, "db", false);
+    for (uint64_t key = 0; key < 90; key++) {
+        put(other, key, 5);
+        put(db, key, 6);
+    }
+    assert_int_equal(firn_compact(other, NULL, NULL, NULL), FIRN_OK);
+    assert_int_equal(firn_compact(db, NULL, NULL, NULL), FIRN_OK);
+    char *then = contents(db);
+    checkpoint(db, "copy", "other", FIRN_CHECKPOINT_COPY | FIRN_CHECKPOINT_VERIFY);
+    assert_holds(env, "copy", then);
+    free(then);
+    assert_int_equal(firn_close(other), FIRN_OK);
+    assert_int_equal(firn_close(db), FIRN_OK);
+    env_destroy(env);
 }
 
 static void it_is_made_beside_the_writer(void **state) {
@@ -443,6 +489,7 @@ static void it_is_one_moment_of_a_busy_database(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_holds_what_was_there),
+        cmocka_unit_test(a_base_of_another_database_lends_nothing),
         cmocka_unit_test(it_is_made_beside_the_writer),
         cmocka_unit_test(what_it_refuses),
         cmocka_unit_test(its_caller_may_cancel),
