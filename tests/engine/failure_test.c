@@ -13,6 +13,7 @@
 
 #include "base/env_sim.h"
 #include "lsm/current.h"
+#include "lsm/errors.h"
 #include "lsm/files.h"
 #include "lsm/wal.h"
 #include "tests/support/history.h"
@@ -36,8 +37,8 @@
 static struct {
     const struct env_ops *ops; /* the machine's own */
     struct env_ops wrapped;
-    unsigned fail_appends, fail_syncs, fail_submits; /* so many of the next */
-    int sync_rc;                                     /* what these syncs tell; FIRN_OK: FIRN_IO */
+    unsigned fail_appends, fail_syncs, fail_submits, fail_tables; /* so many of the next */
+    int sync_rc;              /* what these syncs tell; FIRN_OK: FIRN_IO */
     int create_table_rc;      /* of every creation of a table; FIRN_OK: none */
     unsigned tables_left;     /* but so many of the next succeed */
     const char *no_space_for; /* creating a path that has this in it; NULL: none */
@@ -83,6 +84,10 @@ static int failing_create(firn_env *env, const char *path, struct env_file **out
     if (ends_with(path, ".sst")) {
         if (++machine.tables_created > ENDLESS) {
             give_up("tables are created");
+        }
+        if (takes_one(&machine.fail_tables)) {
+            *out = NULL;
+            return FAIL(FIRN_NO_SPACE, "%s: not created this time, says the test", path);
         }
         if (machine.create_table_rc != FIRN_OK && !takes_one(&machine.tables_left)) {
             *out = NULL;
@@ -812,6 +817,22 @@ static void a_flush_that_cannot_be_submitted_is_submitted_again(void **state) {
     }
 }
 
+/* A few failures one after the other are told; so many in all, with flushes between that worked,
+ * are not. */
+static void a_flush_that_works_makes_failures_before_it_forgotten(void **state) {
+    (void)state;
+    firn_env *env = machine_create("flushes that fail now and then");
+    firn_db *db = open_in(env);
+    for (unsigned i = 0; i < 3 * ERROR_ATTEMPTS_MAX; i++) {
+        ok(put(db, "a", 0));
+        machine.fail_tables = 1;
+        ok(firn_flush(db)); /* by its second attempt */
+        assert_int_equal(machine.fail_tables, 0);
+    }
+    ok(contains(db, "a"));
+    finish(db, env);
+}
+
 /* Each call of a merge fails in turn, its edit's among them; nothing is in memory. Whether CURRENT
  * names another manifest after resuming. */
 static bool resume_after_failed_merge(uint64_t nth, int *merged) {
@@ -1050,6 +1071,7 @@ int main(void) {
         cmocka_unit_test(a_flush_into_a_missing_folder_pauses_and_is_told),
         cmocka_unit_test(a_flush_that_fails_while_writes_are_refused_pauses),
         cmocka_unit_test(a_flush_that_cannot_be_submitted_is_submitted_again),
+        cmocka_unit_test(a_flush_that_works_makes_failures_before_it_forgotten),
         cmocka_unit_test(resuming_after_a_failed_manifest_begins_a_new_one),
         cmocka_unit_test(opening_read_only_looks_again_when_a_log_was_flushed_meanwhile),
         cmocka_unit_test(opening_read_only_ends_also_where_a_listed_log_was_lost),

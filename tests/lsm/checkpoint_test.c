@@ -77,7 +77,8 @@ static char *contents(firn_db *db) {
     return text;
 }
 
-/* The same by looking up each key that fill() may have written: what is newer must be found first. */
+/* The same by looking up each key that fill() may have written: what is newer must be found first.
+ */
 static char *contents_by_lookups(firn_db *db) {
     char *text = NULL, k[32];
     size_t size = 0;

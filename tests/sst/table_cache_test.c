@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/checksum.h"
+#include "base/env_sim.h"
 #include "tests/support/seed.h"
 #include "tests/support/table_scene.h"
 
@@ -28,11 +29,12 @@ static firn_slice key_of(uint64_t number, char key[8]) {
     return firn_slice_make(key, (size_t)snprintf(key, 8, "%u", (unsigned)number % 1000));
 }
 
-static void set_up(struct fixture *f, size_t open_max, size_t resident_bytes_max) {
+static void set_up_in(struct fixture *f, firn_env *env, size_t open_max,
+                      size_t resident_bytes_max) {
     memset(f, 0, sizeof *f);
     alloc_init(&f->alloc, NULL);
     assert_int_equal(epoch_create(&f->alloc, &f->epoch), FIRN_OK);
-    assert_int_equal(env_mem_create(&f->env), FIRN_OK);
+    f->env = env;
     assert_int_equal(env_make_dir(f->env, FOLDER), FIRN_OK);
     for (uint64_t n = 0; n < TABLES; n++) {
         struct scene scene;
@@ -52,6 +54,12 @@ static void set_up(struct fixture *f, size_t open_max, size_t resident_bytes_max
     assert_int_equal(table_cache_create(&f->alloc, f->epoch, f->env, FOLDER, f->pages, NULL,
                                         open_max, resident_bytes_max, &f->cache),
                      FIRN_OK);
+}
+
+static void set_up(struct fixture *f, size_t open_max, size_t resident_bytes_max) {
+    firn_env *env;
+    assert_int_equal(env_mem_create(&env), FIRN_OK);
+    set_up_in(f, env, open_max, resident_bytes_max);
 }
 
 static void tear_down(struct fixture *f) {
@@ -128,15 +136,26 @@ static void what_open_tables_hold_is_bounded(void **state) {
     tear_down(&f);
 }
 
+static size_t frames(struct fixture *f) {
+    struct page_cache_usage usage;
+    page_cache_get_usage(f->pages, &usage);
+    return usage.frames;
+}
+
 static void a_dropped_table_lives_while_it_is_used(void **state) {
     (void)state;
     struct fixture f;
     struct sst_table *t, *other;
     char path[64];
-    set_up(&f, 100, SIZE_MAX);
+    firn_env *env; /* whose pages are not read in place, but kept in the cache */
+    assert_int_equal(env_sim_create(1, &env), FIRN_OK);
+    set_up_in(&f, env, 100, SIZE_MAX);
     assert_int_equal(table_cache_get(f.cache, &f.metas[5], &t), FIRN_OK);
+    assert_has_its_key(t);
+    assert_true(frames(&f) > 0);
     table_file_path(FOLDER, 5, path, sizeof path);
     table_cache_drop(f.cache, 5);
+    assert_int_equal(frames(&f), 0); /* nobody will ask for its pages but those who have it */
     table_cache_drop(f.cache, 5);
     assert_int_equal(env_unlink(f.env, path), FIRN_OK);
     assert_has_its_key(t);
