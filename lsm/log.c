@@ -52,11 +52,52 @@ void log_prune_locked(firn_db *db) {
     db->old_log_count = kept;
 }
 
+static bool is_needed_locked(const firn_db *db, uint64_t number) REQUIRES(&db->mutex) {
+    for (size_t i = 0; i < db->sealed_count; i++) {
+        if (db->sealed[i].log_min != 0 && db->sealed[i].log_min <= number) {
+            return true;
+        }
+    }
+    return db->active.log_min != 0 && db->active.log_min <= number &&
+           memtable_count(db->active.table) > 0;
+}
+
+/* Nothing in old log i counts any more: what had been written is in tables, and a last write that
+ * failed, which may stand in it, was never applied. */
+static void drop_old_locked(firn_db *db, size_t i) REQUIRES(&db->mutex) {
+    struct old_log *log = &db->old_logs[i];
+    (void)wal_writer_close(log->writer);
+    if (log->number >= db->log_number) {
+        forget_live_locked(db, log->number);
+        obsolete_add(db, FILE_LOG, log->number);
+    }
+    db->old_log_count--;
+    memmove(log, log + 1, (db->old_log_count - i) * sizeof *log);
+    if (memtable_count(db->active.table) == 0) {
+        /* The log that goes on, if any, lists the one that is dropped: it must not be added to. */
+        log_retire_locked(db);
+        db->active.log_min = 0;
+    }
+}
+
+/* A log lists the older ones that have to be whole for it to count. One of no batch has nothing to
+ * be whole for, and an earlier session's may not even be durable: it must not be listed. */
+static void drop_unneeded_locked(firn_db *db) REQUIRES(&db->mutex) {
+    for (size_t i = 0; i < db->old_log_count;) {
+        if (is_needed_locked(db, db->old_logs[i].number)) {
+            i++;
+        } else {
+            drop_old_locked(db, i);
+        }
+    }
+}
+
 /* Takes a number for a new log and claims it in one step, so that a flush in between cannot take it
  * for the number of a log that nothing needs. */
 static int log_begin_locked(firn_db *db, struct wal_header *header) REQUIRES(&db->mutex) {
     log_retire_locked(db);
     log_prune_locked(db);
+    drop_unneeded_locked(db);
     if (db->old_log_count + 1 >= WAL_OLDER_MAX || db->live_log_count >= LIVE_LOGS_ROOM) {
         return FAIL(FIRN_REFUSED, "%s: %zu logs wait for their memtables to be flushed", db->path,
                     db->old_log_count);
@@ -120,16 +161,6 @@ int log_begin(firn_db *db) {
     return rc;
 }
 
-static bool is_needed_locked(const firn_db *db, uint64_t number) REQUIRES(&db->mutex) {
-    for (size_t i = 0; i < db->sealed_count; i++) {
-        if (db->sealed[i].log_min != 0 && db->sealed[i].log_min <= number) {
-            return true;
-        }
-    }
-    return db->active.log_min != 0 && db->active.log_min <= number &&
-           memtable_count(db->active.table) > 0;
-}
-
 /* Waits until the memtable of a log that cannot be synced is in a table. */
 static int flush_instead_locked(firn_db *db, uint64_t number) REQUIRES(&db->mutex) {
     int rc = FIRN_OK;
@@ -140,24 +171,6 @@ static int flush_instead_locked(firn_db *db, uint64_t number) REQUIRES(&db->mute
         rc = wait_for_job_locked(db);
     }
     return rc;
-}
-
-/* Nothing in old log i counts any more: what had been written is in tables, and a last write that
- * failed, which may stand in it, was never applied. */
-static void drop_old_locked(firn_db *db, size_t i) REQUIRES(&db->mutex) {
-    struct old_log *log = &db->old_logs[i];
-    (void)wal_writer_close(log->writer);
-    if (log->number >= db->log_number) {
-        forget_live_locked(db, log->number);
-        obsolete_add(db, FILE_LOG, log->number);
-    }
-    db->old_log_count--;
-    memmove(log, log + 1, (db->old_log_count - i) * sizeof *log);
-    if (memtable_count(db->active.table) == 0) {
-        /* The log that goes on, if any, lists the one that is dropped: it must not be added to. */
-        log_retire_locked(db);
-        db->active.log_min = 0;
-    }
 }
 
 int log_prepare_sync(firn_db *db) {

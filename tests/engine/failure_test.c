@@ -558,6 +558,41 @@ static void an_empty_batch_makes_durable_what_a_killed_process_wrote(void **stat
 
 /* The manifest that a killed process left may never have been synced, and a log says how many edits
  * there were before it: so nothing goes into a log until a new manifest is durable. */
+static bool append_was_half_done;
+
+static void fail_second_append(firn_env *env) {
+    (void)env;
+    machine.fail_appends = append_was_half_done ? 1 : 0;
+    machine.on_append = append_was_half_done ? NULL : fail_second_append;
+    append_was_half_done = true;
+}
+
+/* A write of two appends whose second fails leaves a log of its header alone, which need not be
+ * durable. The next session's writes must not depend on it. */
+static void a_log_without_a_batch_takes_nothing_with_it(void **state) {
+    (void)state;
+    firn_env *env = machine_create("a log of its header alone");
+    firn_db *db = reopen(open_in(env), env);
+    static char large[(1 << 20) + 1];
+    append_was_half_done = false;
+    machine.on_append = fail_second_append;
+    assert_int_equal(firn_put(db, text("x"), firn_slice_make(large, sizeof large), 0),
+                     FIRN_NO_SPACE);
+    db = reopen(db, env);
+    ok(put(db, "a", 0));
+    ok(put(db, "b", FIRN_SYNC));
+    for (int i = 0; i < 2; i++) { /* the later of the two logs with and without a mark */
+        firn_env *image = cut_now(env, UINT64_MAX, SIM_TAIL_SYNCED);
+        firn_db *after = open_in(image);
+        ok(contains(after, "a"));
+        ok(contains(after, "b"));
+        assert_int_equal(contains(after, "x"), FIRN_NOT_FOUND);
+        finish(after, image);
+        ok(put(db, "c", FIRN_SYNC));
+    }
+    finish(db, env);
+}
+
 static void nothing_is_written_on_a_manifest_that_cannot_be_renewed(void **state) {
     (void)state;
     for (unsigned flags = 0; flags <= FIRN_SYNC; flags += FIRN_SYNC) {
@@ -1063,6 +1098,7 @@ int main(void) {
         cmocka_unit_test(a_synced_write_after_failures_of_all_kinds_is_kept),
         cmocka_unit_test(an_empty_batch_with_sync_makes_durable_what_came_before),
         cmocka_unit_test(an_empty_batch_makes_durable_what_a_killed_process_wrote),
+        cmocka_unit_test(a_log_without_a_batch_takes_nothing_with_it),
         cmocka_unit_test(nothing_is_written_on_a_manifest_that_cannot_be_renewed),
         cmocka_unit_test(the_cause_of_a_failure_is_what_is_told),
         cmocka_unit_test(what_is_taken_in_waits_for_sealed_memtables),
