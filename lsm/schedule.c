@@ -66,7 +66,9 @@ int wait_for_job_locked(firn_db *db) {
 
 void pressure_update_locked(firn_db *db) {
     firn_shape shape;
-    if (!policy_merges(&db->policy) || picture_take_locked(db, &shape) != FIRN_OK) {
+    /* In a pause slowness would wait for nothing. */
+    if (!policy_merges(&db->policy) || db->pauses > 0 ||
+        picture_take_locked(db, &shape) != FIRN_OK) {
         atomic_store_explicit(&db->pressure, 0, memory_order_relaxed);
         return;
     }
@@ -106,6 +108,7 @@ int firn_pause(firn_db *db, unsigned flags) {
     }
     mutex_lock(&db->mutex);
     db->pauses++;
+    pressure_update_locked(db);
     if ((flags & FIRN_PAUSE_CANCEL) != 0) {
         (void)atomic_fetch_add_explicit(&db->cancels_of_policy, 1, memory_order_relaxed);
     }
@@ -125,6 +128,7 @@ int firn_continue(firn_db *db) {
     if (db->pauses == 0) {
         rc = FAIL(FIRN_INVALID, "%s: merging is not paused", db->path);
     } else if (--db->pauses == 0) {
+        pressure_update_locked(db);
         schedule_locked(db);
     }
     mutex_unlock(&db->mutex);

@@ -11,6 +11,7 @@
  * A write with a precondition (insert, remove) is always a group of its own: so nothing written in
  * the same group can invalidate what was read, and no disk is read under the queue.
  */
+#include <math.h>
 #include <stdio.h>
 
 #include "lsm/apply.h"
@@ -22,6 +23,7 @@
 #define SLOW_BYTES_PER_SECOND_MAX 64e6
 #define SLOW_BYTES_PER_SECOND_MIN 1e6
 #define SLOW_SLEEP_NS_MIN 100e3
+#define SLOW_SLEEP_NS_MAX 250e6 /* the rest is slept by later writes, if it is still called for */
 
 struct writer {
     const struct firn_batch *batch; /* NULL: exclusive */
@@ -259,10 +261,12 @@ static int write_group(firn_db *db, const struct writer *first, const struct wri
     return rc;
 }
 
-/* Sleeps in proportion to bytes and pressure, in pieces worth a sleep. */
+/* Sleeps in proportion to bytes and pressure, in pieces worth a sleep and not so long that nobody
+ * else, such as who closes the database, comes to the head of the queue. */
 static void slow_down(firn_db *db, size_t bytes) {
     uint32_t pressure = atomic_load_explicit(&db->pressure, memory_order_relaxed);
     if (pressure == 0) {
+        db->delay_debt_ns = 0;
         return;
     }
     double free_part = 1.0 - (double)pressure / 1000.0;
@@ -271,7 +275,7 @@ static void slow_down(firn_db *db, size_t bytes) {
     db->delay_debt_ns += (double)bytes / rate * 1e9;
     if (db->delay_debt_ns >= SLOW_SLEEP_NS_MIN) {
         uint64_t begun = env_now_ns(db->env);
-        env_sleep_ns(db->env, (uint64_t)db->delay_debt_ns);
+        env_sleep_ns(db->env, (uint64_t)fmin(db->delay_debt_ns, SLOW_SLEEP_NS_MAX));
         uint64_t slept = env_now_ns(db->env) - begun;
         db->delay_debt_ns -= (double)slept; /* oversleeping is credited */
         if (db->delay_debt_ns < -1e6) {

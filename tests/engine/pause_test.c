@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/env_sim.h"
 #include "base/rand.h"
 #include "tests/support/events.h"
 #include "tests/support/seed.h"
@@ -153,6 +154,51 @@ static void nothing_merges_in_a_pause(void **state) {
     scene_end(&s);
 }
 
+static uint64_t stalled_ns(firn_db *db) {
+    firn_stats stats;
+    firn_get_stats(db, &stats);
+    return stats.write_stall_ns;
+}
+
+static void write_large(firn_db *db, unsigned count, size_t bytes) {
+    static uint8_t value[1 << 22];
+    for (unsigned i = 0; i < count; i++) {
+        char key[16];
+        int size = snprintf(key, sizeof key, "key%05u", i);
+        assert_int_equal(
+            firn_put(db, firn_slice_make(key, (size_t)size), firn_slice_make(value, bytes), 0),
+            FIRN_OK);
+    }
+}
+
+/* On a simulated machine time passes only where somebody sleeps. */
+static void a_pause_slows_no_writer_down(void **state) {
+    (void)state;
+    firn_options options;
+    firn_db *db;
+    firn_options_init(&options);
+    assert_int_equal(env_sim_create(1, &options.env), FIRN_OK);
+    assert_int_equal(sim_set_recording(options.env, false), FIRN_OK);
+    assert_int_equal(firn_rate_limiter_create(0, &options.rate_limiter), FIRN_OK);
+    options.memory_budget = UINT64_C(16) << 20;
+    options.memtable_bytes = 256 << 10;
+    options.value_compression = false;
+    options.level0_runs = 16; /* stalls only at many more */
+    options.size_ratio = 2;
+    assert_int_equal(firn_open(FOLDER, &options, &db), FIRN_OK);
+    assert_int_equal(firn_pause(db, 0), FIRN_OK);
+    write_large(db, 5000, 10000);
+    assert_int_equal(stalled_ns(db), 0);
+    /* Now writers are slowed down, but none of them for long. */
+    firn_rate_limiter_set(options.rate_limiter, CRAWL);
+    assert_int_equal(firn_continue(db), FIRN_OK);
+    write_large(db, 1, 4 << 20);
+    assert_in_range(stalled_ns(db), 1000000, 500000000);
+    assert_int_equal(firn_close(db), FIRN_OK);
+    firn_rate_limiter_destroy(options.rate_limiter);
+    env_destroy(options.env);
+}
+
 static void a_pause_can_cancel_what_merges(void **state) {
     (void)state;
     for (unsigned threads = 2; threads <= 5; threads += 3) {
@@ -261,6 +307,7 @@ static void closing_does_not_wait_for_merges(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_merges_in_a_pause),
+        cmocka_unit_test(a_pause_slows_no_writer_down),
         cmocka_unit_test(a_pause_can_cancel_what_merges),
         cmocka_unit_test(another_thread_cancels_a_merge_by_hand),
         cmocka_unit_test(a_merge_by_hand_does_not_keep_others_from_merging),
