@@ -235,6 +235,9 @@ static int load_page(struct table_iter *t, size_t number) {
         rc = table_page_settle(t->table, &t->page, &t->view);
         rc = rc == FIRN_OK && page_is_grouped(&t->view) ? open_groups(t) : rc;
     }
+    if (rc == FIRN_OK && page_is_encoded(&t->view) && !page_is_grouped(&t->view)) {
+        rc = FAIL(FIRN_CORRUPT, "page %zu is under zstd, and the footer knows of none", number);
+    }
     if (rc != FIRN_OK) {
         return rc;
     }

@@ -54,9 +54,10 @@ static void set_up(struct fixture *f) {
     set_up_table(f, &options);
 }
 
-/* A table whose values are under zstd with a dictionary, or integers; a page of either is one unit.
+/* A table whose values are under zstd with a dictionary, or integers, and nothing else: they are
+ * read by runs. A page of either is one unit.
  */
-static void set_up_compact(struct fixture *f, bool zstd) {
+static void set_up_compact(struct fixture *f, bool zstd, unsigned entries) {
     static const char words[] = "{\"snow\": 10, \"ice\": 3} ";
     static uint8_t phrases[8][64];
     struct sst_builder_options options;
@@ -68,10 +69,10 @@ static void set_up_compact(struct fixture *f, bool zstd) {
         phrases[k / 64][k % 64] = (uint8_t)rand_next(&r);
     }
     assert_int_equal(env_mem_create(&f->env), FIRN_OK);
-    for (unsigned i = 0; i < (zstd ? 700 : 20); i++) {
+    for (unsigned i = 0; i < entries; i++) {
         char key[16];
         int size = snprintf(key, sizeof key, "%05u", i);
-        scene_add(&f->scene, firn_slice_make(key, (size_t)size), i, ENTRY_PUT, zstd ? 100 : 8);
+        scene_add(&f->scene, firn_slice_make(key, (size_t)size), 0, ENTRY_PUT, zstd ? 100 : 8);
         uint8_t *value = (uint8_t *)(uintptr_t)f->scene.entries[i].value.data;
         if (zstd) {
             memcpy(value, words, 24);
@@ -205,7 +206,7 @@ static void flipped_bits_of_compact_values_are_reported(void **state) {
     (void)state;
     struct fixture f;
     for (int zstd = 0; zstd < 2; zstd++) {
-        set_up_compact(&f, zstd);
+        set_up_compact(&f, zstd, zstd ? 700 : 20);
         flip_bits(&f, zstd ? 4001 : 11);
         tear_down(&f);
     }
@@ -306,6 +307,15 @@ static void swallow(void *context, const char *message) {
     (void)message;
 }
 
+/* Reads all bytes. */
+static uint8_t bytes_sum(firn_slice s) {
+    uint8_t sum = 0;
+    for (size_t i = 0; i < s.size; i++) {
+        sum = (uint8_t)(sum + slice_bytes(s)[i]);
+    }
+    return sum;
+}
+
 /* The answers may be wrong now, but nothing may be touched that is not the table's. */
 static void use_everything(struct fixture *f) {
     struct sst_table *t;
@@ -320,14 +330,11 @@ static void use_everything(struct fixture *f) {
     for (size_t i = 0; i < f->scene.count; i++) {
         const struct entry *e = &f->scene.entries[i];
         struct sst_value value;
-        uint8_t kind, sum = 0;
+        uint8_t kind;
         uint64_t seq;
         struct sst_rank below;
         rc = sst_table_get(t, e->key, key_hash(e->key), e->seq, &kind, &seq, &value);
-        for (size_t k = 0; rc == FIRN_OK && k < value.bytes.size; k++) {
-            sum = (uint8_t)(sum + slice_bytes(value.bytes)[k]);
-        }
-        f->value[0] = sum;
+        f->value[0] = rc == FIRN_OK ? bytes_sum(value.bytes) : 0;
         sst_value_release(&value);
         (void)sst_table_rank(t, e->key, &below, NULL);
         (void)sst_table_select(t, i, &key);
@@ -336,8 +343,11 @@ static void use_everything(struct fixture *f) {
     if (sst_table_iter_create(t, NULL, &it) == FIRN_OK) {
         size_t steps = 0;
         for (iter_first(it); it->valid && steps < 10000; iter_next(it), steps++) {
-            if (entry_value_is_apart(&it->entry) && it->entry.value.size <= VALUE_BYTES_MAX) {
-                (void)iter_value_read(it, 0, f->value, it->entry.value.size);
+            firn_slice value = it->entry.value;
+            if (!entry_value_is_apart(&it->entry)) {
+                f->value[0] = bytes_sum(value);
+            } else if (value.size <= VALUE_BYTES_MAX) {
+                (void)iter_value_read(it, 0, f->value, value.size);
             }
         }
         for (iter_last(it); it->valid && steps < 20000; iter_prev(it), steps++) {
@@ -385,7 +395,7 @@ static void wrong_bytes_under_right_checksums_do_no_harm(void **state) {
 static void wrong_bytes_in_compact_values_do_no_harm(void **state) {
     (void)state;
     struct fixture f;
-    set_up_compact(&f, false);
+    set_up_compact(&f, false, 20);
     write_wrong_bytes(&f, 0, f.size, 2000);
     tear_down(&f);
 }
@@ -395,7 +405,7 @@ static void wrong_bytes_under_zstd_do_no_harm(void **state) {
     (void)state;
     struct fixture f;
     struct footer footer;
-    set_up_compact(&f, true);
+    set_up_compact(&f, true, 700);
     footer_init(&footer, &f.alloc);
     size_t offset = f.size - f.footer_size;
     assert_int_equal(
@@ -418,6 +428,30 @@ static void wrong_bytes_under_zstd_do_no_harm(void **state) {
     tear_down(&f);
 }
 
+/* A footer that says that no page is under zstd, or none of integers, where some are, or the other
+ * way round: what is read is right, or refused. */
+static void features_that_belie_the_pages_are_never_believed(void **state) {
+    (void)state;
+    static const struct {
+        bool zstd;
+        unsigned entries;
+    } tables[] = {{false, 20}, {true, 20}, {true, 40}, {true, 100}, {true, 700}};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+        struct fixture f;
+        set_up_compact(&f, tables[i].zstd, tables[i].entries);
+        size_t at = f.size - f.footer_size + TABLE_ID_BYTES + 2; /* behind two others, of a byte */
+        assert_int_equal(f.bytes[at - 1], FORMAT_FEATURES_READ_COMPATIBLE);
+        for (unsigned bit = 0; bit < 7; bit++) {
+            f.bytes[at] ^= (uint8_t)(1u << bit);
+            seal_again(&f, at);
+            file_bytes_set(f.env, PATH, f.bytes, f.size);
+            (void)read_everything(&f);
+            f.bytes[at] ^= (uint8_t)(1u << bit);
+        }
+        tear_down(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_flipped_bit_is_reported_and_never_believed),
@@ -428,6 +462,7 @@ int main(void) {
         cmocka_unit_test(flipped_bits_of_compact_values_are_reported),
         cmocka_unit_test(wrong_bytes_in_compact_values_do_no_harm),
         cmocka_unit_test(wrong_bytes_under_zstd_do_no_harm),
+        cmocka_unit_test(features_that_belie_the_pages_are_never_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
