@@ -46,19 +46,22 @@ static void sort_locked(struct limbo *l, struct limbo_item **from, struct limbo_
     }
 }
 
-/* What may be freed now. */
+/* What may be freed now: what waits and, when that may go, what came meanwhile. */
 static struct limbo_item *take_gone_locked(struct limbo *l) REQUIRES(&l->mu) {
     struct limbo_item *gone = NULL;
-    if (l->waiting == NULL) {
-        l->waiting = l->fresh;
-        l->fresh = NULL;
-        l->fresh_bytes = 0;
-        l->ticket = epoch_ticket(l->epoch);
-    }
-    if (epoch_has_passed(l->epoch, l->ticket)) {
+    do {
+        if (l->waiting == NULL) {
+            l->waiting = l->fresh;
+            l->fresh = NULL;
+            l->fresh_bytes = 0;
+            l->ticket = epoch_ticket(l->epoch);
+        }
+        if (!epoch_has_passed(l->epoch, l->ticket)) {
+            break;
+        }
         sort_locked(l, &l->pinned, &gone);
         sort_locked(l, &l->waiting, &gone);
-    }
+    } while (l->fresh != NULL);
     return gone;
 }
 
@@ -77,6 +80,16 @@ void limbo_put(struct limbo *l, struct limbo_item *item, size_t bytes) {
     if (l->fresh_bytes >= l->batch_bytes) {
         gone = take_gone_locked(l);
     }
+    mutex_unlock(&l->mu);
+    end_all(l, gone);
+}
+
+void limbo_poll(struct limbo *l) {
+    if (l->epoch == NULL || limbo_bytes(l) == 0) {
+        return;
+    }
+    mutex_lock(&l->mu);
+    struct limbo_item *gone = take_gone_locked(l);
     mutex_unlock(&l->mu);
     end_all(l, gone);
 }

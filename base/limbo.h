@@ -42,6 +42,9 @@ void limbo_deinit(struct limbo *l); /* frees all. REQUIRES: no section is open, 
 /* REQUIRES: the item can no longer be found. bytes: what it takes. */
 void limbo_put(struct limbo *l, struct limbo_item *item, size_t bytes);
 
+/* Looks whether what is inside may go, for those who put something in too seldom. */
+void limbo_poll(struct limbo *l);
+
 static inline size_t limbo_bytes(const struct limbo *l) {
     return atomic_load_explicit(&l->bytes, memory_order_relaxed);
 }

@@ -79,4 +79,5 @@ void obsolete_purge(firn_db *db) {
     }
     status_put_back(&cause);
     buf_deinit(&taken);
+    table_cache_poll(db->tables);
 }

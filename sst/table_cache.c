@@ -271,6 +271,10 @@ static struct sst_table *take_surplus_locked(struct table_cache *c) REQUIRES(&c-
     return NULL;
 }
 
+void table_cache_poll(struct table_cache *c) {
+    limbo_poll(&c->closing);
+}
+
 static void close_later(struct table_cache *c, struct sst_table *table) {
     limbo_put(&c->closing, &table->limbo, table_resident(table));
 }

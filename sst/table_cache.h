@@ -36,6 +36,9 @@ size_t table_cache_pinned_bytes(struct table_cache *c);
 /* Forgets a table whose file is being deleted, and its pages. */
 void table_cache_drop(struct table_cache *c, uint64_t number);
 
+/* Closes those that were dropped beside readers, who have left since. */
+void table_cache_poll(struct table_cache *c);
+
 /* "folder/000012.sst" into path, which has room for size bytes. */
 void table_file_path(const char *folder, uint64_t number, char *path, size_t size);
 

@@ -147,7 +147,8 @@ static int compress(struct value_zstd *z, firn_slice bytes, size_t *size) {
     if (z->memory.failed) {
         return no_memory();
     }
-    *size = ZSTD_isError(got) ? 0 : got; /* the only other failure is too little room */
+    /* The only other failure is too little room. */
+    *size = ZSTD_isError(got) || got >= bytes.size ? 0 : got;
     return FIRN_OK;
 }
 

@@ -195,8 +195,36 @@ static void without_an_epoch_items_end_at_once(void **state) {
     scene_deinit(&s);
 }
 
+/* Nothing is put in any more: what a section kept goes when somebody looks, and what came while it
+ * did with the next. */
+static void what_a_section_kept_goes_once_somebody_looks(void **state) {
+    (void)state;
+    struct scene s;
+    scene_init(&s);
+    struct limbo limbo;
+    limbo_init(&limbo, s.epoch, 0, end_object, &s);
+    for (unsigned more = 0; more < 2; more++) {
+        uint64_t ended = s.ended;
+        unsigned token = epoch_enter(s.epoch);
+        limbo_put(&limbo, &make_object(1)->limbo, sizeof(struct object));
+        limbo_poll(&limbo);
+        assert_int_equal(s.ended, ended);
+        epoch_leave(s.epoch, token);
+        if (more > 0) {
+            limbo_put(&limbo, &make_object(2)->limbo, sizeof(struct object));
+        } else {
+            limbo_poll(&limbo);
+        }
+        assert_int_equal(s.ended, ended + 1 + more);
+        assert_int_equal(limbo_bytes(&limbo), 0);
+    }
+    limbo_deinit(&limbo);
+    scene_deinit(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_section_kept_goes_once_somebody_looks),
         cmocka_unit_test(what_readers_see_or_pin_is_not_freed),
         cmocka_unit_test(an_item_leaves_after_its_sections_and_its_pins),
         cmocka_unit_test(without_an_epoch_items_end_at_once),
