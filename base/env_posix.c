@@ -127,6 +127,12 @@ static int fail_poisoned(const struct posix_file *f, const char *what) {
                 what);
 }
 
+/* The system's want of memory, after which a part may be written: FIRN_NOMEM would say that nothing
+ * is. */
+static int write_error(int error) {
+    return error == ENOMEM ? EIO : error;
+}
+
 static int posix_append(struct env_file *file, const void *data, size_t size) {
     struct posix_file *f = posix_file_of(file);
     if (is_poisoned(f)) {
@@ -139,9 +145,10 @@ static int posix_append(struct env_file *file, const void *data, size_t size) {
             continue;
         }
         if (written <= 0) {
+            int error = written < 0 ? write_error(errno) : EIO;
             poison(f);
-            return FAIL_ERRNO(written < 0 ? errno : EIO, "%s: cannot append %zu bytes at %llu",
-                              f->path, size, (unsigned long long)f->appended);
+            return FAIL_ERRNO(error, "%s: cannot append %zu bytes at %llu", f->path, size,
+                              (unsigned long long)f->appended);
         }
         p += written;
         size -= (size_t)written;
@@ -179,7 +186,7 @@ static int posix_sync(struct env_file *file) {
         result = fdatasync(f->fd);
     } while (result != 0 && errno == EINTR);
     if (result != 0) {
-        int error = errno;
+        int error = write_error(errno);
         poison(f);
         return FAIL_ERRNO(error, "%s: cannot sync it", f->path);
     }

@@ -367,11 +367,11 @@ int firn_bulk_put(firn_bulk *b, firn_slice key, firn_slice value) {
     if (b->status != FIRN_OK) {
         return status_restore(b->status, b->message);
     }
-    if (key.size > FIRN_KEY_BYTES_MAX || value.size > FIRN_VALUE_BYTES_MAX) {
-        return FAIL(FIRN_TOO_LARGE, "key %llu has %zu bytes and its value %zu",
-                    (unsigned long long)b->count + 1, key.size, value.size);
+    int rc = batch_check_limits(key, value);
+    if (rc != FIRN_OK) {
+        return FAIL(rc, "key %llu: %s", (unsigned long long)b->count + 1, status_message());
     }
-    int rc = b->sorted ? put_sorted(b, key, value) : put_unsorted(b, key, value);
+    rc = b->sorted ? put_sorted(b, key, value) : put_unsorted(b, key, value);
     b->count += rc == FIRN_OK;
     return rc;
 }

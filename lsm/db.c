@@ -223,6 +223,28 @@ static void forget_contents(firn_db *db) {
     db->live_log_count = 0;
 }
 
+static uint64_t newest_log(const struct folder *f) {
+    uint64_t newest = 0;
+    for (size_t i = 0; i < folder_count(f); i++) {
+        const struct folder_file *file = folder_at(f, i);
+        newest = file->kind == FILE_LOG && file->number > newest ? file->number : newest;
+    }
+    return newest;
+}
+
+/* The manifest was read after the logs were listed: where another log began meanwhile, tables may
+ * be in it that are newer than what is in that log. */
+static int check_no_newer_log(firn_db *db, const struct folder *before) {
+    struct folder now;
+    int rc = folder_list(&db->alloc, db->env, db->path, &now);
+    if (rc == FIRN_OK && db->look_again && newest_log(&now) > newest_log(before)) {
+        rc = FAIL(FIRN_MISSING, "%s: log %llu began while it was being opened", db->path,
+                  (unsigned long long)newest_log(&now));
+    }
+    folder_deinit(&now);
+    return rc;
+}
+
 static int read_once(firn_db *db, bool *hopeless) {
     struct folder folder;
     int rc = folder_list(&db->alloc, db->env, db->path, &folder);
@@ -231,6 +253,7 @@ static int read_once(firn_db *db, bool *hopeless) {
     }
     *hopeless = rc != FIRN_OK;
     rc = rc != FIRN_OK ? rc : open_existing(db, &folder);
+    rc = rc != FIRN_OK ? rc : check_no_newer_log(db, &folder);
     rc = rc != FIRN_OK ? rc : hold_tables(db);
     folder_deinit(&folder);
     return rc;

@@ -403,7 +403,7 @@ FIRN_API int firn_insert(firn_db *db, firn_slice key, firn_slice value, unsigned
                          firn_value *old);
 
 /* Deletes, and returns the value that was there: FIRN_OK with *old to be released, or
- * FIRN_NOT_FOUND (nothing is written then). One atomic step. */
+ * FIRN_NOT_FOUND (nothing is written then, and FIRN_SYNC makes nothing durable). One atomic step. */
 FIRN_API int firn_remove(firn_db *db, firn_slice key, unsigned flags, firn_value *old);
 
 /* A list of puts and deletes, applied in order and atomically by firn_write(). */

@@ -151,10 +151,12 @@ static int renew_manifest(firn_db *db) {
     return failed ? install_nothing(db) : FIRN_OK;
 }
 
-/* Everything in memory goes to a table, so that no log is needed; then writes may begin anew. */
+/* Everything in memory goes to a table, so that no log is needed; then writes may begin anew. Where
+ * that fails they go on being refused, if they were. */
 static int resume(firn_db *db, void *context) {
     (void)context;
     mutex_lock(&db->mutex);
+    bool refused = error_check_write_locked(db) != FIRN_OK;
     error_clear_locked(db);
     db->compaction_set_aside = false;
     log_retire_locked(db);
@@ -163,7 +165,7 @@ static int resume(firn_db *db, void *context) {
     mutex_unlock(&db->mutex);
     rc = rc != FIRN_OK ? rc : renew_manifest(db);
     mutex_lock(&db->mutex);
-    if (rc != FIRN_OK) {
+    if (rc != FIRN_OK && refused) {
         error_refuse_locked(db, rc);
     }
     schedule_locked(db);

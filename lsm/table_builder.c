@@ -105,9 +105,9 @@ int firn_table_builder_create(const char *path, const firn_options *options,
 
 static int check_entry(const firn_table_builder *b, firn_slice key, firn_slice value) {
     unsigned long long count = sst_builder_entries(b->sst);
-    if (key.size > FIRN_KEY_BYTES_MAX || value.size > FIRN_VALUE_BYTES_MAX) {
-        return FAIL(FIRN_TOO_LARGE, "%s: key %llu has %zu bytes and its value %zu", b->path,
-                    count + 1, key.size, value.size);
+    int rc = batch_check_limits(key, value);
+    if (rc != FIRN_OK) {
+        return FAIL(rc, "%s: key %llu: %s", b->path, count + 1, status_message());
     }
     int order = count == 0 ? -1 : slice_compare(sst_builder_last_key(b->sst), key);
     if (order >= 0) {

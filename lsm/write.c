@@ -136,6 +136,11 @@ static int log_group(firn_db *db, const struct writer *first, const struct write
     }
     rc = wal_writer_flush(db->wal);
     count(&db->counters.log_bytes, wal_writer_bytes(db->wal) - before);
+    if (rc != FIRN_OK && wal_writer_bytes(db->wal) == 0) {
+        mutex_lock(&db->mutex);
+        log_retire_locked(db); /* its file goes at once */
+        mutex_unlock(&db->mutex);
+    }
     if (rc != FIRN_OK || !sync) {
         return rc;
     }

@@ -44,7 +44,8 @@ static struct {
     const char *no_space_for; /* creating a path that has this in it; NULL: none */
     unsigned tables_created, yields;
     void (*on_append)(firn_env *env); /* once, each */
-    void (*on_open_log)(void);
+    void (*on_open)(void);            /* once, of a path that has on_open_of in it */
+    const char *on_open_of;
 } machine;
 
 static uint64_t seed;
@@ -103,9 +104,9 @@ static int failing_create(firn_env *env, const char *path, struct env_file **out
 
 static int watched_open(firn_env *env, const char *path, enum env_access access,
                         struct env_file **out) {
-    void (*act)(void) = machine.on_open_log;
-    if (act != NULL && ends_with(path, ".log")) {
-        machine.on_open_log = NULL;
+    void (*act)(void) = machine.on_open;
+    if (act != NULL && strstr(path, machine.on_open_of) != NULL) {
+        machine.on_open = NULL;
         act();
     }
     return machine.ops->open(env, path, access, out);
@@ -622,6 +623,38 @@ static void nothing_is_written_on_a_manifest_that_cannot_be_renewed(void **state
     }
 }
 
+static void fail_three_times(firn_db *db, firn_env *env) {
+    unsigned files = list(env).files;
+    for (unsigned i = 0; i < 3; i++) {
+        machine.fail_appends = 1;
+        assert_int_equal(put(db, "b", 0), FIRN_NO_SPACE);
+        assert_int_equal(machine.fail_appends, 0);
+        assert_int_equal(list(env).files, files);
+    }
+}
+
+/* Neither of new manifests nor of logs: on a full disk their space is what is missing. */
+static void writes_that_fail_leave_no_files(void **state) {
+    (void)state;
+    firn_env *killed, *env = machine_create("writes that fail on a full disk");
+    firn_db *before = open_in(env);
+    ok(put(before, "a", 0));
+    ok(firn_flush(before));
+    ok(sim_kill_at(env, sim_change_count(env) + 1, &killed));
+    killed->ops = &machine.wrapped;
+    firn_db *db = open_in(killed);
+    fail_three_times(db, killed); /* a new manifest comes first */
+    machine.no_space_for = ".log";
+    assert_int_equal(put(db, "b", 0), FIRN_NO_SPACE); /* which is there now */
+    machine.no_space_for = NULL;
+    fail_three_times(db, killed);
+    ok(put(db, "b", 0));
+    ok(contains(db, "b"));
+    ok(firn_close(db));
+    env_destroy(killed);
+    finish(before, env);
+}
+
 /* What is deleted after a failure was never there, but that is not why the call failed. */
 static void the_cause_of_a_failure_is_what_is_told(void **state) {
     (void)state;
@@ -907,6 +940,7 @@ static void resuming_after_a_failed_manifest_begins_a_new_one(void **state) {
 /* ---- Reading beside a writer. ---- */
 
 static firn_db *the_writer;
+static firn_env *the_machine;
 
 /* Only what is sealed, so that the newest log stays. */
 static void let_the_writer_flush(void) {
@@ -931,11 +965,44 @@ static void opening_read_only_looks_again_when_a_log_was_flushed_meanwhile(void 
     the_writer = open_with_two_logs(env);
     firn_options options = options_in(env);
     options.read_only = true;
-    machine.on_open_log = let_the_writer_flush;
+    machine.on_open = let_the_writer_flush;
+    machine.on_open_of = ".log";
     firn_db *reader = open_with(&options);
-    assert_null(machine.on_open_log);
+    assert_null(machine.on_open);
     ok(contains(reader, "a"));
     ok(contains(reader, "b"));
+    ok(firn_close(reader));
+    finish(the_writer, env);
+}
+
+static void let_the_writer_take_a_table_in(void) {
+    static const char *const path = "/taken-in";
+    firn_options options = options_in(the_machine);
+    firn_table_builder *builder;
+    ok(put(the_writer, "first", 0));
+    ok(firn_table_builder_create(path, &options, &builder));
+    ok(firn_table_builder_add(builder, text("second"), text("second")));
+    ok(firn_table_builder_finish(builder));
+    ok(firn_ingest(the_writer, &path, 1, FIRN_INGEST_MOVE));
+}
+
+/* Whoever sees the later write sees the earlier one. */
+static void opening_read_only_sees_no_table_without_the_log_before_it(void **state) {
+    (void)state;
+    firn_env *env = machine_create("reading while a table is taken in");
+    the_writer = open_in(env);
+    the_machine = env;
+    ok(put(the_writer, "a", 0));
+    ok(firn_flush(the_writer));
+    firn_options options = options_in(env);
+    options.read_only = true;
+    machine.on_open = let_the_writer_take_a_table_in;
+    machine.on_open_of = "MANIFEST";
+    firn_db *reader = open_with(&options);
+    assert_null(machine.on_open);
+    ok(contains(reader, "a"));
+    ok(contains(reader, "second"));
+    ok(contains(reader, "first"));
     ok(firn_close(reader));
     finish(the_writer, env);
 }
@@ -1100,6 +1167,7 @@ int main(void) {
         cmocka_unit_test(an_empty_batch_makes_durable_what_a_killed_process_wrote),
         cmocka_unit_test(a_log_without_a_batch_takes_nothing_with_it),
         cmocka_unit_test(nothing_is_written_on_a_manifest_that_cannot_be_renewed),
+        cmocka_unit_test(writes_that_fail_leave_no_files),
         cmocka_unit_test(the_cause_of_a_failure_is_what_is_told),
         cmocka_unit_test(what_is_taken_in_waits_for_sealed_memtables),
         cmocka_unit_test(the_lost_end_of_a_synced_older_log_is_told),
@@ -1110,6 +1178,7 @@ int main(void) {
         cmocka_unit_test(a_flush_that_works_makes_failures_before_it_forgotten),
         cmocka_unit_test(resuming_after_a_failed_manifest_begins_a_new_one),
         cmocka_unit_test(opening_read_only_looks_again_when_a_log_was_flushed_meanwhile),
+        cmocka_unit_test(opening_read_only_sees_no_table_without_the_log_before_it),
         cmocka_unit_test(opening_read_only_ends_also_where_a_listed_log_was_lost),
         cmocka_unit_test(a_log_that_lists_too_many_others_is_refused),
         cmocka_unit_test(destroying_leaves_the_folders_of_other_engines_alone),
