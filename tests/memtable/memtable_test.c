@@ -294,6 +294,13 @@ static void holds_keys_of_the_greatest_length(void **state) {
         assert_int_equal(memtable_get(f.m, key, 1, &entry), FIRN_OK);
         bytes[at] = 2;
         assert_int_equal(memtable_get(f.m, key, 1, &entry), FIRN_NOT_FOUND);
+        bytes[at] = 1;
+        size_t other = i * 104729 % FIRN_KEY_BYTES_MAX; /* mostly in the middle of a label */
+        if (other != at) {
+            bytes[other] = 3;
+            assert_int_equal(memtable_get(f.m, key, 1, &entry), FIRN_NOT_FOUND);
+            bytes[other] = 0;
+        }
         bytes[at] = 0;
     }
     assert_checked(f.m);
