@@ -9,7 +9,8 @@
 #include <cmocka.h>
 
 #include "base/rand.h"
-#include "lsm/record.h"
+#include "lsm/record_reader.h"
+#include "tests/support/file_bytes.h"
 #include "tests/support/seed.h"
 
 /* Writes a record with a payload of `size` bytes at `to`; returns the bytes it takes. */
@@ -124,6 +125,35 @@ static void marks_are_found_at_any_place(void **state) {
     free(bytes);
 }
 
+/* A reader looks for marks in pieces of the file: also a header that lies across the border of two
+ * counts. */
+static void marks_are_found_across_the_pieces_of_a_file(void **state) {
+    (void)state;
+    enum { PIECE = 256 << 10 };
+    struct alloc alloc;
+    firn_env *env;
+    uint64_t seed = record_seed("firn.log", 7);
+    uint8_t *bytes = calloc(1, 3 * PIECE);
+    assert_non_null(bytes);
+    alloc_init(&alloc, NULL);
+    assert_int_equal(firn_env_memory_create(&env), FIRN_OK);
+    size_t first = write_record(bytes, 0, 0, 100, seed);
+    for (size_t before = 0; before < 2 * RECORD_HEADER_BYTES; before++) {
+        size_t at = first + PIECE + RECORD_HEADER_BYTES / 2 - before;
+        size_t whole = write_record(bytes + at, at, at, 10, seed);
+        file_bytes_set(env, "log", bytes, 3 * PIECE);
+        struct record_reader reader;
+        struct record record;
+        assert_int_equal(record_reader_open(&reader, &alloc, env, "log", seed), FIRN_OK);
+        assert_int_equal(record_reader_next(&reader, &record), FIRN_OK);
+        assert_int_equal(record_reader_next(&reader, &record), FIRN_CORRUPT);
+        record_reader_close(&reader);
+        memset(bytes + at, 0, whole);
+    }
+    firn_env_destroy(env);
+    free(bytes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_are_read_back),
@@ -131,6 +161,7 @@ int main(void) {
         cmocka_unit_test(a_record_of_another_file_or_place_is_none),
         cmocka_unit_test(marks_reach_beyond_4_gib),
         cmocka_unit_test(marks_are_found_at_any_place),
+        cmocka_unit_test(marks_are_found_across_the_pieces_of_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
