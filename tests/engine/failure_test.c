@@ -851,6 +851,22 @@ static void a_flush_into_a_missing_folder_pauses_and_is_told(void **state) {
     finish(db, env);
 }
 
+/* No log is being written then, but there is one that is needed. */
+static void closing_makes_durable_what_could_not_be_flushed(void **state) {
+    (void)state;
+    firn_env *env = machine_create("closing after a flush that failed");
+    firn_db *db = open_in(env);
+    ok(put(db, "a", 0));
+    machine.create_table_rc = FIRN_NO_SPACE;
+    assert_int_equal(firn_flush(db), FIRN_NO_SPACE);
+    ok(firn_close(db));
+    firn_env *image = cut_now(env, 0, SIM_TAIL_SYNCED);
+    firn_db *after = open_in(image);
+    ok(contains(after, "a"));
+    finish(after, image);
+    env_destroy(env);
+}
+
 static void a_flush_that_fails_while_writes_are_refused_pauses(void **state) {
     (void)state;
     firn_env *env = machine_create("a failing flush while writes are refused");
@@ -1173,6 +1189,7 @@ int main(void) {
         cmocka_unit_test(the_lost_end_of_a_synced_older_log_is_told),
         cmocka_unit_test(a_group_without_memory_leaves_nothing_in_the_log),
         cmocka_unit_test(a_flush_into_a_missing_folder_pauses_and_is_told),
+        cmocka_unit_test(closing_makes_durable_what_could_not_be_flushed),
         cmocka_unit_test(a_flush_that_fails_while_writes_are_refused_pauses),
         cmocka_unit_test(a_flush_that_cannot_be_submitted_is_submitted_again),
         cmocka_unit_test(a_flush_that_works_makes_failures_before_it_forgotten),
