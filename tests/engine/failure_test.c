@@ -623,6 +623,35 @@ static void nothing_is_written_on_a_manifest_that_cannot_be_renewed(void **state
     }
 }
 
+/* What an edit made needless may be needed still: that of a killed process need not be durable. */
+static void a_job_that_fails_after_a_kill_deletes_nothing(void **state) {
+    (void)state;
+    firn_env *env = machine_create("a kill in a flush, and a merge that fails");
+    firn_db *before = open_in(env);
+    ok(put(before, "a", 0));
+    ok(firn_flush(before));
+    ok(put(before, "b", FIRN_SYNC));
+    uint64_t first = sim_change_count(env) + 1;
+    ok(firn_flush(before));
+    for (uint64_t change = first; change <= sim_change_count(env) + 1; change++) {
+        firn_env *killed;
+        ok(sim_kill_at(env, change, &killed));
+        killed->ops = &machine.wrapped;
+        firn_db *db = open_in(killed);
+        machine.create_table_rc = FIRN_NO_SPACE;
+        assert_int_equal(firn_compact(db, NULL, NULL, NULL), FIRN_NO_SPACE);
+        firn_env *image = cut_now(killed, UINT64_MAX, SIM_TAIL_SYNCED);
+        machine.create_table_rc = FIRN_OK;
+        firn_db *found = open_in(image);
+        ok(contains(found, "a"));
+        ok(contains(found, "b"));
+        finish(found, image);
+        (void)firn_close(db); /* which may not have flushed again yet */
+        env_destroy(killed);
+    }
+    finish(before, env);
+}
+
 static void fail_three_times(firn_db *db, firn_env *env) {
     unsigned files = list(env).files;
     for (unsigned i = 0; i < 3; i++) {
@@ -1183,6 +1212,7 @@ int main(void) {
         cmocka_unit_test(an_empty_batch_makes_durable_what_a_killed_process_wrote),
         cmocka_unit_test(a_log_without_a_batch_takes_nothing_with_it),
         cmocka_unit_test(nothing_is_written_on_a_manifest_that_cannot_be_renewed),
+        cmocka_unit_test(a_job_that_fails_after_a_kill_deletes_nothing),
         cmocka_unit_test(writes_that_fail_leave_no_files),
         cmocka_unit_test(the_cause_of_a_failure_is_what_is_told),
         cmocka_unit_test(what_is_taken_in_waits_for_sealed_memtables),
