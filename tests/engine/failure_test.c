@@ -44,6 +44,7 @@ static struct {
     const char *no_space_for; /* creating a path that has this in it; NULL: none */
     unsigned tables_created, yields;
     void (*on_append)(firn_env *env); /* once, each */
+    void (*on_link)(void);            /* once, behind it */
     void (*on_open)(void);            /* once, of a path that has on_open_of in it */
     const char *on_open_of;
 } machine;
@@ -112,6 +113,16 @@ static int watched_open(firn_env *env, const char *path, enum env_access access,
     return machine.ops->open(env, path, access, out);
 }
 
+static int watched_link(firn_env *env, const char *from, const char *to) {
+    int rc = machine.ops->link(env, from, to);
+    void (*act)(void) = machine.on_link;
+    machine.on_link = NULL;
+    if (act != NULL) {
+        act();
+    }
+    return rc;
+}
+
 static int failing_submit(firn_env *env, enum env_priority priority, void (*run)(void *),
                           void *argument) {
     return takes_one(&machine.fail_submits) ? FAIL(FIRN_NOMEM, "no thread, says the test")
@@ -133,6 +144,7 @@ static firn_env *machine_create(const char *what) {
     machine.ops = env->ops;
     machine.wrapped = *env->ops;
     machine.wrapped.append = failing_append;
+    machine.wrapped.link = watched_link;
     machine.wrapped.sync = failing_sync;
     machine.wrapped.create = failing_create;
     machine.wrapped.open = watched_open;
@@ -985,7 +997,6 @@ static void resuming_after_a_failed_manifest_begins_a_new_one(void **state) {
 /* ---- Reading beside a writer. ---- */
 
 static firn_db *the_writer;
-static firn_env *the_machine;
 
 /* Only what is sealed, so that the newest log stays. */
 static void let_the_writer_flush(void) {
@@ -1020,31 +1031,54 @@ static void opening_read_only_looks_again_when_a_log_was_flushed_meanwhile(void 
     finish(the_writer, env);
 }
 
-static void let_the_writer_take_a_table_in(void) {
+/* A table that lies in the folder, is not in the manifest yet, and may go on when told. */
+static struct {
+    firn_env *env;
+    bool linked, may_go_on, done;
+} ingest;
+
+static void stop_ingest(void) {
+    ingest.linked = true;
+    wait_for(ingest.env, &ingest.may_go_on);
+}
+
+static void run_ingest(void *context) {
     static const char *const path = "/taken-in";
-    firn_options options = options_in(the_machine);
+    (void)context;
+    firn_options options = options_in(ingest.env);
     firn_table_builder *builder;
-    ok(put(the_writer, "first", 0));
     ok(firn_table_builder_create(path, &options, &builder));
     ok(firn_table_builder_add(builder, text("second"), text("second")));
     ok(firn_table_builder_finish(builder));
-    ok(firn_ingest(the_writer, &path, 1, FIRN_INGEST_MOVE));
+    machine.on_link = stop_ingest;
+    ok(firn_ingest(the_writer, &path, 1, 0));
+    ingest.done = true;
 }
 
-/* Whoever sees the later write sees the earlier one. */
+static void let_the_writer_take_the_table_in(void) {
+    ok(put(the_writer, "first", 0));
+    ingest.may_go_on = true;
+    wait_for(ingest.env, &ingest.done);
+}
+
+/* Whoever sees the later write sees the earlier one, though its log began after the folder was
+ * listed. */
 static void opening_read_only_sees_no_table_without_the_log_before_it(void **state) {
     (void)state;
     firn_env *env = machine_create("reading while a table is taken in");
+    memset(&ingest, 0, sizeof ingest);
+    ingest.env = env;
     the_writer = open_in(env);
-    the_machine = env;
     ok(put(the_writer, "a", 0));
     ok(firn_flush(the_writer));
+    ok(env_submit(env, ENV_WAITER, run_ingest, NULL));
+    wait_for(env, &ingest.linked);
     firn_options options = options_in(env);
     options.read_only = true;
-    machine.on_open = let_the_writer_take_a_table_in;
+    machine.on_open = let_the_writer_take_the_table_in;
     machine.on_open_of = "MANIFEST";
     firn_db *reader = open_with(&options);
-    assert_null(machine.on_open);
+    assert_true(ingest.done);
     ok(contains(reader, "a"));
     ok(contains(reader, "second"));
     ok(contains(reader, "first"));
