@@ -15,7 +15,8 @@
 
 #define FOLDER "hot-read-test.firn"
 #define KEYS 400
-#define HELD 60 /* more than a thread has pins */
+#define PINS 12 /* of a thread, for the values that it holds first */
+#define HELD 60
 #define VALUE_MAX 800
 
 static firn_db *open_db(const firn_options *options) {
@@ -128,6 +129,34 @@ static void values_outlive_what_they_lay_in(void **state) {
 }
 
 /* A memtable that a value holds is given back with the value, though nothing else happens. */
+/* The pins of a thread are given back, so that only counted references keep the rest. */
+static void held_values_stay_while_their_keys_are_overwritten(void **state) {
+    (void)state;
+    static struct held held[HELD];
+    firn_options options;
+    firn_options_init(&options);
+    firn_db *db = open_db(&options);
+    for (unsigned round = 0; round < 200; round++) {
+        for (unsigned i = 0; i < HELD; i++) {
+            char key[32];
+            uint8_t value[VALUE_MAX];
+            assert_int_equal(firn_put(db, key_of(i, key), value_of(i, round, value), 0), FIRN_OK);
+        }
+        for (unsigned i = 0; round == 0 && i < HELD; i++) {
+            take(db, &held[i], i, 0);
+        }
+        for (unsigned i = 0; i < HELD; i++) {
+            if (i >= PINS) {
+                assert_true(is_right(&held[i]));
+            } else if (round == 0) {
+                firn_value_release(&held[i].value);
+            }
+        }
+    }
+    release_all(held);
+    close_db(db);
+}
+
 static void a_held_memtable_goes_with_its_last_value(void **state) {
     (void)state;
     firn_options options;
@@ -228,6 +257,7 @@ static void a_scan_does_not_wash_out_what_gets_find_often(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_outlive_what_they_lay_in),
+        cmocka_unit_test(held_values_stay_while_their_keys_are_overwritten),
         cmocka_unit_test(a_held_memtable_goes_with_its_last_value),
         cmocka_unit_test(a_scan_does_not_wash_out_what_gets_find_often),
     };

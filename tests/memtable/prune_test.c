@@ -396,7 +396,8 @@ static void *walk_some(void *argument) {
         pthread_mutex_unlock(&s->mutex);
         good = memtable_iter_create(s->f.m, &s->f.alloc, &it) == FIRN_OK;
         for (int step = 0; good && step < 4; step++) {
-            good = walk_once(s, it, seen, step % 2 == 0);
+            good = walk_once(s, it, seen, step % 2 == 0) &&
+                   memtable_count_estimate(s->f.m, FIRN_STR(""), FIRN_STR("z")) <= KEYS + 1;
         }
         iter_destroy(it);
         pthread_mutex_lock(&s->mutex);
