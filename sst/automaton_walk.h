@@ -59,6 +59,7 @@ static inline struct node_start enter_node(const struct segment *s, const uint8_
 /* How many jumps lead to children whose labels do not begin above byte. */
 static inline uint32_t find_jump(const struct jumps *jumps, const uint8_t *end, uint8_t byte) {
     uint32_t n = 0;
+    (void)end; /* which only whole vectors could pass */
 #ifdef __SSE2__
     if (jumps->count <= 16 && end - jumps->firsts >= 16) {
         __m128i firsts = _mm_loadu_si128((const __m128i *)(const void *)jumps->firsts);
