@@ -30,7 +30,8 @@ void epoch_leave(struct epoch *e, unsigned token);
 /* ---- What a section may leave behind ---- */
 
 /* Counters that sections add to, all at once, without a shared cache line: a number below
- * EPOCH_TALLIES means what the domain's owner says. REQUIRES: the caller is in the section of this token. */
+ * EPOCH_TALLIES means what the domain's owner says. REQUIRES: the caller is in the section of this
+ * token. */
 #define EPOCH_TALLIES 7
 void epoch_count(struct epoch *e, unsigned token, const uint32_t by[EPOCH_TALLIES]);
 uint64_t epoch_counted(struct epoch *e, unsigned tally); /* of all threads, so far */

@@ -13,11 +13,11 @@
  * What nobody takes the caller does himself, so that no merge waits for a thread.
  *
  * The thread for flushes helps a merge of the policy, too, while it has nothing else to do
- * (pace.h) and the budget is kept. Since that may come at any time, such a merge is divided into as many parts as it makes
- * tables. A flush does not wait for the part that is taken: it runs on a thread that the
- * environment adds (ENV_WAITER), and the part rests, between two steps, while a flush runs or
- * somebody writes; until the merge waits for nothing else. So no more threads work than
- * background_threads.
+ * (pace.h) and the budget is kept. Since that may come at any time, such a merge is divided into as
+ * many parts as it makes tables. A flush does not wait for the part that is taken: it runs on a
+ * thread that the environment adds (ENV_WAITER), and the part rests, between two steps, while a
+ * flush runs or somebody writes; until the merge waits for nothing else. So no more threads work
+ * than background_threads.
  */
 #ifndef FIRN_LSM_PARTS_H
 #define FIRN_LSM_PARTS_H
