@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/status.h"
+
 #define NAME_BYTES_MAX 40
 #define NUMBER_DIGITS_MIN 6
 
@@ -79,6 +81,15 @@ enum file_kind file_parse(const char *name, uint64_t *number) {
     }
     *number = 0;
     return FILE_OTHER;
+}
+
+void file_remove(firn_env *env, const char *folder, enum file_kind kind, uint64_t number) {
+    char path[PATH_BYTES_MAX];
+    struct status_kept cause;
+    status_keep(&cause);
+    file_path(folder, kind, number, path);
+    (void)env_unlink(env, path);
+    status_put_back(&cause);
 }
 
 void file_parent(const char *path, char *parent) {

@@ -10,7 +10,7 @@
 #ifndef FIRN_LSM_FILES_H
 #define FIRN_LSM_FILES_H
 
-#include "base/slice.h"
+#include "base/env.h"
 
 #define PATH_BYTES_MAX 4096
 
@@ -26,6 +26,10 @@ enum file_kind {
 
 /* Writes "folder/name" to path (PATH_BYTES_MAX bytes). */
 void file_path(const char *folder, enum file_kind kind, uint64_t number, char *path);
+
+/* Deletes a file that nothing names, because of a failure or beside one: what is told stays that.
+ * One that stays is found at the next opening. */
+void file_remove(firn_env *env, const char *folder, enum file_kind kind, uint64_t number);
 
 /* The folder that holds `path`, to parent (as large as path, and at least 2 bytes). */
 void file_parent(const char *path, char *parent);

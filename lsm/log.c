@@ -18,17 +18,6 @@ static void forget_live_locked(firn_db *db, uint64_t number) REQUIRES(&db->mutex
     }
 }
 
-/* A log that not even a header was written to, or only such a part as counts for nothing: its space
- * may be what is missing. */
-static void remove_unwritten(firn_db *db, uint64_t number) {
-    char path[PATH_BYTES_MAX];
-    struct status_kept cause;
-    status_keep(&cause);
-    file_path(db->path, FILE_LOG, number, path);
-    (void)env_unlink(db->env, path); /* one that stays is found at the next opening */
-    status_put_back(&cause);
-}
-
 void log_retire_locked(firn_db *db) {
     if (db->wal == NULL) {
         return;
@@ -41,10 +30,10 @@ void log_retire_locked(firn_db *db) {
         .poisoned = wal_writer_poisoned(db->wal),
     };
     db->wal = NULL;
-    if (log.bytes == 0) {
+    if (log.bytes == 0) { /* nothing in it counts, and its space may be what is missing */
         (void)wal_writer_close(log.writer);
         forget_live_locked(db, log.number);
-        remove_unwritten(db, log.number);
+        file_remove(db->env, db->path, FILE_LOG, log.number);
         return;
     }
     db->old_logs[db->old_log_count++] = log; /* there is room: log_begin_locked() saw to it */
@@ -168,7 +157,7 @@ int log_begin(firn_db *db) {
         forget_live_locked(db, header.number);
         mutex_unlock(&db->mutex);
         if (rc != FIRN_EXISTS) { /* that one is not ours */
-            remove_unwritten(db, header.number);
+            file_remove(db->env, db->path, FILE_LOG, header.number);
         }
     }
     return rc;

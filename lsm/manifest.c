@@ -147,16 +147,6 @@ static int append_edit(struct manifest *m, const struct edit *edit,
     return rc;
 }
 
-/* CURRENT was not touched: nothing names this manifest. On a full disk each try would leave one. */
-static void remove_unnamed(struct manifest *m, uint64_t number) {
-    char path[PATH_BYTES_MAX];
-    struct status_kept cause;
-    status_keep(&cause);
-    file_path(m->folder, FILE_MANIFEST, number, path);
-    (void)env_unlink(m->env, path);
-    status_put_back(&cause);
-}
-
 /* Writes and syncs the file of a new manifest, and its name. */
 static int write_manifest(struct manifest *m, uint64_t number, firn_slice header, firn_slice edit,
                           struct record_writer *w) {
@@ -177,7 +167,8 @@ static int write_manifest(struct manifest *m, uint64_t number, firn_slice header
     }
     if (rc != FIRN_OK) {
         (void)record_writer_close(w);
-        remove_unnamed(m, number);
+        /* CURRENT was not touched. On a full disk each try would leave a file. */
+        file_remove(m->env, m->folder, FILE_MANIFEST, number);
     }
     return rc;
 }

@@ -27,13 +27,8 @@ void obsolete_add_told(firn_db *db, uint64_t number) {
 }
 
 void obsolete_remove_table(firn_db *db, uint64_t number) {
-    char path[PATH_BYTES_MAX];
-    struct status_kept cause;
-    status_keep(&cause);
-    file_path(db->path, FILE_TABLE, number, path);
     ordering_unlink(db, FILE_TABLE, number);
-    (void)env_unlink(db->env, path); /* one that stays is found at the next opening */
-    status_put_back(&cause);
+    file_remove(db->env, db->path, FILE_TABLE, number);
 }
 
 void obsolete_table_dropped(void *context, const struct table_meta *meta) {

@@ -569,8 +569,6 @@ static void an_empty_batch_makes_durable_what_a_killed_process_wrote(void **stat
     assert_true(calls > 5);
 }
 
-/* The manifest that a killed process left may never have been synced, and a log says how many edits
- * there were before it: so nothing goes into a log until a new manifest is durable. */
 static bool append_was_half_done;
 
 static void fail_second_append(firn_env *env) {
@@ -606,6 +604,8 @@ static void a_log_without_a_batch_takes_nothing_with_it(void **state) {
     finish(db, env);
 }
 
+/* The manifest that a killed process left may never have been synced, and a log says how many edits
+ * there were before it: so nothing goes into a log until a new manifest is durable. */
 static void nothing_is_written_on_a_manifest_that_cannot_be_renewed(void **state) {
     (void)state;
     for (unsigned flags = 0; flags <= FIRN_SYNC; flags += FIRN_SYNC) {
@@ -1015,16 +1015,22 @@ static firn_db *open_with_two_logs(firn_env *env) {
     return db;
 }
 
+/* Opens for reading only; the writer acts when a path with `what` in it is first opened. */
+static firn_db *open_reader_while(firn_env *env, const char *what, void (*act)(void)) {
+    firn_options options = options_in(env);
+    options.read_only = true;
+    machine.on_open = act;
+    machine.on_open_of = what;
+    firn_db *reader = open_with(&options);
+    assert_null(machine.on_open);
+    return reader;
+}
+
 static void opening_read_only_looks_again_when_a_log_was_flushed_meanwhile(void **state) {
     (void)state;
     firn_env *env = machine_create("reading while a log goes away");
     the_writer = open_with_two_logs(env);
-    firn_options options = options_in(env);
-    options.read_only = true;
-    machine.on_open = let_the_writer_flush;
-    machine.on_open_of = ".log";
-    firn_db *reader = open_with(&options);
-    assert_null(machine.on_open);
+    firn_db *reader = open_reader_while(env, ".log", let_the_writer_flush);
     ok(contains(reader, "a"));
     ok(contains(reader, "b"));
     ok(firn_close(reader));
@@ -1073,11 +1079,7 @@ static void opening_read_only_sees_no_table_without_the_log_before_it(void **sta
     ok(firn_flush(the_writer));
     ok(env_submit(env, ENV_WAITER, run_ingest, NULL));
     wait_for(env, &ingest.linked);
-    firn_options options = options_in(env);
-    options.read_only = true;
-    machine.on_open = let_the_writer_take_the_table_in;
-    machine.on_open_of = "MANIFEST";
-    firn_db *reader = open_with(&options);
+    firn_db *reader = open_reader_while(env, "MANIFEST", let_the_writer_take_the_table_in);
     assert_true(ingest.done);
     ok(contains(reader, "a"));
     ok(contains(reader, "second"));
