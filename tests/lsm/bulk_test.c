@@ -174,6 +174,43 @@ static void runs_are_merged_in_tiers(void **state) {
     load_over(0, 75000, 2000);
 }
 
+#define LONG_KEY_BYTES 1100 /* no merge is divided at a key as long as that */
+
+/* Several runs of long keys that begin with this letter; each time the same keys. */
+static void put_runs(struct fixture *f, firn_bulk *b, char letter) {
+    char key[LONG_KEY_BYTES];
+    memset(key, letter, sizeof key);
+    for (uint64_t i = 0; i < 4000; i++) {
+        memcpy(key + sizeof key - sizeof i, &i, sizeof i);
+        assert_int_equal(
+            firn_bulk_put(b, firn_slice_make(key, sizeof key), firn_slice_make(f->value, 1000)),
+            FIRN_OK);
+    }
+}
+
+/* The last merge is divided at "m", since the other keys by which it could be are too long or less.
+ * A run that ends with "m" has its last value, one that begins with it an older one. */
+static void a_run_may_end_where_the_merge_is_divided(void **state) {
+    (void)state;
+    struct fixture f = set_up();
+    firn_bulk *b;
+    assert_int_equal(firn_bulk_create(f.db, 0, &b), FIRN_OK);
+    assert_int_equal(firn_bulk_put(b, FIRN_STR("m"), FIRN_STR("old")), FIRN_OK);
+    put_runs(&f, b, 'n');
+    assert_int_equal(firn_bulk_put(b, FIRN_STR("a"), FIRN_STR("")), FIRN_OK);
+    put_runs(&f, b, 'b'); /* the first with what is left of "n..." */
+    assert_int_equal(firn_bulk_put(b, FIRN_STR("a"), FIRN_STR("")), FIRN_OK);
+    assert_int_equal(firn_bulk_put(b, FIRN_STR("m"), FIRN_STR("new")), FIRN_OK);
+    put_runs(&f, b, 'b');
+    assert_int_equal(firn_bulk_finish(b), FIRN_OK);
+    firn_value value;
+    assert_int_equal(firn_get(f.db, NULL, FIRN_STR("m"), &value), FIRN_OK);
+    assert_true(slice_equal(firn_slice_make(value.data, value.size), FIRN_STR("new")));
+    firn_value_release(&value);
+    assert_int_equal(count_keys(f.db), 8002);
+    tear_down(&f);
+}
+
 /* Two loads, one's keys between those of the other. */
 static void load_interleaved(struct fixture *f, unsigned flags, uint64_t keys) {
     for (uint64_t part = 0; part < 2; part++) {
@@ -361,6 +398,7 @@ int main(void) {
         cmocka_unit_test(sorted_keys_are_found),
         cmocka_unit_test(keys_in_any_order_are_found_with_their_last_values),
         cmocka_unit_test(runs_are_merged_in_tiers),
+        cmocka_unit_test(a_run_may_end_where_the_merge_is_divided),
         cmocka_unit_test(drafts_are_larger_until_they_are_merged),
         cmocka_unit_test(a_bulk_load_without_keys_does_nothing),
         cmocka_unit_test(what_is_refused_is_left_out),
