@@ -6,7 +6,8 @@
  * into the log with one append, is synced if a member asked for it, and is applied to the memtable.
  * 4. The group is published by one store: readers see all of it or nothing. Now and then versions
  * that it has superseded are forgotten.
- * 5. The members are woken, and the next head.
+ * 5. While merges lag behind, the head sleeps for the bytes of the group.
+ * 6. The members are woken, and the next head.
  *
  * A write with a precondition (insert, remove) is always a group of its own: so nothing written in
  * the same group can invalidate what was read, and no disk is read under the queue.
@@ -218,7 +219,31 @@ static void forget_versions(firn_db *db) {
     }
 }
 
-/* Steps 3 and 4. */
+/* Sleeps in proportion to bytes and pressure, in pieces worth a sleep and not so long that nobody
+ * else, such as who closes the database, comes to the head of the queue. */
+static void slow_down(firn_db *db, size_t bytes) {
+    uint32_t pressure = atomic_load_explicit(&db->pressure, memory_order_relaxed);
+    if (pressure == 0) {
+        db->delay_debt_ns = 0;
+        return;
+    }
+    double free_part = 1.0 - (double)pressure / 1000.0;
+    double rate = SLOW_BYTES_PER_SECOND_MIN +
+                  (SLOW_BYTES_PER_SECOND_MAX - SLOW_BYTES_PER_SECOND_MIN) * free_part * free_part;
+    db->delay_debt_ns += (double)bytes / rate * 1e9;
+    if (db->delay_debt_ns >= SLOW_SLEEP_NS_MIN) {
+        uint64_t begun = env_now_ns(db->env);
+        env_sleep_ns(db->env, (uint64_t)fmin(db->delay_debt_ns, SLOW_SLEEP_NS_MAX));
+        uint64_t slept = env_now_ns(db->env) - begun;
+        db->delay_debt_ns -= (double)slept; /* oversleeping is credited */
+        if (db->delay_debt_ns < -1e6) {
+            db->delay_debt_ns = -1e6;
+        }
+        count(&db->counters.stall_ns, slept);
+    }
+}
+
+/* Steps 3 to 5. */
 static int write_group(firn_db *db, const struct writer *first, const struct writer *last) {
     size_t ops = 0, bytes = 0;
     bool sync = false;
@@ -262,32 +287,9 @@ static int write_group(firn_db *db, const struct writer *first, const struct wri
         if (trace_is_on(&db->trace)) {
             trace_group(db, first, last);
         }
+        slow_down(db, bytes);
     }
     return rc;
-}
-
-/* Sleeps in proportion to bytes and pressure, in pieces worth a sleep and not so long that nobody
- * else, such as who closes the database, comes to the head of the queue. */
-static void slow_down(firn_db *db, size_t bytes) {
-    uint32_t pressure = atomic_load_explicit(&db->pressure, memory_order_relaxed);
-    if (pressure == 0) {
-        db->delay_debt_ns = 0;
-        return;
-    }
-    double free_part = 1.0 - (double)pressure / 1000.0;
-    double rate = SLOW_BYTES_PER_SECOND_MIN +
-                  (SLOW_BYTES_PER_SECOND_MAX - SLOW_BYTES_PER_SECOND_MIN) * free_part * free_part;
-    db->delay_debt_ns += (double)bytes / rate * 1e9;
-    if (db->delay_debt_ns >= SLOW_SLEEP_NS_MIN) {
-        uint64_t begun = env_now_ns(db->env);
-        env_sleep_ns(db->env, (uint64_t)fmin(db->delay_debt_ns, SLOW_SLEEP_NS_MAX));
-        uint64_t slept = env_now_ns(db->env) - begun;
-        db->delay_debt_ns -= (double)slept; /* oversleeping is credited */
-        if (db->delay_debt_ns < -1e6) {
-            db->delay_debt_ns = -1e6;
-        }
-        count(&db->counters.stall_ns, slept);
-    }
 }
 
 static int lead(firn_db *db, struct writer *self) REQUIRES(&db->mutex) {
@@ -299,9 +301,6 @@ static int lead(firn_db *db, struct writer *self) REQUIRES(&db->mutex) {
     if (rc == FIRN_OK) {
         mutex_unlock(&db->mutex);
         rc = write_group(db, self, last);
-        if (rc == FIRN_OK) {
-            slow_down(db, self->batch->bytes.size);
-        }
         mutex_lock(&db->mutex);
     }
     dequeue_locked(db, last, rc);

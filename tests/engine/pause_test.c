@@ -171,32 +171,80 @@ static void write_large(firn_db *db, unsigned count, size_t bytes) {
     }
 }
 
-/* On a simulated machine time passes only where somebody sleeps. */
-static void a_pause_slows_no_writer_down(void **state) {
-    (void)state;
-    firn_options options;
+/* A database that does not get anywhere with its merges, on a simulated machine, where time passes
+ * only where somebody sleeps. */
+static firn_db *open_crawling(firn_options *options) {
     firn_db *db;
-    firn_options_init(&options);
-    assert_int_equal(env_sim_create(1, &options.env), FIRN_OK);
-    assert_int_equal(sim_set_recording(options.env, false), FIRN_OK);
-    assert_int_equal(firn_rate_limiter_create(0, &options.rate_limiter), FIRN_OK);
-    options.memory_budget = UINT64_C(16) << 20;
-    options.memtable_bytes = 256 << 10;
-    options.value_compression = false;
-    options.level0_runs = 16; /* stalls only at many more */
-    options.size_ratio = 2;
-    assert_int_equal(firn_open(FOLDER, &options, &db), FIRN_OK);
+    firn_options_init(options);
+    assert_int_equal(env_sim_create(1, &options->env), FIRN_OK);
+    assert_int_equal(sim_set_recording(options->env, false), FIRN_OK);
+    assert_int_equal(firn_rate_limiter_create(0, &options->rate_limiter), FIRN_OK);
+    options->memory_budget = UINT64_C(16) << 20;
+    options->memtable_bytes = 256 << 10;
+    options->value_compression = false;
+    options->level0_runs = 16; /* stalls only at many more */
+    options->size_ratio = 2;
+    assert_int_equal(firn_open(FOLDER, options, &db), FIRN_OK);
     assert_int_equal(firn_pause(db, 0), FIRN_OK);
     write_large(db, 5000, 10000);
-    assert_int_equal(stalled_ns(db), 0);
-    /* Now writers are slowed down, but none of them for long. */
-    firn_rate_limiter_set(options.rate_limiter, CRAWL);
+    assert_int_equal(stalled_ns(db), 0); /* a pause slows no writer down */
+    firn_rate_limiter_set(options->rate_limiter, CRAWL);
     assert_int_equal(firn_continue(db), FIRN_OK);
+    return db;
+}
+
+static void close_crawling(firn_db *db, firn_options *options) {
+    assert_int_equal(firn_close(db), FIRN_OK);
+    firn_rate_limiter_destroy(options->rate_limiter);
+    env_destroy(options->env);
+}
+
+static void writers_are_slowed_down_but_none_for_long(void **state) {
+    (void)state;
+    firn_options options;
+    firn_db *db = open_crawling(&options);
     write_large(db, 1, 4 << 20);
     assert_in_range(stalled_ns(db), 1000000, 500000000);
-    assert_int_equal(firn_close(db), FIRN_OK);
-    firn_rate_limiter_destroy(options.rate_limiter);
-    env_destroy(options.env);
+    close_crawling(db, &options);
+}
+
+#define WRITERS 6
+
+struct crowd {
+    firn_db *db;
+    unsigned done;
+};
+
+static void write_some(void *context) {
+    struct crowd *c = context;
+    write_large(c->db, 8, 2000);
+    c->done++;
+}
+
+/* What they write together is slept for as what one writes alone. */
+static void writers_in_groups_are_slowed_down_by_all_they_write(void **state) {
+    (void)state;
+    uint64_t stalled[2];
+    for (unsigned together = 0; together < 2; together++) {
+        firn_options options;
+        struct crowd crowd = {.db = open_crawling(&options)};
+        assert_int_equal(env_set_threads(options.env, WRITERS + 3), FIRN_OK);
+        for (unsigned i = 0; i < WRITERS; i++) {
+            if (together) {
+                assert_int_equal(env_submit(options.env, ENV_COMPACT, write_some, &crowd), FIRN_OK);
+            } else {
+                write_some(&crowd);
+            }
+        }
+        while (crowd.done < WRITERS) {
+            env_sleep_ns(options.env, 1000000);
+        }
+        stalled[together] = stalled_ns(crowd.db);
+        close_crawling(crowd.db, &options);
+    }
+    print_message("%llu ns, in groups %llu\n", (unsigned long long)stalled[0],
+                  (unsigned long long)stalled[1]);
+    assert_in_range(stalled[1], stalled[0] - stalled[0] / 10, stalled[0] + stalled[0] / 10);
 }
 
 static void a_pause_can_cancel_what_merges(void **state) {
@@ -307,7 +355,8 @@ static void closing_does_not_wait_for_merges(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_merges_in_a_pause),
-        cmocka_unit_test(a_pause_slows_no_writer_down),
+        cmocka_unit_test(writers_are_slowed_down_but_none_for_long),
+        cmocka_unit_test(writers_in_groups_are_slowed_down_by_all_they_write),
         cmocka_unit_test(a_pause_can_cancel_what_merges),
         cmocka_unit_test(another_thread_cancels_a_merge_by_hand),
         cmocka_unit_test(a_merge_by_hand_does_not_keep_others_from_merging),
