@@ -96,6 +96,7 @@ static void the_log_does_not_grow_for_ever(void **state) {
     firn_db *db = open_db(false);
     fill(db);
     overwrite(db, 0, puts);
+    assert_int_equal(firn_wait_idle(db), FIRN_OK); /* the last flush counts when it has ended */
     firn_stats stats = stats_of(db);
     assert_in_range(stats.flushes, stats.log_bytes_written / (5 * MEMTABLE_BYTES),
                     stats.log_bytes_written / (4 * MEMTABLE_BYTES));

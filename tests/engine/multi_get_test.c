@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/rand.h"
+#include "base/slice.h"
 #include "lsm/firn.h"
 #include "tests/support/counting_env.h"
 #include "tests/support/key_shapes.h"
@@ -210,12 +211,25 @@ static void many_cold_keys_take_few_rounds(void **state) {
             printf("%zu keys: %" PRIu64 " reads in %" PRIu64 " rounds\n", counts[i], reads, rounds);
             /* 64 pages a round; a few more for keys that a filter's mistake or a lower run keeps.
              */
-            assert_true(reads > 25);
+            assert_true(reads > 12); /* for 64 keys 31 on the average, give or take 4 */
             assert_true(rounds <= counts[i] / 64 + (counts[i] / 256 + 1) * (step == 0 ? RUNS : 1));
         }
         assert_int_equal(firn_compact(s.db, NULL, NULL, NULL), FIRN_OK);
     }
     end(&s);
+}
+
+/* How many keys there are whose values are so long that they lie apart. */
+static uint64_t count_apart(const struct question *q) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < q->count; i++) {
+        bool again = q->codes[i] != FIRN_OK || q->values[i].size < 1024;
+        for (size_t k = 0; k < i && !again; k++) {
+            again = slice_equal(q->keys[k], q->keys[i]);
+        }
+        count += !again;
+    }
+    return count;
 }
 
 /* And values apart take one round more. */
@@ -232,9 +246,10 @@ static void values_apart_are_read_together(void **state) {
     counted_reads.rounds = counted_reads.reads = 0;
     choose(&s, &q, 64);
     assert_int_equal(ask(s.db, NULL, &q), FIRN_OK);
-    printf("64 keys: %" PRIu64 " reads in %" PRIu64 " rounds\n", (uint64_t)counted_reads.reads,
-           (uint64_t)counted_reads.rounds);
-    assert_true(counted_reads.reads > 45);
+    uint64_t apart = count_apart(&q);
+    printf("64 keys, %" PRIu64 " with values apart: %" PRIu64 " reads in %" PRIu64 " rounds\n",
+           apart, (uint64_t)counted_reads.reads, (uint64_t)counted_reads.rounds);
+    assert_true(apart > 8 && counted_reads.reads > apart + 4); /* and pages */
     assert_true(counted_reads.rounds <= 2);
     check_answers(s.db, NULL, &q, FIRN_OK);
     release(&q);

@@ -1,6 +1,7 @@
 # What the scripts in this folder share. $FIRN is the command under test. Each script works in a new
 # folder of its own, which is removed when it ends, and fails at its end if any check failed.
 set -u
+export LC_ALL=C # the order of sort and comm, and the point of awk's numbers
 firn=${FIRN:?the path of the command firn}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -3,9 +3,9 @@
 . "$(dirname "$0")/lib.sh"
 command -v script >/dev/null || exit 77
 
-# A load that takes a second, since progress is not shown for what is done at once.
+# A load that takes seconds, since progress is not shown for what is done at once.
 cat >slow.sh <<END
-{ seq 1 1000; sleep 1; seq 1001 2000; sleep 0.3; seq 2001 3000; } | "$firn" load db
+{ seq 1 1000; sleep 1.5; seq 1001 2000; sleep 1; seq 2001 3000; } | "$firn" load db
 END
 script -qec "bash slow.sh" typescript </dev/null >/dev/null
 tr '\r' '\n' <typescript | grep -q 'load: [0-9,]* lines, [0-9,]* a second' ||
