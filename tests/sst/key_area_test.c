@@ -355,6 +355,33 @@ static void arrays_answer_as_a_sorted_array(void **state) {
     }
 }
 
+/* Where ends become wide: all keys together take `bytes`. */
+static void assert_array_of(struct fixture *f, size_t bytes) {
+    enum { KEYS = 257, SIZE = 255 }; /* 65535 bytes */
+    static uint8_t text[KEYS][2 * SIZE];
+    firn_slice keys[KEYS];
+    struct key_set set = {keys, KEYS};
+    struct area a;
+    for (size_t i = 0; i < KEYS; i++) {
+        size_t size = i > 0 ? SIZE : bytes - (size_t)SIZE * (KEYS - 1);
+        memset(text[i], 'k', size);
+        text[i][0] = (uint8_t)(i / 256);
+        text[i][1] = (uint8_t)i;
+        keys[i] = firn_slice_make(text[i], size);
+    }
+    area_make(f, &a, KEY_AREA_ARRAY, &set, SIZE_MAX);
+    assert_int_equal(a.area.keys, KEYS);
+    assert_area(f, &a, &set);
+    free(a.bytes);
+}
+
+static void arrays_answer_where_their_ends_become_wide(void **state) {
+    struct fixture *f = *state;
+    for (size_t bytes = UINT16_MAX - 2; bytes <= UINT16_MAX + 3; bytes++) {
+        assert_array_of(f, bytes);
+    }
+}
+
 /* ---- Damage ---- */
 
 static void assert_answered(int rc) {
@@ -454,10 +481,15 @@ static void memory_may_run_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(numbers_answer_as_a_sorted_array),  TEST(every_second_number_takes_a_quarter_byte),
-        TEST(random_digits_take_what_they_tell), TEST(digits_of_an_alphabet_take_their_bits),
-        TEST(keys_of_two_sizes_are_cut_between), TEST(arrays_answer_as_a_sorted_array),
-        TEST(damaged_areas_fail_or_answer),      TEST(memory_may_run_out),
+        TEST(numbers_answer_as_a_sorted_array),
+        TEST(every_second_number_takes_a_quarter_byte),
+        TEST(random_digits_take_what_they_tell),
+        TEST(digits_of_an_alphabet_take_their_bits),
+        TEST(keys_of_two_sizes_are_cut_between),
+        TEST(arrays_answer_as_a_sorted_array),
+        TEST(arrays_answer_where_their_ends_become_wide),
+        TEST(damaged_areas_fail_or_answer),
+        TEST(memory_may_run_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
