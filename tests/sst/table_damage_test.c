@@ -212,6 +212,40 @@ static void flipped_bits_of_compact_values_are_reported(void **state) {
     }
 }
 
+/* A table of some twenty pages, each of which is read after others. */
+static void set_up_pages(struct fixture *f, firn_table_form form, struct rand *r) {
+    static const struct scene_shape shape = {
+        .keys = 1200, .value_bytes_min = 8, .value_bytes_max = 80, .versions_max = 2};
+    struct sst_builder_options options;
+    memset(f, 0, sizeof *f);
+    alloc_init(&f->alloc, NULL);
+    assert_int_equal(env_mem_create(&f->env), FIRN_OK);
+    scene_make(&f->scene, &shape, r);
+    scene_options(&options);
+    options.form = form;
+    set_up_table(f, &options);
+}
+
+static void a_flipped_bit_in_each_page_is_reported(void **state) {
+    (void)state;
+    struct rand r;
+    rand_init(&r, test_seed());
+    for (int form = FIRN_TABLE_FST; form <= FIRN_TABLE_BTREE; form++) {
+        struct fixture f;
+        set_up_pages(&f, (firn_table_form)form, &r);
+        for (size_t unit = 0; unit < f.size; unit += FORMAT_UNIT_BYTES) {
+            size_t left = f.size - unit;
+            size_t at = unit + rand_below(&r, left < FORMAT_UNIT_BYTES ? left : FORMAT_UNIT_BYTES);
+            uint8_t was = f.bytes[at];
+            f.bytes[at] ^= (uint8_t)(1u << rand_below(&r, 8));
+            file_bytes_set(f.env, PATH, f.bytes, f.size);
+            assert_true(read_everything(&f));
+            f.bytes[at] = was;
+        }
+        tear_down(&f);
+    }
+}
+
 static void a_file_cut_short_anywhere_is_refused(void **state) {
     (void)state;
     struct fixture f;
@@ -455,6 +489,7 @@ static void features_that_belie_the_pages_are_never_believed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_flipped_bit_is_reported_and_never_believed),
+        cmocka_unit_test(a_flipped_bit_in_each_page_is_reported),
         cmocka_unit_test(a_file_cut_short_anywhere_is_refused),
         cmocka_unit_test(a_file_with_more_behind_it_is_refused),
         cmocka_unit_test(another_table_under_this_name_is_refused),
