@@ -309,6 +309,67 @@ static void random_sets_of_all_shapes_answer_like_an_array(void **state) {
     }
 }
 
+/* How many keys have their last bytes in the pages as they are. */
+static size_t count_verbatim(const struct page_set *set) {
+    enum { TAIL = 8 };
+    size_t count = 0;
+    for (size_t page = 0; page < set->page_count; page++) {
+        const struct page_span *span = page_set_span(set, page);
+        firn_slice automaton = page_set_automaton(set, page);
+        for (size_t i = span->first; i < span->first + span->count; i++) {
+            const uint8_t *tail = slice_bytes(set->keys[i]) + set->keys[i].size - TAIL;
+            count += memmem(automaton.data, automaton.size, tail, TAIL) != NULL;
+        }
+    }
+    return count;
+}
+
+/* Each key, and with any one byte changed. */
+static void assert_every_byte_counts(struct fixture *f, const struct page_set *set) {
+    uint8_t bytes[64];
+    for (size_t page = 0; page < set->page_count; page++) {
+        const struct page_span *span = page_set_span(set, page);
+        for (int i = 0; i < 5; i++) {
+            firn_slice key = set->keys[span->first + rand_below(&f->rand, span->count)];
+            memcpy(bytes, key.data, key.size);
+            for (size_t at = 0; at < key.size; at++) {
+                bytes[at] ^= (uint8_t)(1 << rand_below(&f->rand, 8));
+                assert_find(set, page, firn_slice_make(bytes, key.size));
+                bytes[at] = slice_bytes(key)[at];
+                assert_find(set, page, firn_slice_make(bytes, key.size));
+            }
+        }
+    }
+}
+
+static void random_keys_are_left_as_they_are_and_found(void **state) {
+    struct fixture *f = *state;
+    enum { KEYS = 5000, BYTES_MAX = 40 };
+    for (int effort = SST_EFFORT_FAST; effort <= SST_EFFORT_FULL; effort++) {
+        struct page_set set;
+        struct key_set keys = {calloc(KEYS, sizeof *keys.keys), KEYS};
+        struct page_set_options options = usual;
+        options.effort = (enum sst_effort)effort;
+        assert_non_null(keys.keys);
+        for (size_t i = 0; i < KEYS; i++) {
+            size_t size = 16 + (size_t)rand_below(&f->rand, BYTES_MAX - 16);
+            uint8_t *key = malloc(size);
+            assert_non_null(key);
+            for (size_t k = 0; k < size; k++) {
+                key[k] = (uint8_t)rand_next(&f->rand);
+            }
+            keys.keys[i] = firn_slice_make(key, size);
+        }
+        key_set_sort(&keys);
+        assert_int_equal(page_set_init(&set, &f->alloc, keys.keys, keys.count, &options), FIRN_OK);
+        assert_true(count_verbatim(&set) > KEYS / 2);
+        assert_pages(f, &set);
+        assert_every_byte_counts(f, &set);
+        page_set_deinit(&set);
+        key_set_free(&keys);
+    }
+}
+
 static void pages_keep_to_their_room_and_fill_it(void **state) {
     struct fixture *f = *state;
     for (int round = 0; round < 4; round++) {
@@ -589,6 +650,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(random_subsets_of_a_small_world_are_found_and_walked, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(random_sets_of_all_shapes_answer_like_an_array, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(random_keys_are_left_as_they_are_and_found, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_cursor_turns_round_wherever_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_keep_to_their_room_and_fill_it, setup, teardown),
