@@ -10,6 +10,7 @@
 
 #include "base/checksum.h"
 #include "sst/packed.h"
+#include "sst/table_internal.h"
 #include "tests/support/array_iter.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/seed.h"
@@ -460,6 +461,50 @@ static void little_memory_makes_several_segments_in_one_table(void **state) {
     env_destroy(f.env);
 }
 
+/* Keys of which those in each half end in a few words of its own, which its segment's pages share.
+ */
+static void make_halves(struct scene *s, struct rand *r) {
+    static const char *const words[2][6] = {
+        {"/readme", "/license.txt", "/makefile", "/src/main.c", "/src/main.h", "/test"},
+        {"/index.html", "/style.css", "/img/a.png", "/img/b.png", "/robots.txt", ""}};
+    for (unsigned i = 0; i < 5000; i++) {
+        uint64_t which = 1 + rand_below(r, 3) * 25; /* of the words: few sets of them */
+        for (unsigned w = 0; w < 6; w++) {
+            char key[40];
+            int size = snprintf(key, sizeof key, "%06u%s", i * 7, words[i / 2500][w]);
+            if ((which >> w & 1) != 0) {
+                scene_add(s, firn_slice_make(key, (size_t)size), 0, ENTRY_PUT, 8);
+            }
+        }
+    }
+    scene_sort(s);
+}
+
+static void segments_keep_what_their_pages_share_to_themselves(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    struct sst_builder_options options;
+    assert_int_equal(env_mem_create(&f.env), FIRN_OK);
+    alloc_init(&f.alloc, NULL);
+    rand_init(&f.r, test_seed());
+    make_halves(&f.scene, &f.r);
+    scene_options(&options);
+    options.effort = SST_EFFORT_FULL;
+    options.memory_max = 300000;
+    assert_int_equal(scene_build(&f.scene, &f.alloc, f.env, PATH, &options, &f.meta), FIRN_OK);
+    assert_int_equal(sst_table_open(&f.alloc, f.env, PATH, &f.meta, NULL, NULL, &f.table), FIRN_OK);
+    assert_true(f.table->segment_count > 1);
+    for (size_t i = 0; i < f.table->segment_count; i++) {
+        assert_true(f.table->segments[i].shared->size > 16);
+    }
+    sst_table_unref(f.table);
+    check_table(&f);
+    table_meta_deinit(&f.alloc, &f.meta);
+    scene_deinit(&f.scene);
+    env_destroy(f.env);
+    assert_int_equal(f.alloc.total, 0);
+}
+
 static void more_keys_than_a_filter_takes_make_several_filters(void **state) {
     (void)state;
     struct fixture f = {0};
@@ -585,6 +630,7 @@ int main(void) {
         cmocka_unit_test(tables_of_ice_hold_what_was_added_in_memory),
         cmocka_unit_test(ice_is_smaller_by_the_automata_and_the_values),
         cmocka_unit_test(little_memory_makes_several_segments_in_one_table),
+        cmocka_unit_test(segments_keep_what_their_pages_share_to_themselves),
         cmocka_unit_test(more_keys_than_a_filter_takes_make_several_filters),
         cmocka_unit_test(a_filter_answers_for_most_absent_keys),
         cmocka_unit_test(filters_of_each_kind_keep_their_rate),
