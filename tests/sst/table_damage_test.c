@@ -12,6 +12,7 @@
 #include "base/checksum.h"
 #include "sst/page.h"
 #include "tests/support/file_bytes.h"
+#include "tests/support/scale.h"
 #include "tests/support/seed.h"
 #include "tests/support/table_scene.h"
 
@@ -212,15 +213,23 @@ static void flipped_bits_of_compact_values_are_reported(void **state) {
     }
 }
 
-/* A table of some twenty pages, each of which is read after others. */
-static void set_up_pages(struct fixture *f, firn_table_form form, struct rand *r) {
-    static const struct scene_shape shape = {
-        .keys = 1200, .value_bytes_min = 8, .value_bytes_max = 80, .versions_max = 2};
+/* A table of several pages. Sequences are so near that a flipped bit makes two of them equal. */
+static void set_up_pages(struct fixture *f, firn_table_form form, size_t keys, struct rand *r) {
     struct sst_builder_options options;
     memset(f, 0, sizeof *f);
     alloc_init(&f->alloc, NULL);
     assert_int_equal(env_mem_create(&f->env), FIRN_OK);
-    scene_make(&f->scene, &shape, r);
+    for (size_t i = 0; i < keys; i++) {
+        char key[48];
+        int size = snprintf(key, sizeof key, "/usr/share/doc/%05u/%c",
+                            (unsigned)rand_below(r, 99999), 'a' + (char)rand_below(r, 26));
+        for (uint64_t seq = 1; seq < 2 + rand_below(r, 2); seq++) {
+            bool put = rand_below(r, 8) != 0;
+            scene_add(&f->scene, firn_slice_make(key, (size_t)size), seq,
+                      put ? ENTRY_PUT : ENTRY_DELETE, put ? 8 + (size_t)rand_below(r, 73) : 0);
+        }
+    }
+    scene_sort(&f->scene);
     scene_options(&options);
     options.form = form;
     set_up_table(f, &options);
@@ -232,7 +241,7 @@ static void a_flipped_bit_in_each_page_is_reported(void **state) {
     rand_init(&r, test_seed());
     for (int form = FIRN_TABLE_FST; form <= FIRN_TABLE_BTREE; form++) {
         struct fixture f;
-        set_up_pages(&f, (firn_table_form)form, &r);
+        set_up_pages(&f, (firn_table_form)form, 1200, &r);
         for (size_t unit = 0; unit < f.size; unit += FORMAT_UNIT_BYTES) {
             size_t left = f.size - unit;
             size_t at = unit + rand_below(&r, left < FORMAT_UNIT_BYTES ? left : FORMAT_UNIT_BYTES);
@@ -294,8 +303,16 @@ static void another_table_under_this_name_is_refused(void **state) {
 
 /* ---- Right checksums over wrong bytes ---- */
 
+/* Puts the checksum of `size` bytes behind them; returns how much it rose. */
+static uint64_t seal(struct fixture *f, size_t begin, size_t size) {
+    uint64_t before = get_u64(f->bytes + begin + size);
+    uint64_t now = format_checksum(f->meta.id, begin, f->bytes + begin, size);
+    put_u64(f->bytes + begin + size, now);
+    return now - before;
+}
+
 /* Seals the page that the byte lies in, of one unit or of all of the section's. */
-static void seal_page(struct fixture *f, const struct section *s, size_t at) {
+static uint64_t seal_page(struct fixture *f, const struct section *s, size_t at) {
     size_t unit = (at - (size_t)s->offset) / FORMAT_UNIT_BYTES;
     size_t begin = (size_t)s->offset + unit * FORMAT_UNIT_BYTES;
     size_t size = (size_t)section_page_bytes(s, unit, unit + 1);
@@ -303,37 +320,47 @@ static void seal_page(struct fixture *f, const struct section *s, size_t at) {
         begin = (size_t)s->offset;
         size = (size_t)s->size;
     }
-    put_u64(f->bytes + begin + size - 8,
-            format_checksum(f->meta.id, begin, f->bytes + begin, size - 8));
+    return seal(f, begin, size - 8);
 }
 
-/* Puts right every checksum that covers the byte at `at`. */
-static void seal_again(struct fixture *f, size_t at) {
-    struct footer footer;
-    footer_init(&footer, &f->alloc);
+static void seal_footer(struct fixture *f) {
     uint8_t *trailer = f->bytes + f->size - FORMAT_TRAILER_BYTES;
     size_t size = f->footer_size, offset = f->size - size;
-    if (at >= offset) {
-        put_u64(trailer + 8, format_checksum(f->meta.id, offset, f->bytes + offset, size - 16));
-        f->meta.digest = get_u64(trailer + 8);
-        footer_deinit(&footer);
-        return;
+    put_u64(trailer + 8, format_checksum(f->meta.id, offset, f->bytes + offset, size - 16));
+    f->meta.digest = get_u64(trailer + 8);
+}
+
+static void decode_footer(struct fixture *f, struct footer *footer) {
+    size_t size = f->footer_size;
+    footer_init(footer, &f->alloc);
+    assert_int_equal(
+        footer_decode(firn_slice_make(f->bytes + f->size - size, size), f->size, footer), FIRN_OK);
+}
+
+/* Puts right every checksum that covers the byte at `at`; returns how much their sum rose. */
+static uint64_t seal_again(struct fixture *f, size_t at) {
+    struct footer footer;
+    uint64_t rise = 0;
+    if (at >= f->size - f->footer_size) {
+        seal_footer(f);
+        return 0;
     }
-    assert_int_equal(footer_decode(firn_slice_make(f->bytes + offset, size), f->size, &footer),
-                     FIRN_OK);
+    decode_footer(f, &footer);
     for (size_t i = 0; i < footer.section_count; i++) {
         const struct section *s = &footer.sections[i];
-        uint8_t *bytes = f->bytes + s->offset;
         if (at < s->offset || at >= s->offset + s->size) {
             continue;
         }
         if (s->kind == SECTION_PAGES) {
-            seal_page(f, s, at);
+            rise = seal_page(f, s, at);
         } else if (section_has_chunks(s->kind)) {
-            put_u64(bytes + s->size, format_checksum(f->meta.id, s->offset, bytes, s->size));
+            rise = seal(f, (size_t)s->offset, (size_t)s->size);
+        } else if (s->kind == SECTION_NODES) { /* of one node */
+            rise = seal(f, (size_t)s->offset, (size_t)s->size - 8);
         }
     }
     footer_deinit(&footer);
+    return rise;
 }
 
 static void swallow(void *context, const char *message) {
@@ -409,7 +436,7 @@ static void write_wrong_bytes(struct fixture *f, size_t begin, size_t end, unsig
         }
         uint8_t flip = (uint8_t)(1u << rand_below(&r, 8));
         f->bytes[at] ^= rand_below(&r, 2) == 0 ? (uint8_t)rand_next(&r) : flip;
-        seal_again(f, at);
+        (void)seal_again(f, at);
         file_bytes_set(f->env, PATH, f->bytes, f->size);
         use_everything(f);
         memcpy(f->bytes, intact, f->size);
@@ -477,11 +504,171 @@ static void features_that_belie_the_pages_are_never_believed(void **state) {
         assert_int_equal(f.bytes[at - 1], FORMAT_FEATURES_READ_COMPATIBLE);
         for (unsigned bit = 0; bit < 7; bit++) {
             f.bytes[at] ^= (uint8_t)(1u << bit);
-            seal_again(&f, at);
+            (void)seal_again(&f, at);
             file_bytes_set(f.env, PATH, f.bytes, f.size);
             (void)read_everything(&f);
             f.bytes[at] ^= (uint8_t)(1u << bit);
         }
+        tear_down(&f);
+    }
+}
+
+/* ---- What a check passes ---- */
+
+/* All entries, in order, into *walk. */
+static void take_walk(struct sst_table *t, struct scene *walk) {
+    struct iter *it;
+    scene_init(walk);
+    assert_int_equal(sst_table_iter_create(t, NULL, &it), FIRN_OK);
+    for (iter_first(it); it->valid; iter_next(it)) {
+        const struct entry *e = &it->entry;
+        scene_add(walk, e->key, e->seq, e->kind, e->value.size);
+        struct entry *added = &walk->entries[walk->count - 1];
+        if (e->value.size > 0) {
+            memcpy((uint8_t *)(uintptr_t)added->value.data, e->value.data, e->value.size);
+        }
+        assert_true(walk->count < 2 || entry_compare(added - 1, added) < 0);
+    }
+    assert_int_equal(it->status, FIRN_OK);
+    iter_destroy(it);
+}
+
+static void check_entry(struct sst_table *t, struct iter *it, const struct entry *e) {
+    struct sst_value value;
+    uint8_t kind;
+    uint64_t seq;
+    assert_int_equal(sst_table_get(t, e->key, key_hash(e->key), e->seq, &kind, &seq, &value),
+                     FIRN_OK);
+    assert_true(kind == e->kind && seq == e->seq);
+    assert_true(same_value(e, value.bytes.data, value.bytes.size));
+    sst_value_release(&value);
+    iter_seek(it, e->key, e->seq);
+    assert_true(it->valid && entry_compare(&it->entry, e) == 0 && it->entry.kind == e->kind);
+    assert_true(same_value(e, it->entry.value.data, it->entry.value.size));
+}
+
+/* Key number k and what stands before it, in entries and in pages. */
+static void check_order(struct sst_table *t, firn_slice key, uint64_t k, size_t entries,
+                        struct buf *bytes) {
+    struct sst_rank below;
+    bool found;
+    size_t page, pages;
+    uint64_t before, end = sst_table_meta(t)->keys;
+    assert_int_equal(sst_table_rank(t, key, &below, &found), FIRN_OK);
+    assert_true(found && below.keys == k && below.entries == entries);
+    assert_int_equal(sst_table_select(t, k, bytes), FIRN_OK);
+    assert_true(slice_equal(buf_slice(bytes), key));
+    assert_int_equal(sst_table_page_count(t, &pages), FIRN_OK);
+    assert_int_equal(sst_table_page_of(t, key, &page), FIRN_OK);
+    assert_true(page < pages);
+    if (page + 1 < pages) {
+        assert_int_equal(sst_table_page_start(t, page + 1, bytes, &end), FIRN_OK);
+        assert_true(slice_compare(key, buf_slice(bytes)) < 0);
+    }
+    assert_int_equal(sst_table_page_start(t, page, bytes, &before), FIRN_OK);
+    assert_true(before <= k && k < end && slice_compare(buf_slice(bytes), key) <= 0);
+}
+
+/* All that a table answers is of one piece, and what its meta says. */
+static void check_answers(struct fixture *f, struct sst_table *t) {
+    const struct table_meta *m = sst_table_meta(t);
+    struct scene walk;
+    struct iter *it;
+    struct buf bytes;
+    uint64_t keys = 0, tombstones = 0;
+    buf_init(&bytes, &f->alloc, MEM_OTHER);
+    take_walk(t, &walk);
+    assert_int_equal(sst_table_iter_create(t, NULL, &it), FIRN_OK);
+    for (size_t i = 0; i < walk.count; i++) {
+        const struct entry *e = &walk.entries[i];
+        check_entry(t, it, e);
+        assert_in_range(e->seq, m->seq_min, m->seq_max);
+        tombstones += e->kind == ENTRY_DELETE;
+        if (i == 0 || !slice_equal(e[-1].key, e->key)) {
+            check_order(t, e->key, keys++, i, &bytes);
+        }
+    }
+    assert_true(walk.count == m->entries && keys == m->keys && tombstones == m->tombstones);
+    assert_true(slice_equal(walk.entries[0].key, m->smallest));
+    assert_true(slice_equal(walk.entries[walk.count - 1].key, m->largest));
+    iter_destroy(it);
+    buf_deinit(&bytes);
+    scene_deinit(&walk);
+}
+
+/* As if the table had been written so: with its sum of checksums. */
+static void seal_whole(struct fixture *f, size_t at) {
+    struct footer footer;
+    struct buf bytes;
+    uint64_t rise = seal_again(f, at);
+    if (rise == 0) {
+        return;
+    }
+    buf_init(&bytes, &f->alloc, MEM_OTHER);
+    decode_footer(f, &footer);
+    footer.parts += rise;
+    assert_int_equal(footer_encode(&footer, f->size - f->footer_size, &bytes), FIRN_OK);
+    assert_int_equal(bytes.size, f->footer_size);
+    memcpy(f->bytes + f->size - bytes.size, bytes.data, bytes.size);
+    footer_deinit(&footer);
+    buf_deinit(&bytes);
+}
+
+/* The file is opened by what it says itself. Returns whether a check passed it. */
+static bool check_passed(struct fixture *f) {
+    struct table_meta meta;
+    struct sst_table *t;
+    int rc = sst_table_read_meta(&f->alloc, f->env, PATH, 7, &meta);
+    rc = rc == FIRN_OK ? sst_table_open(&f->alloc, f->env, PATH, &meta, NULL, NULL, &t) : rc;
+    if (rc == FIRN_OK) {
+        rc = sst_table_verify(t, swallow, NULL);
+        if (rc == FIRN_OK) {
+            check_answers(f, t);
+        }
+        sst_table_unref(t);
+    }
+    assert_true(rc == FIRN_OK || is_refusal(rc));
+    table_meta_deinit(&f->alloc, &meta);
+    return rc == FIRN_OK;
+}
+
+static void change_byte(struct fixture *f, size_t at, struct rand *r, const uint8_t *intact) {
+    uint8_t change = (uint8_t)(1u << rand_below(r, 8));
+    f->bytes[at] = (uint8_t)(rand_below(r, 2) == 0   ? f->bytes[at] ^ change
+                             : rand_below(r, 2) == 0 ? f->bytes[at] + 1
+                                                     : f->bytes[at] - 1);
+    seal_whole(f, at);
+    file_bytes_set(f->env, PATH, f->bytes, f->size);
+    (void)check_passed(f);
+    memcpy(f->bytes, intact, f->size);
+}
+
+static void a_table_that_a_check_passes_answers_as_it_is_walked(void **state) {
+    (void)state;
+    struct rand r;
+    rand_init(&r, test_seed());
+    for (int form = FIRN_TABLE_FST; form <= FIRN_TABLE_BTREE; form++) {
+        struct fixture f;
+        struct footer footer;
+        set_up_pages(&f, (firn_table_form)form, 300, &r);
+        uint8_t *intact = malloc(f.size);
+        assert_non_null(intact);
+        memcpy(intact, f.bytes, f.size);
+        assert_true(check_passed(&f));
+        decode_footer(&f, &footer);
+        for (size_t i = 0; i < footer.section_count; i++) {
+            const struct section *s = &footer.sections[i];
+            bool is_small = s->kind == SECTION_INDEX || s->kind == SECTION_NODES;
+            size_t step = is_small ? 1 : 1 + (size_t)s->size / test_scaled(2000, 200);
+            for (size_t at = 0; at < s->size; at += 1 + rand_below(&r, 2 * step - 1)) {
+                change_byte(&f, (size_t)s->offset + at, &r, intact);
+            }
+        }
+        for (size_t at = f.size - f.footer_size; at < f.size; at++) {
+            change_byte(&f, at, &r, intact);
+        }
+        footer_deinit(&footer);
+        free(intact);
         tear_down(&f);
     }
 }
@@ -498,6 +685,7 @@ int main(void) {
         cmocka_unit_test(wrong_bytes_in_compact_values_do_no_harm),
         cmocka_unit_test(wrong_bytes_under_zstd_do_no_harm),
         cmocka_unit_test(features_that_belie_the_pages_are_never_believed),
+        cmocka_unit_test(a_table_that_a_check_passes_answers_as_it_is_walked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
