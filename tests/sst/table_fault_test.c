@@ -180,6 +180,8 @@ static unsigned walk_over_faults(struct fixture *f, struct iter *it, struct rand
             if (lands) {
                 forward ? iter_next(it) : iter_prev(it);
                 at += forward ? 1 : SIZE_MAX;
+            } else { /* go on from here, or from what was read before */
+                at -= (size_t)rand_below(r, 2) * rand_below(r, at < 50 ? at + 1 : 50);
             }
         }
     }
