@@ -157,6 +157,9 @@ static void check_at(struct fixture *f, const struct iter *it, size_t i) {
         assert_int_equal(it->entry.seq, e->seq);
         assert_int_equal(it->entry.kind, e->kind);
         assert_int_equal(it->entry.value.size, e->value.size);
+        if (!entry_value_is_apart(&it->entry)) {
+            assert_value(e, it->entry.value);
+        }
     }
 }
 
@@ -523,6 +526,61 @@ static void more_keys_than_a_filter_takes_make_several_filters(void **state) {
     env_destroy(f.env);
 }
 
+static void entries_have_the_sequence_that_a_table_is_given(void **state) {
+    (void)state;
+    static const struct scene_shape given[] = {{.name = "keys", .keys = 1500, .zero_seqs = true},
+                                               {.name = "values of one size",
+                                                .keys = 1500,
+                                                .value_bytes_min = 8,
+                                                .value_bytes_max = 8,
+                                                .zero_seqs = true},
+                                               {.name = "values and tombstones",
+                                                .keys = 1500,
+                                                .value_bytes_max = 700,
+                                                .tombstones_percent = 10,
+                                                .zero_seqs = true}};
+    struct fixture f = {0};
+    struct sst_builder_options options;
+    assert_int_equal(env_posix_create(&f.env), FIRN_OK);
+    alloc_init(&f.alloc, NULL);
+    rand_init(&f.r, test_seed());
+    scene_options(&options);
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        scene_make(&f.scene, &given[i], &f.r);
+        (void)env_unlink(f.env, PATH);
+        assert_int_equal(scene_build(&f.scene, &f.alloc, f.env, PATH, &options, &f.meta), FIRN_OK);
+        f.meta.seq_given = 1 + rand_below(&f.r, SEQ_MAX);
+        for (size_t e = 0; e < f.scene.count; e++) {
+            f.scene.entries[e].seq = f.meta.seq_given;
+        }
+        check_table(&f);
+        table_meta_deinit(&f.alloc, &f.meta);
+        scene_deinit(&f.scene);
+    }
+    assert_int_equal(env_unlink(f.env, PATH), FIRN_OK);
+    env_destroy(f.env);
+    assert_int_equal(f.alloc.total, 0);
+}
+
+static void entries_with_sequences_of_their_own_are_given_none(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    struct sst_builder_options options;
+    assert_int_equal(env_mem_create(&f.env), FIRN_OK);
+    alloc_init(&f.alloc, NULL);
+    scene_options(&options);
+    scene_add(&f.scene, FIRN_STR("apple"), 0, ENTRY_PUT, 8);
+    scene_add(&f.scene, FIRN_STR("plum"), 7, ENTRY_PUT, 8);
+    assert_int_equal(scene_build(&f.scene, &f.alloc, f.env, PATH, &options, &f.meta), FIRN_OK);
+    f.meta.seq_given = 9;
+    assert_int_equal(sst_table_open(&f.alloc, f.env, PATH, &f.meta, NULL, NULL, &f.table),
+                     FIRN_CORRUPT);
+    table_meta_deinit(&f.alloc, &f.meta);
+    scene_deinit(&f.scene);
+    env_destroy(f.env);
+    assert_int_equal(f.alloc.total, 0);
+}
+
 static void a_filter_answers_for_most_absent_keys(void **state) {
     (void)state;
     struct fixture f = {0};
@@ -632,6 +690,8 @@ int main(void) {
         cmocka_unit_test(little_memory_makes_several_segments_in_one_table),
         cmocka_unit_test(segments_keep_what_their_pages_share_to_themselves),
         cmocka_unit_test(more_keys_than_a_filter_takes_make_several_filters),
+        cmocka_unit_test(entries_have_the_sequence_that_a_table_is_given),
+        cmocka_unit_test(entries_with_sequences_of_their_own_are_given_none),
         cmocka_unit_test(a_filter_answers_for_most_absent_keys),
         cmocka_unit_test(filters_of_each_kind_keep_their_rate),
         cmocka_unit_test(a_small_table_takes_little_more_than_two_blocks),
