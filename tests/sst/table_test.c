@@ -350,6 +350,18 @@ static void check_scene(struct fixture *f, const struct sst_builder_options *opt
     assert_int_equal(f->alloc.total, 0);
 }
 
+/* Sequences as far apart as they may be, or as high. */
+static void raise_sequences(struct scene *s, bool spread) {
+    uint64_t most = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        most = s->entries[i].seq > most ? s->entries[i].seq : most;
+    }
+    for (size_t i = 0; i < s->count && most > 0; i++) {
+        uint64_t *seq = &s->entries[i].seq;
+        *seq = spread ? *seq * ((SEQ_MAX - 1) / most) : *seq + (SEQ_MAX - 1 - most);
+    }
+}
+
 static void check_shapes(firn_env *env, bool ice) {
     uint64_t seed = test_seed();
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -359,6 +371,9 @@ static void check_shapes(firn_env *env, bool ice) {
         alloc_init(&f.alloc, NULL);
         rand_init(&f.r, seed + i);
         scene_make(&f.scene, &shapes[i], &f.r);
+        if (i % 3 > 0) {
+            raise_sequences(&f.scene, i % 3 == 1);
+        }
         scene_options(&options);
         options.page_bytes = 4096u << rand_below(&f.r, 3);
         options.effort = rand_below(&f.r, 2) == 0 ? SST_EFFORT_FAST : SST_EFFORT_FULL;
