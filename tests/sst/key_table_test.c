@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -119,6 +120,36 @@ static void pages_of_too_much_have_none(void **state) {
     assert_null(table_of(&alloc, &area));
     buf_deinit(&bytes);
     key_set_free(&set);
+    assert_int_equal(alloc.total, 0);
+}
+
+/* Around the most that a table can have: records of 12 bytes fill it at 10917. */
+static void tables_are_whole_up_to_the_largest(void **state) {
+    (void)state;
+    enum { KEYS_MAX = 12000, SIZE = 12, MOST = 10917 };
+    static const size_t counts[] = {5461, 5462, MOST - 20, MOST - 1, MOST, MOST + 1, KEYS_MAX};
+    static char text[KEYS_MAX][SIZE + 1];
+    static firn_slice keys[KEYS_MAX];
+    struct alloc alloc;
+    struct rand r;
+    alloc_init(&alloc, NULL);
+    rand_init(&r, test_seed());
+    for (unsigned i = 0; i < KEYS_MAX; i++) {
+        (void)snprintf(text[i], sizeof text[i], "%c%011u", 'a' + (i > 0), i);
+        keys[i] = firn_slice_make(text[i], SIZE);
+    }
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct key_set set = {keys, counts[i]};
+        struct buf bytes;
+        struct key_area area = area_of(&alloc, &set, &bytes);
+        struct key_table *table = table_of(&alloc, &area);
+        assert_int_equal(table != NULL, counts[i] <= MOST);
+        if (table != NULL) {
+            check_keys(table, &set, &r);
+            page_frame_release(table->frame);
+        }
+        buf_deinit(&bytes);
+    }
     assert_int_equal(alloc.total, 0);
 }
 
@@ -349,6 +380,37 @@ static void readers_keep_the_key_table_they_found(void **state) {
     assert_int_equal(f.alloc.total, 0);
 }
 
+static void a_page_that_is_replaced_takes_its_key_table_along(void **state) {
+    (void)state;
+    struct rand r;
+    struct fixture f = {.env = NULL};
+    struct key_set set;
+    struct buf bytes;
+    struct page_frame *page, *longer;
+    struct key_table *keys;
+    rand_init(&r, test_seed());
+    alloc_init(&f.alloc, NULL);
+    key_set_make(&set, KEYS_PATHS, 100, &r);
+    struct key_area area = area_of(&f.alloc, &set, &bytes);
+    assert_int_equal(page_cache_create(&f.alloc, NULL, ROOM, 0, &f.cache), FIRN_OK);
+    assert_int_equal(page_frame_create(f.cache, &f.alloc, 4096, &page), FIRN_OK);
+    page = page_cache_insert(f.cache, 1, 1, page, false);
+    assert_int_equal(key_table_create(f.cache, &f.alloc, NULL, &area, &keys), FIRN_OK);
+    page_cache_give_keys(f.cache, page, keys);
+    assert_int_equal(usage_of(&f).key_tables, 1);
+    assert_int_equal(page_frame_create(f.cache, &f.alloc, 8192, &longer), FIRN_OK);
+    page_cache_replace(f.cache, page, longer);
+    assert_int_equal(usage_of(&f).key_tables, 0);
+    assert_int_equal(usage_of(&f).key_bytes, 0);
+    assert_null(page_frame_keys(longer));
+    page_frame_release(page);
+    page_frame_release(longer);
+    page_cache_destroy(f.cache);
+    buf_deinit(&bytes);
+    key_set_free(&set);
+    assert_int_equal(f.alloc.total, 0);
+}
+
 struct job {
     struct fixture *f;
     uint64_t seed;
@@ -393,10 +455,12 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_have_the_keys_of_their_page_and_no_others),
         cmocka_unit_test(pages_of_too_much_have_none),
+        cmocka_unit_test(tables_are_whole_up_to_the_largest),
         cmocka_unit_test(pages_with_other_keys_than_they_say_are_damaged),
         cmocka_unit_test(pages_are_searched_alike_with_and_without),
         cmocka_unit_test(no_page_is_given_up_for_a_key_table),
         cmocka_unit_test(readers_keep_the_key_table_they_found),
+        cmocka_unit_test(a_page_that_is_replaced_takes_its_key_table_along),
         cmocka_unit_test(threads_search_while_key_tables_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
