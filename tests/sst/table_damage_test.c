@@ -28,7 +28,7 @@ struct fixture {
     uint8_t *value; /* room for the largest */
 };
 
-#define VALUE_BYTES_MAX 70000
+#define VALUE_BYTES_MAX 140000
 
 static void set_up_table(struct fixture *f, const struct sst_builder_options *options) {
     assert_int_equal(scene_build(&f->scene, &f->alloc, f->env, PATH, options, &f->meta), FIRN_OK);
@@ -255,6 +255,50 @@ static void a_flipped_bit_in_each_page_is_reported(void **state) {
     }
 }
 
+/* Values of one piece and several, of which the last may be short. */
+static void check_pieces(firn_env *env, struct rand *r) {
+    static const size_t sizes[] = {FORMAT_CHUNK_BYTES, FORMAT_CHUNK_BYTES + 1,
+                                   2 * FORMAT_CHUNK_BYTES, 2 * FORMAT_CHUNK_BYTES + 7};
+    struct fixture f = {.env = env};
+    struct sst_builder_options options;
+    alloc_init(&f.alloc, NULL);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char key = (char)('a' + (char)i);
+        scene_add(&f.scene, firn_slice_make(&key, 1), 0, ENTRY_PUT, sizes[i]);
+    }
+    scene_options(&options);
+    (void)env_unlink(env, PATH);
+    set_up_table(&f, &options);
+    assert_false(read_everything(&f));
+    size_t at = FORMAT_HEADER_BYTES; /* where values begin */
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (size_t left = sizes[i], size = 0; left > 0; left -= size, at += size + 8) {
+            size = left < FORMAT_CHUNK_BYTES ? left : FORMAT_CHUNK_BYTES;
+            size_t places[] = {0, rand_below(r, size), size - 1, size + rand_below(r, 8)};
+            for (size_t k = 0; k < sizeof places / sizeof *places; k++) {
+                uint8_t bit = (uint8_t)(1u << rand_below(r, 8));
+                f.bytes[at + places[k]] ^= bit;
+                file_bytes_set(f.env, PATH, f.bytes, f.size);
+                assert_true(read_everything(&f));
+                f.bytes[at + places[k]] ^= bit;
+            }
+        }
+    }
+    (void)env_unlink(env, PATH);
+    tear_down(&f);
+}
+
+static void a_flipped_bit_in_each_piece_of_a_value_is_reported(void **state) {
+    (void)state;
+    struct rand r;
+    firn_env *memory, *disk;
+    rand_init(&r, test_seed());
+    assert_int_equal(env_mem_create(&memory), FIRN_OK);
+    assert_int_equal(env_posix_create(&disk), FIRN_OK);
+    check_pieces(memory, &r);
+    check_pieces(disk, &r);
+}
+
 static void a_file_cut_short_anywhere_is_refused(void **state) {
     (void)state;
     struct fixture f;
@@ -284,21 +328,28 @@ static void a_file_with_more_behind_it_is_refused(void **state) {
 
 static void another_table_under_this_name_is_refused(void **state) {
     (void)state;
-    struct fixture f;
-    struct table_meta other;
-    struct sst_builder_options options;
-    set_up(&f);
-    scene_options(&options);
-    options.value_inline_max = 100;
-    options.id[0] ^= 1;
-    assert_int_equal(env_unlink(f.env, PATH), FIRN_OK);
-    assert_int_equal(scene_build(&f.scene, &f.alloc, f.env, PATH, &options, &other), FIRN_OK);
-    struct sst_table *t;
-    assert_int_equal(sst_table_open(&f.alloc, f.env, PATH, &f.meta, NULL, NULL, &t), FIRN_CORRUPT);
-    assert_int_equal(sst_table_open(&f.alloc, f.env, PATH, &other, NULL, NULL, &t), FIRN_OK);
-    sst_table_unref(t);
-    table_meta_deinit(&f.alloc, &other);
-    tear_down(&f);
+    for (int same_id = 0; same_id < 2; same_id++) {
+        struct fixture f;
+        struct table_meta other;
+        struct sst_builder_options options;
+        set_up(&f);
+        scene_options(&options);
+        options.value_inline_max = 100;
+        if (same_id) { /* and another value of the same size */
+            *(uint8_t *)(uintptr_t)f.scene.entries[0].value.data ^= 1;
+        } else {
+            options.id[0] ^= 1;
+        }
+        assert_int_equal(env_unlink(f.env, PATH), FIRN_OK);
+        assert_int_equal(scene_build(&f.scene, &f.alloc, f.env, PATH, &options, &other), FIRN_OK);
+        struct sst_table *t;
+        assert_int_equal(sst_table_open(&f.alloc, f.env, PATH, &f.meta, NULL, NULL, &t),
+                         FIRN_CORRUPT);
+        assert_int_equal(sst_table_open(&f.alloc, f.env, PATH, &other, NULL, NULL, &t), FIRN_OK);
+        sst_table_unref(t);
+        table_meta_deinit(&f.alloc, &other);
+        tear_down(&f);
+    }
 }
 
 /* ---- Right checksums over wrong bytes ---- */
@@ -596,22 +647,26 @@ static void check_answers(struct fixture *f, struct sst_table *t) {
     scene_deinit(&walk);
 }
 
+/* Puts the footer back as it is now, of the same size. */
+static void write_footer(struct fixture *f, struct footer *footer) {
+    struct buf bytes;
+    buf_init(&bytes, &f->alloc, MEM_OTHER);
+    assert_int_equal(footer_encode(footer, f->size - f->footer_size, &bytes), FIRN_OK);
+    assert_int_equal(bytes.size, f->footer_size);
+    memcpy(f->bytes + f->size - bytes.size, bytes.data, bytes.size);
+    buf_deinit(&bytes);
+}
+
 /* As if the table had been written so: with its sum of checksums. */
 static void seal_whole(struct fixture *f, size_t at) {
     struct footer footer;
-    struct buf bytes;
     uint64_t rise = seal_again(f, at);
-    if (rise == 0) {
-        return;
+    if (rise != 0) {
+        decode_footer(f, &footer);
+        footer.parts += rise;
+        write_footer(f, &footer);
+        footer_deinit(&footer);
     }
-    buf_init(&bytes, &f->alloc, MEM_OTHER);
-    decode_footer(f, &footer);
-    footer.parts += rise;
-    assert_int_equal(footer_encode(&footer, f->size - f->footer_size, &bytes), FIRN_OK);
-    assert_int_equal(bytes.size, f->footer_size);
-    memcpy(f->bytes + f->size - bytes.size, bytes.data, bytes.size);
-    footer_deinit(&footer);
-    buf_deinit(&bytes);
 }
 
 /* The file is opened by what it says itself. Returns whether a check passed it. */
@@ -673,10 +728,31 @@ static void a_table_that_a_check_passes_answers_as_it_is_walked(void **state) {
     }
 }
 
+static void a_wrong_rate_of_filters_is_reported(void **state) {
+    (void)state;
+    struct rand r;
+    rand_init(&r, test_seed());
+    for (int lower = 0; lower < 2; lower++) {
+        struct fixture f;
+        struct footer footer;
+        set_up_pages(&f, FIRN_TABLE_FST, 300, &r);
+        decode_footer(&f, &footer);
+        uint64_t rate = footer.meta.filter_rate, part = rate / 100;
+        footer.meta.filter_rate = lower ? rate - part : rate + part;
+        assert_true(part > 0);
+        write_footer(&f, &footer);
+        footer_deinit(&footer);
+        file_bytes_set(f.env, PATH, f.bytes, f.size);
+        assert_false(check_passed(&f));
+        tear_down(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_flipped_bit_is_reported_and_never_believed),
         cmocka_unit_test(a_flipped_bit_in_each_page_is_reported),
+        cmocka_unit_test(a_flipped_bit_in_each_piece_of_a_value_is_reported),
         cmocka_unit_test(a_file_cut_short_anywhere_is_refused),
         cmocka_unit_test(a_file_with_more_behind_it_is_refused),
         cmocka_unit_test(another_table_under_this_name_is_refused),
@@ -686,6 +762,7 @@ int main(void) {
         cmocka_unit_test(wrong_bytes_under_zstd_do_no_harm),
         cmocka_unit_test(features_that_belie_the_pages_are_never_believed),
         cmocka_unit_test(a_table_that_a_check_passes_answers_as_it_is_walked),
+        cmocka_unit_test(a_wrong_rate_of_filters_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
