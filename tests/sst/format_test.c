@@ -175,6 +175,21 @@ static void a_section_in_the_wrong_place_fails(void **state) {
     assert_int_equal(section_check((const uint8_t *)"0123456789abcdeg", &s, stored), FIRN_CORRUPT);
 }
 
+static void each_piece_of_a_section_has_a_checksum(void **state) {
+    (void)state;
+    static const size_t chunk = FORMAT_CHUNK_BYTES;
+    const struct {
+        uint64_t size, pieces;
+    } sections[] = {{0, 0},         {1, 1},         {chunk - 1, 1},    {chunk, 1},
+                    {chunk + 1, 2}, {2 * chunk, 2}, {2 * chunk + 1, 3}};
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        struct section s = {SECTION_FILTER, 0, 4096, sections[i].size};
+        assert_int_equal(section_stored_bytes(&s), s.size + 8 * sections[i].pieces);
+        s.kind = SECTION_PAGES; /* which have their own */
+        assert_int_equal(section_stored_bytes(&s), s.size);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_footer_comes_back_as_it_was),
@@ -183,6 +198,7 @@ int main(void) {
         cmocka_unit_test(counts_that_contradict_each_other_are_refused),
         cmocka_unit_test(a_newer_version_is_not_called_damage),
         cmocka_unit_test(a_section_in_the_wrong_place_fails),
+        cmocka_unit_test(each_piece_of_a_section_has_a_checksum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -561,6 +561,54 @@ static void integers_of_every_size_come_back(void **state) {
     }
 }
 
+static void integers_of_unknown_shape_are_refused(void **state) {
+    (void)state;
+    struct alloc alloc;
+    struct buf area;
+    uint8_t values[16];
+    alloc_init(&alloc, NULL);
+    buf_init(&area, &alloc, MEM_OTHER);
+    put_u64(values, 7000);
+    put_u64(values + 8, 7001);
+    assert_int_equal(value_integers_append(&area, values, 2, 8, SIZE_MAX), FIRN_OK);
+    assert_int_equal(buf_reserve(&area, PACKED_SLACK), FIRN_OK);
+    for (unsigned flag = 0; flag < 256; flag = flag == 0 ? 64 : flag * 2) {
+        struct value_integers v;
+        area.data[0] |= (uint8_t)flag;
+        struct reader r = reader_of(buf_slice(&area));
+        assert_int_equal(value_integers_parse(&r, 2, &v), flag == 0 ? FIRN_OK : FIRN_CORRUPT);
+        area.data[0] &= 63;
+    }
+    buf_deinit(&area);
+}
+
+/* ---- References by themselves ---- */
+
+static void references_are_whole_or_refused(void **state) {
+    (void)state;
+    static const uint64_t sizes[] = {1, 127, 128, FIRN_VALUE_BYTES_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct value_ref ref = {UINT64_C(1) << (i * 16), sizes[i]}, got;
+        uint8_t bytes[VALUE_REF_BYTES_MAX + 1] = {0};
+        size_t size = value_ref_encode(&ref, bytes);
+        assert_int_equal(value_ref_decode(firn_slice_make(bytes, size), &got), FIRN_OK);
+        assert_true(got.offset == ref.offset && got.size == ref.size);
+        for (size_t cut = 0; cut < size; cut++) {
+            assert_int_equal(value_ref_decode(firn_slice_make(bytes, cut), &got), FIRN_CORRUPT);
+        }
+        assert_int_equal(value_ref_decode(firn_slice_make(bytes, size + 1), &got), FIRN_CORRUPT);
+        bytes[0]++; /* kept in some other way */
+        assert_int_equal(value_ref_decode(firn_slice_make(bytes, size), &got), FIRN_UNSUPPORTED);
+    }
+    static const uint64_t wrong[] = {0, FIRN_VALUE_BYTES_MAX + UINT64_C(1), UINT64_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct value_ref ref = {4096, wrong[i]}, got;
+        uint8_t bytes[VALUE_REF_BYTES_MAX];
+        size_t size = value_ref_encode(&ref, bytes);
+        assert_int_equal(value_ref_decode(firn_slice_make(bytes, size), &got), FIRN_CORRUPT);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_of_every_kind_come_back_from_disk),
@@ -571,6 +619,8 @@ int main(void) {
         cmocka_unit_test(each_segment_has_its_dictionary),
         cmocka_unit_test(out_of_memory_is_an_answer_at_every_allocation),
         cmocka_unit_test(integers_of_every_size_come_back),
+        cmocka_unit_test(integers_of_unknown_shape_are_refused),
+        cmocka_unit_test(references_are_whole_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
