@@ -728,6 +728,70 @@ static void a_table_that_a_check_passes_answers_as_it_is_walked(void **state) {
     }
 }
 
+/* What a later version may have put there, under right checksums. */
+static void unknown_flags_are_refused(void **state) {
+    (void)state;
+    struct fixture f;
+    struct footer footer;
+    struct rand r;
+    rand_init(&r, test_seed());
+    set_up_pages(&f, FIRN_TABLE_FST, 300, &r);
+    uint8_t *intact = malloc(f.size);
+    assert_non_null(intact);
+    memcpy(intact, f.bytes, f.size);
+    decode_footer(&f, &footer);
+    for (size_t i = 0; i < footer.section_count; i++) {
+        const struct section *s = &footer.sections[i];
+        bool pages = s->kind == SECTION_PAGES;
+        if (!pages && s->kind != SECTION_INDEX) {
+            continue;
+        }
+        size_t at = (size_t)s->offset + 1; /* behind a page's form, the number of pages */
+        for (unsigned flag = pages ? PAGE_FLAGS_KNOWN + 1 : 4; flag < 256; flag *= 2) {
+            f.bytes[at] |= (uint8_t)flag;
+            seal_whole(&f, at);
+            file_bytes_set(f.env, PATH, f.bytes, f.size);
+            assert_false(check_passed(&f));
+            memcpy(f.bytes, intact, f.size);
+        }
+    }
+    footer_deinit(&footer);
+    free(intact);
+    tear_down(&f);
+}
+
+static void two_versions_of_one_sequence_are_reported(void **state) {
+    (void)state;
+    struct fixture f;
+    struct footer footer;
+    struct rand r;
+    struct page p;
+    rand_init(&r, test_seed());
+    set_up_pages(&f, FIRN_TABLE_ARRAY, 300, &r);
+    decode_footer(&f, &footer);
+    const struct section *s = &footer.sections[0];
+    assert_int_equal(s->kind, SECTION_PAGES);
+    assert_int_equal(page_parse(f.bytes + s->offset, (size_t)section_page_bytes(s, 0, 1), &p),
+                     FIRN_OK);
+    assert_int_equal(p.seq_width, 1);
+    size_t flips = 0;
+    for (size_t e = 0; e < p.entries; e++) {
+        size_t at = (size_t)(p.seqs - f.bytes) + e / 8;
+        if (!page_entry_is_first(&p, e)) {
+            f.bytes[at] ^= (uint8_t)(1u << e % 8);
+            seal_whole(&f, at);
+            file_bytes_set(f.env, PATH, f.bytes, f.size);
+            assert_false(check_passed(&f));
+            f.bytes[at] ^= (uint8_t)(1u << e % 8);
+            seal_whole(&f, at);
+            flips++;
+        }
+    }
+    assert_true(flips > 0);
+    footer_deinit(&footer);
+    tear_down(&f);
+}
+
 static void a_wrong_rate_of_filters_is_reported(void **state) {
     (void)state;
     struct rand r;
@@ -762,6 +826,8 @@ int main(void) {
         cmocka_unit_test(wrong_bytes_under_zstd_do_no_harm),
         cmocka_unit_test(features_that_belie_the_pages_are_never_believed),
         cmocka_unit_test(a_table_that_a_check_passes_answers_as_it_is_walked),
+        cmocka_unit_test(unknown_flags_are_refused),
+        cmocka_unit_test(two_versions_of_one_sequence_are_reported),
         cmocka_unit_test(a_wrong_rate_of_filters_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
