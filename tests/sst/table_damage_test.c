@@ -818,6 +818,37 @@ static void two_versions_of_one_sequence_are_reported(void **state) {
     tear_down(&f);
 }
 
+static void padding_that_is_not_zero_is_reported(void **state) {
+    (void)state;
+    struct fixture f;
+    struct footer footer;
+    struct rand r;
+    rand_init(&r, test_seed());
+    set_up_pages(&f, FIRN_TABLE_FST, 300, 80, &r);
+    decode_footer(&f, &footer);
+    const struct section *s = &footer.sections[0];
+    size_t padded = 0;
+    for (uint64_t unit = 0; unit < section_units(s); unit++) {
+        size_t begin = (size_t)(s->offset + unit * FORMAT_UNIT_BYTES);
+        size_t end = begin + (size_t)section_page_bytes(s, unit, unit + 1) - 8;
+        struct page p;
+        assert_int_equal(page_parse(f.bytes + begin, end + 8 - begin, &p), FIRN_OK);
+        if (p.padding_bytes > 0) {
+            size_t at = end - 1 - (size_t)rand_below(&r, p.padding_bytes);
+            f.bytes[at] = 1;
+            seal_whole(&f, at);
+            file_bytes_set(f.env, PATH, f.bytes, f.size);
+            assert_false(check_passed(&f));
+            f.bytes[at] = 0;
+            seal_whole(&f, at);
+            padded++;
+        }
+    }
+    assert_true(padded > 0);
+    footer_deinit(&footer);
+    tear_down(&f);
+}
+
 static void a_page_that_begins_with_an_older_version_is_reported(void **state) {
     (void)state;
     struct fixture f;
@@ -882,6 +913,7 @@ int main(void) {
         cmocka_unit_test(unknown_flags_are_refused),
         cmocka_unit_test(two_versions_of_one_sequence_are_reported),
         cmocka_unit_test(a_page_that_begins_with_an_older_version_is_reported),
+        cmocka_unit_test(padding_that_is_not_zero_is_reported),
         cmocka_unit_test(a_wrong_rate_of_filters_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
