@@ -425,6 +425,55 @@ static void groups_of_values_come_back_whatever_fits_into_the_cache(void **state
     }
 }
 
+/* As readers get them that hold no references to pages. */
+static void values_got_in_sections_are_right_and_let_go(void **state) {
+    (void)state;
+    static const struct kind half = {"half", fill_half, 100, 100, 0, 1};
+    struct fixture f = {0};
+    struct epoch *epoch;
+    struct sst_builder_options options;
+    struct rand r;
+    rand_init(&r, test_seed());
+    alloc_init(&f.alloc, NULL);
+    assert_int_equal(env_posix_create(&f.env), FIRN_OK);
+    make_scene(&f.scene, &half, 2000, &r);
+    scene_options(&options);
+    options.value_compression = true;
+    options.memory_max = (size_t)64 << 20;
+    (void)env_unlink(f.env, PATH);
+    assert_int_equal(scene_build(&f.scene, &f.alloc, f.env, PATH, &options, &f.meta), FIRN_OK);
+    assert_int_equal(epoch_create(&f.alloc, &epoch), FIRN_OK);
+    assert_int_equal(page_cache_create(&f.alloc, epoch, 16 << 20, 0, &f.cache), FIRN_OK);
+    assert_int_equal(sst_table_open(&f.alloc, f.env, PATH, &f.meta, f.cache, NULL, &f.table),
+                     FIRN_OK);
+    for (size_t i = 0; i < 3 * f.scene.count; i++) {
+        const struct entry *e = &f.scene.entries[i % f.scene.count];
+        struct sst_section section = {.epoch = epoch, .token = epoch_enter(epoch)};
+        struct sst_value value;
+        uint8_t kind;
+        uint64_t seq;
+        assert_int_equal(sst_table_search(f.table, &section, e->key, key_hash(e->key), SEQ_MAX,
+                                          &kind, &seq, &value),
+                         FIRN_OK);
+        epoch_leave(epoch, section.token);
+        assert_true(kind == e->kind && seq == e->seq);
+        assert_true(kind == ENTRY_DELETE || slice_equal(value.bytes, e->value));
+        sst_value_release(&value);
+    }
+    size_t on_disk, cached;
+    count_grouped(&f, &on_disk, &cached);
+    assert_true(on_disk > 0 && cached < on_disk);
+    sst_table_unref(f.table);
+    page_cache_destroy(f.cache);
+    assert_int_equal(epoch_pins(epoch), 0);
+    epoch_destroy(epoch);
+    table_meta_deinit(&f.alloc, &f.meta);
+    scene_deinit(&f.scene);
+    assert_int_equal(env_unlink(f.env, PATH), FIRN_OK);
+    env_destroy(f.env);
+    assert_int_equal(f.alloc.total, 0);
+}
+
 /* Values of `part` bytes of a few phrases, which a page has hardly twice, and random ones; the last
  * third of the keys has phrases of its own. */
 static void make_phrases(struct scene *s, size_t keys, size_t part, struct rand *r) {
@@ -624,6 +673,7 @@ int main(void) {
         cmocka_unit_test(tables_searched_in_memory_are_not_under_zstd),
         cmocka_unit_test(a_dictionary_is_kept_where_it_pays),
         cmocka_unit_test(groups_of_values_come_back_whatever_fits_into_the_cache),
+        cmocka_unit_test(values_got_in_sections_are_right_and_let_go),
         cmocka_unit_test(each_segment_has_its_dictionary),
         cmocka_unit_test(out_of_memory_is_an_answer_at_every_allocation),
         cmocka_unit_test(integers_of_every_size_come_back),
