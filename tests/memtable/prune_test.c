@@ -240,6 +240,39 @@ static void an_iterator_goes_on_from_a_version_that_is_forgotten(void **state) {
     end(&f);
 }
 
+/* It stands between a newer version and an older one, which are kept: going back it finds the newer
+ * one, though there is no way any more from that to where it stood. */
+static void an_iterator_goes_back_from_a_version_that_is_forgotten(void **state) {
+    (void)state;
+    struct fixture f;
+    struct iter *it;
+    uint8_t bytes[8];
+    begin(&f);
+    put_many(&f, 101);
+    f.registered[0] = f.seq;
+    put_many(&f, 2);
+    f.registered[1] = f.seq;
+    f.registered_count = 2;
+    put_many(&f, 2);
+    f.registered[2] = f.seq;
+    f.registered_count = 3;
+    assert_int_equal(memtable_iter_create(f.m, &f.alloc, &it), FIRN_OK);
+    iter_seek(it, key_of(0, bytes), f.registered[1]);
+    assert_true(it->valid && entry_fits(&it->entry, 0, f.registered[1]));
+    f.registered[1] = f.registered[2];
+    f.registered_count = 2;
+    put_many(&f, 5000);
+    struct entry e;
+    assert_int_equal(memtable_get(f.m, key_of(0, bytes), f.registered[1] - 1, &e), FIRN_OK);
+    assert_int_equal(e.seq, f.registered[0]); /* it is forgotten */
+    iter_prev(it);
+    assert_true(it->valid && entry_fits(&it->entry, 0, f.registered[1]));
+    iter_next(it);
+    assert_true(it->valid && entry_fits(&it->entry, 0, f.registered[0]));
+    iter_destroy(it);
+    end(&f);
+}
+
 /* What a get has handed out, by a pin or by a hold, keeps its bytes. */
 static void values_that_are_handed_out_stay(void **state) {
     (void)state;
@@ -441,6 +474,7 @@ int main(void) {
         cmocka_unit_test(a_running_get_finds_what_was_published_when_it_began),
         cmocka_unit_test(registered_sequences_keep_their_versions),
         cmocka_unit_test(an_iterator_goes_on_from_a_version_that_is_forgotten),
+        cmocka_unit_test(an_iterator_goes_back_from_a_version_that_is_forgotten),
         cmocka_unit_test(values_that_are_handed_out_stay),
         cmocka_unit_test(goes_on_without_memory_to_forget),
         cmocka_unit_test(readers_find_theirs_beside_a_writer_that_forgets),
