@@ -182,6 +182,28 @@ static void an_item_leaves_after_its_sections_and_its_pins(void **state) {
     scene_deinit(&s);
 }
 
+/* What comes while another item waits is seen by sections that began meanwhile. */
+static void an_item_waits_for_all_sections_before_it(void **state) {
+    (void)state;
+    struct scene s;
+    scene_init(&s);
+    struct limbo limbo;
+    limbo_init(&limbo, s.epoch, 0, end_object, &s);
+    unsigned first = epoch_enter(s.epoch);
+    limbo_put(&limbo, &make_object(1)->limbo, sizeof(struct object));
+    unsigned second = epoch_enter(s.epoch);
+    limbo_put(&limbo, &make_object(2)->limbo, sizeof(struct object));
+    assert_int_equal(s.ended, 0);
+    epoch_leave(s.epoch, first);
+    limbo_poll(&limbo);
+    assert_int_equal(s.ended, 1);
+    epoch_leave(s.epoch, second);
+    limbo_poll(&limbo);
+    assert_int_equal(s.ended, 2);
+    limbo_deinit(&limbo);
+    scene_deinit(&s);
+}
+
 static void without_an_epoch_items_end_at_once(void **state) {
     (void)state;
     struct scene s;
@@ -227,6 +249,7 @@ int main(void) {
         cmocka_unit_test(what_a_section_kept_goes_once_somebody_looks),
         cmocka_unit_test(what_readers_see_or_pin_is_not_freed),
         cmocka_unit_test(an_item_leaves_after_its_sections_and_its_pins),
+        cmocka_unit_test(an_item_waits_for_all_sections_before_it),
         cmocka_unit_test(without_an_epoch_items_end_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,31 @@ static void a_delete_is_gone_from_the_disk_in_time(void **state) {
     }
 }
 
+/* Deletes that are merged with younger ones stay as old as they are. */
+static void deletes_keep_their_age_when_merged_with_younger_ones(void **state) {
+    (void)state;
+    enum { HOURS = 75, AN_HOUR = KEYS / HOURS };
+    struct field f;
+    field_init(&f, FIRN_POLICY_TIERED);
+    f.options.memtable_entries = 20; /* several levels */
+    f.options.table_entries = 50;
+    f.options.delete_within_seconds = 24 * 3600;
+    assert_int_equal(firn_close(f.db), FIRN_OK);
+    field_open(&f);
+    write_all(&f);
+    for (unsigned hour = 0; hour < HOURS; hour++) {
+        for (unsigned i = hour * AN_HOUR; i < (hour + 1) * AN_HOUR; i++) {
+            char text[16];
+            assert_int_equal(firn_delete(f.db, key_of(i, text), 0), FIRN_OK);
+            f.deleted[i] = true;
+        }
+        sleep_hours(&f, 1);
+        assert_in_range(stats_of(&f).tombstones, 1, 24 * AN_HOUR);
+    }
+    check_reads(&f);
+    field_deinit(&f);
+}
+
 /* Also those that only the log knows when the database is opened. */
 static void time_goes_on_while_it_is_closed(void **state) {
     (void)state;
@@ -160,7 +185,7 @@ static void time_goes_on_while_it_is_closed(void **state) {
     sleep_hours(&f, 30);
     field_open(&f);
     assert_false(is_clean(&f));
-    sleep_hours(&f, 7); /* merges begin at once, and each level hands on what is too old */
+    sleep_hours(&f, 2); /* a flush and merges begin at once, and levels hand on what is too old */
     assert_true(is_clean(&f));
     check_reads(&f);
     field_deinit(&f);
@@ -310,6 +335,7 @@ int main(void) {
     seed = test_seed();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_delete_is_gone_from_the_disk_in_time),
+        cmocka_unit_test(deletes_keep_their_age_when_merged_with_younger_ones),
         cmocka_unit_test(time_goes_on_while_it_is_closed),
         cmocka_unit_test(a_snapshot_keeps_what_it_sees_until_it_is_released),
         cmocka_unit_test(the_oldest_tables_leave_when_all_are_too_large),

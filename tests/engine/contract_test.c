@@ -152,6 +152,49 @@ static void a_snapshot_of_an_empty_database_stays_empty(void **state) {
     teardown(&f);
 }
 
+/* Where tables hold one version of each key, an iterator walks what was read ahead. */
+static void a_snapshot_sees_nothing_newer_in_tables(void **state) {
+    (void)state;
+    enum { KEYS = 400 };
+    struct fixture f = setup();
+    firn_snapshot *s = NULL;
+    char key[32];
+    for (int newer = 0; newer < 2; newer++) {
+        for (int i = newer; i < KEYS; i += 2) {
+            (void)snprintf(key, sizeof key, "%05d", i);
+            put(f.db, key, newer ? "new" : "old");
+        }
+        if (!newer) {
+            assert_int_equal(firn_snapshot_create(f.db, &s), FIRN_OK);
+        }
+    }
+    firn_iter_options options;
+    firn_iter_options_init(&options);
+    options.snapshot = s;
+    for (int round = 0; round < 3; round++) {
+        firn_iter *it;
+        int seen = 0;
+        assert_int_equal(firn_iter_create(f.db, &options, &it), FIRN_OK);
+        for (firn_iter_first(it); firn_iter_valid(it); firn_iter_next(it), seen += 2) {
+            (void)snprintf(key, sizeof key, "%05d", seen);
+            assert_true(slice_equal(firn_iter_key(it), text(key)));
+        }
+        assert_int_equal(seen, KEYS);
+        for (firn_iter_last(it); firn_iter_valid(it); firn_iter_prev(it)) {
+            seen -= 2;
+            (void)snprintf(key, sizeof key, "%05d", seen);
+            assert_true(slice_equal(firn_iter_key(it), text(key)));
+        }
+        assert_int_equal(seen, 0);
+        assert_int_equal(firn_iter_status(it), FIRN_OK);
+        firn_iter_destroy(it);
+        assert_int_equal(round == 0 ? firn_flush(f.db) : firn_compact(f.db, NULL, NULL, NULL),
+                         FIRN_OK);
+    }
+    firn_snapshot_release(s);
+    teardown(&f);
+}
+
 static void an_iterator_survives_flush_and_compaction(void **state) {
     (void)state;
     struct fixture f = setup();
@@ -273,6 +316,100 @@ static void keys_may_be_prefixes_of_each_other_sixty_thousand_deep(void **state)
         assert_int_equal(firn_flush(f.db), FIRN_OK);
     }
     free(key);
+    teardown(&f);
+}
+
+struct word {
+    uint8_t bytes[3];
+    size_t size;
+};
+
+/* In key order: all words of up to three of the bytes 0, 0xfe and 0xff. */
+static bool next_word(struct word *w) {
+    if (w->size < sizeof w->bytes) {
+        w->bytes[w->size++] = 0;
+        return true;
+    }
+    while (w->size > 0 && w->bytes[w->size - 1] == 0xff) {
+        w->size--;
+    }
+    if (w->size > 0) {
+        w->bytes[w->size - 1] = w->bytes[w->size - 1] == 0 ? 0xfe : 0xff;
+    }
+    return w->size > 0;
+}
+
+static firn_slice word_key(const struct word *w) {
+    return firn_slice_make(w->bytes, w->size);
+}
+
+static bool is_within(const firn_iter_options *o, firn_slice key) {
+    const firn_range *r = &o->range;
+    int above = r->lower.data == NULL ? 1 : slice_compare(key, r->lower);
+    int below = r->upper.data == NULL ? -1 : slice_compare(key, r->upper);
+    return slice_starts_with(key, o->prefix) &&
+           (above > 0 || (above == 0 && !r->lower_exclusive)) &&
+           (below < 0 || (below == 0 && r->upper_inclusive));
+}
+
+/* Every third word is deleted. */
+static void check_within(firn_db *db, const firn_iter_options *options) {
+    firn_iter *it;
+    assert_int_equal(firn_iter_create(db, options, &it), FIRN_OK);
+    struct word w = {.size = 0}, met[40];
+    size_t i = 0, n = 0;
+    firn_iter_first(it);
+    do {
+        if (i++ % 3 != 0 && is_within(options, word_key(&w))) {
+            assert_true(firn_iter_valid(it) && slice_equal(firn_iter_key(it), word_key(&w)));
+            firn_iter_next(it);
+            met[n++] = w;
+        }
+    } while (next_word(&w));
+    assert_false(firn_iter_valid(it));
+    for (firn_iter_last(it); n > 0; firn_iter_prev(it)) {
+        n--;
+        assert_true(firn_iter_valid(it) && slice_equal(firn_iter_key(it), word_key(&met[n])));
+    }
+    assert_false(firn_iter_valid(it));
+    assert_int_equal(firn_iter_status(it), FIRN_OK);
+    firn_iter_destroy(it);
+}
+
+static void check_bounds(firn_db *db, const struct word *prefix, const struct word *bound) {
+    for (int kind = 0; kind < 4; kind++) {
+        firn_iter_options options;
+        firn_iter_options_init(&options);
+        options.prefix = word_key(prefix);
+        *(kind < 2 ? &options.range.lower : &options.range.upper) = word_key(bound);
+        options.range.lower_exclusive = kind == 1;
+        options.range.upper_inclusive = kind == 3;
+        check_within(db, &options);
+    }
+}
+
+static void prefixes_and_bounds_are_exact_with_bytes_of_0xff(void **state) {
+    (void)state;
+    struct fixture f = setup();
+    struct word w = {.size = 0};
+    unsigned i = 0;
+    do {
+        assert_int_equal(firn_put(f.db, word_key(&w), text("v"), 0), FIRN_OK);
+    } while (next_word(&w));
+    assert_int_equal(firn_flush(f.db), FIRN_OK);
+    do {
+        assert_int_equal(i++ % 3 != 0 ? FIRN_OK : firn_delete(f.db, word_key(&w), 0), FIRN_OK);
+    } while (next_word(&w));
+    assert_int_equal(i, 40);
+    for (int round = 0; round < 2; round++) {
+        struct word prefix = {.size = 0}, bound = {.size = 0};
+        do {
+            do {
+                check_bounds(f.db, &prefix, &bound);
+            } while (next_word(&bound));
+        } while (next_word(&prefix));
+        assert_int_equal(firn_compact(f.db, NULL, NULL, NULL), FIRN_OK);
+    }
     teardown(&f);
 }
 
@@ -725,10 +862,12 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(thousands_of_versions_of_one_key_stay_apart_under_snapshots),
         cmocka_unit_test(a_snapshot_of_an_empty_database_stays_empty),
+        cmocka_unit_test(a_snapshot_sees_nothing_newer_in_tables),
         cmocka_unit_test(an_iterator_survives_flush_and_compaction),
         cmocka_unit_test(an_iterator_outlives_the_snapshot_it_was_made_from),
         cmocka_unit_test(a_value_outlives_its_key),
         cmocka_unit_test(keys_may_be_prefixes_of_each_other_sixty_thousand_deep),
+        cmocka_unit_test(prefixes_and_bounds_are_exact_with_bytes_of_0xff),
         cmocka_unit_test(a_key_over_the_limit_is_refused),
         cmocka_unit_test(values_of_several_megabytes_come_back_whole),
         cmocka_unit_test(the_empty_key_and_the_empty_value_are_like_any_other),
