@@ -1,5 +1,7 @@
 /* Files whose checksums are right, but which do not belong together: opening refuses them and says
- * why. Damaged files: tests/engine/damage_test.c; what power cuts leave: tests/engine/crash_test.c.
+ * why. And logs: what is replayed is what was written, and its logs stay as long as they are
+ * needed. Damaged files: tests/engine/damage_test.c; what power cuts leave:
+ * tests/engine/crash_test.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -153,11 +155,152 @@ static void sequences_in_a_log_only_grow(void **state) {
     assert_refused("twice", FIRN_CORRUPT, "sequence 21");
 }
 
+/* ---- What is replayed ---- */
+
+#define PAIRS_MAX 400
+
+static void put_pair(firn_db *db, unsigned i, size_t size, unsigned flags) {
+    uint8_t value[8000];
+    assert_true(size <= sizeof value);
+    memset(value, (int)(i % 251), size);
+    assert_int_equal(
+        firn_put(db, firn_slice_make(&i, sizeof i), firn_slice_make(value, size), flags), FIRN_OK);
+}
+
+static void assert_pair(firn_db *db, unsigned i, size_t size) {
+    firn_value value;
+    assert_int_equal(firn_get(db, NULL, firn_slice_make(&i, sizeof i), &value), FIRN_OK);
+    assert_int_equal(value.size, size);
+    for (size_t k = 0; k < size; k++) {
+        assert_int_equal(((const uint8_t *)value.data)[k], i % 251);
+    }
+    firn_value_release(&value);
+}
+
+/* What the machine's process left when it was killed just now. */
+static firn_env *killed(firn_env *machine) {
+    firn_env *left;
+    assert_int_equal(sim_kill_at(machine, sim_change_count(machine) + 1, &left), FIRN_OK);
+    return left;
+}
+
+/* Small payloads wait together, large ones are read in place. */
+static size_t mixed_size(unsigned i) {
+    static const size_t sizes[] = {6000, 10, 1000, 7000, 0, 300, 4095};
+    return sizes[i % (sizeof sizes / sizeof sizes[0])];
+}
+
+static void payloads_of_all_sizes_are_replayed(void **state) {
+    (void)state;
+    firn_db *db;
+    assert_int_equal(open_it("db", &db), FIRN_OK);
+    for (unsigned i = 0; i < PAIRS_MAX; i++) {
+        put_pair(db, i, mixed_size(i), 0);
+    }
+    assert_int_equal(firn_close(db), FIRN_OK);
+    assert_int_equal(open_it("db", &db), FIRN_OK);
+    for (unsigned i = 0; i < PAIRS_MAX; i++) {
+        assert_pair(db, i, mixed_size(i));
+    }
+    assert_int_equal(firn_close(db), FIRN_OK);
+}
+
+/* A memtable may be sealed at any record, also at the last: what comes after it needs the log. */
+static void memtables_sealed_by_recovery_have_their_logs(void **state) {
+    (void)state;
+    enum { SIZE = 1000 };
+    for (unsigned count = 50; count < 80; count++) {
+        firn_env *first = env, *left;
+        firn_options options;
+        firn_db *db;
+        assert_int_equal(env_sim_create(1, &env), FIRN_OK);
+        assert_int_equal(open_it("db", &db), FIRN_OK);
+        for (unsigned i = 0; i < count; i++) {
+            put_pair(db, i, SIZE, 0);
+        }
+        assert_int_equal(firn_close(db), FIRN_OK);
+        firn_options_init(&options);
+        options.env = env;
+        options.memtable_bytes = 100000; /* what some 64 puts take */
+        assert_int_equal(firn_open("db", &options, &db), FIRN_OK);
+        put_pair(db, count, SIZE, FIRN_SYNC);
+        sim_run_jobs(env);
+        left = killed(env);
+        assert_int_equal(firn_close(db), FIRN_OK);
+        firn_env *machine = env;
+        env = left;
+        assert_int_equal(open_it("db", &db), FIRN_OK);
+        for (unsigned i = 0; i <= count; i++) {
+            assert_pair(db, i, SIZE);
+        }
+        assert_int_equal(firn_close(db), FIRN_OK);
+        env_destroy(left);
+        env_destroy(machine);
+        env = first;
+    }
+}
+
+/* A log that lost its end counts up to there, and stays when others go. */
+static void a_torn_log_stays_as_long_as_it_is_needed(void **state) {
+    (void)state;
+    char path[PATH_BYTES_MAX];
+    firn_env *first = env;
+    firn_options options;
+    firn_db *db;
+    size_t size;
+    firn_options_init(&options);
+    options.env = env;
+    options.level0_runs = 8;
+    options.memtable_entries = 6;
+    assert_int_equal(firn_open("db", &options, &db), FIRN_OK);
+    for (unsigned i = 0; i < 3; i++) { /* to be merged later */
+        put_pair(db, i, 10, 0);
+        assert_int_equal(firn_flush(db), FIRN_OK);
+    }
+    for (unsigned i = 3; i < 9; i++) {
+        put_pair(db, i, 100, 0);
+    }
+    (void)find("db", FILE_LOG, path);
+    put_pair(db, 9, 100, 0); /* begins another log */
+    firn_env *left = killed(env);
+    uint8_t *bytes = file_bytes_get(left, path, &size);
+    file_bytes_set(left, path, bytes, size - 50);
+    free(bytes);
+    options.env = env = left;
+    options.level0_runs = 2;
+    firn_db *again;
+    assert_int_equal(firn_open("db", &options, &again), FIRN_OK);
+    put_pair(again, 20, 100, 0);
+    sim_run_jobs(env);
+    firn_stats stats = {.struct_size = sizeof stats};
+    firn_get_stats(again, &stats);
+    assert_int_equal(stats.compactions, 1);
+    assert_int_equal(stats.flushes, 0);
+    firn_env *last = killed(env);
+    assert_int_equal(firn_close(again), FIRN_OK);
+    env = last;
+    assert_int_equal(open_it("db", &again), FIRN_OK);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_pair(again, i, i < 3 ? 10 : 100);
+    }
+    assert_pair(again, 20, 100);
+    assert_int_equal(firn_close(again), FIRN_OK);
+    env_destroy(last);
+    env_destroy(left);
+    env = first;
+    assert_int_equal(firn_close(db), FIRN_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_log_of_another_database_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_table_of_another_length_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sequences_in_a_log_only_grow, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(payloads_of_all_sizes_are_replayed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(memtables_sealed_by_recovery_have_their_logs, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_torn_log_stays_as_long_as_it_is_needed, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
