@@ -211,6 +211,7 @@ static void without_an_epoch_items_end_at_once(void **state) {
     struct limbo plain;
     limbo_init(&plain, NULL, 1000, end_object, &s);
     limbo_put(&plain, &make_object(1)->limbo, sizeof(struct object));
+    limbo_poll(&plain);
     assert_int_equal(s.ended, 1);
     assert_int_equal(limbo_bytes(&plain), 0);
     limbo_deinit(&plain);

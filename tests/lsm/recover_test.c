@@ -240,6 +240,58 @@ static void memtables_sealed_by_recovery_have_their_logs(void **state) {
     }
 }
 
+/* Each session adds a log; all of them are of one memtable, which is sealed by the last put. */
+static void a_memtable_of_several_logs_needs_all_of_them(void **state) {
+    (void)state;
+    enum { SESSIONS = 4 };
+    firn_env *machines[SESSIONS + 1] = {env};
+    firn_db *dbs[SESSIONS];
+    for (unsigned i = 0; i < SESSIONS; i++) {
+        firn_options options;
+        firn_options_init(&options);
+        options.env = machines[i];
+        options.memtable_entries = i + 1 == SESSIONS ? SESSIONS - 1 : 100;
+        assert_int_equal(firn_open("db", &options, &dbs[i]), FIRN_OK);
+        put_pair(dbs[i], i, 100, 0);
+        machines[i + 1] = killed(machines[i]);
+    }
+    firn_db *db;
+    env = machines[SESSIONS];
+    assert_int_equal(open_it("db", &db), FIRN_OK);
+    for (unsigned i = 0; i < SESSIONS; i++) {
+        assert_pair(db, i, 100);
+    }
+    assert_int_equal(firn_close(db), FIRN_OK);
+    for (unsigned i = SESSIONS; i-- > 0;) {
+        env_destroy(machines[i + 1]);
+        assert_int_equal(firn_close(dbs[i]), FIRN_OK);
+    }
+    env = machines[0];
+}
+
+static int count_logs(void *context, const char *name, uint64_t bytes) {
+    uint64_t number;
+    *(unsigned *)context += bytes > 0 && file_parse(name, &number) == FILE_LOG;
+    return 0;
+}
+
+static void logs_of_an_earlier_session_go_when_they_are_flushed(void **state) {
+    (void)state;
+    firn_db *db;
+    assert_int_equal(open_it("db", &db), FIRN_OK);
+    put_pair(db, 0, 100, 0);
+    assert_int_equal(firn_close(db), FIRN_OK);
+    assert_int_equal(open_it("db", &db), FIRN_OK);
+    put_pair(db, 1, 100, 0);
+    assert_int_equal(firn_flush(db), FIRN_OK);
+    put_pair(db, 2, 100, 0);
+    assert_int_equal(firn_wait_idle(db), FIRN_OK);
+    unsigned logs = 0;
+    assert_int_equal(env_list(env, "db", count_logs, &logs), FIRN_OK);
+    assert_int_equal(logs, 1);
+    assert_int_equal(firn_close(db), FIRN_OK);
+}
+
 /* A log that lost its end counts up to there, and stays when others go. */
 static void a_torn_log_stays_as_long_as_it_is_needed(void **state) {
     (void)state;
@@ -298,6 +350,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(sequences_in_a_log_only_grow, set_up, tear_down),
         cmocka_unit_test_setup_teardown(payloads_of_all_sizes_are_replayed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memtables_sealed_by_recovery_have_their_logs, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_memtable_of_several_logs_needs_all_of_them, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(logs_of_an_earlier_session_go_when_they_are_flushed, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_torn_log_stays_as_long_as_it_is_needed, set_up,
                                         tear_down),

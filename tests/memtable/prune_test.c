@@ -273,6 +273,24 @@ static void an_iterator_goes_back_from_a_version_that_is_forgotten(void **state)
     end(&f);
 }
 
+static void deletes_that_are_forgotten_are_not_counted(void **state) {
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    for (f.seq = 1; f.seq <= 1000; f.seq++) {
+        uint8_t kind = f.seq % 3 == 0 ? ENTRY_PUT : ENTRY_DELETE;
+        assert_int_equal(memtable_reserve(f.m, 1, 8), FIRN_OK);
+        assert_int_equal(memtable_put(f.m, FIRN_STR("key"), f.seq, kind, FIRN_STR("")), FIRN_OK);
+    }
+    f.seq = 1000; /* a delete */
+    for (int i = 0; i < 3; i++) {
+        prune(&f);
+    }
+    assert_int_equal(memtable_count(f.m), 1);
+    assert_int_equal(memtable_tombstones(f.m), 1);
+    end(&f);
+}
+
 /* What a get has handed out, by a pin or by a hold, keeps its bytes. */
 static void values_that_are_handed_out_stay(void **state) {
     (void)state;
@@ -475,6 +493,7 @@ int main(void) {
         cmocka_unit_test(registered_sequences_keep_their_versions),
         cmocka_unit_test(an_iterator_goes_on_from_a_version_that_is_forgotten),
         cmocka_unit_test(an_iterator_goes_back_from_a_version_that_is_forgotten),
+        cmocka_unit_test(deletes_that_are_forgotten_are_not_counted),
         cmocka_unit_test(values_that_are_handed_out_stay),
         cmocka_unit_test(goes_on_without_memory_to_forget),
         cmocka_unit_test(readers_find_theirs_beside_a_writer_that_forgets),
