@@ -382,7 +382,8 @@ static void *write_all(void *argument) {
     return NULL;
 }
 
-/* As a get: the section first, then the published sequence. Every eighth value is kept. */
+/* As a get: the section first, then the published sequence. Of eight values one is kept by a pin,
+ * and one by a hold. */
 static void *read_some(void *argument) {
     struct shared *s = argument;
     uint8_t bytes[8];
@@ -397,14 +398,21 @@ static void *read_some(void *argument) {
         }
         good = memtable_get(s->f.m, key_of(key, bytes), seen, &e) == FIRN_OK &&
                entry_fits(&e, key, seen);
+        bool holds = i % 8 == 4;
         if (i % 8 == 0) {
             pin = epoch_pin(s->f.epoch, token, s->f.m);
+        } else if (holds) {
+            memtable_hold(s->f.m);
         }
         epoch_leave(s->f.epoch, token);
-        if (pin != NULL) {
+        if (pin != NULL || holds) {
             sched_yield();
             good = good && entry_fits(&e, key, seen);
+        }
+        if (pin != NULL) {
             epoch_unpin(pin);
+        } else if (holds) {
+            memtable_let_go(s->f.m);
         }
     }
     return good ? NULL : s;

@@ -2,6 +2,7 @@
  * found whole. Meant for ThreadSanitizer; the number of operations is fixed.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -133,9 +134,78 @@ static void readers_see_whole_entries_beside_the_writer(void **state) {
     assert_int_equal(atomic_load(&s.alloc.total), 0);
 }
 
+/* ---- Nodes that grow ---- */
+
+#define GROWING 30000 /* puts */
+#define GROUP 60      /* keys of one node, which grows through all forms */
+
+static firn_slice grown_key_of(uint64_t i, uint8_t bytes[4]) {
+    uint64_t group = i / GROUP;
+    bytes[0] = 'g';
+    bytes[1] = (uint8_t)(group >> 8);
+    bytes[2] = (uint8_t)group;
+    bytes[3] = (uint8_t)(i % GROUP * 37);
+    return firn_slice_make(bytes, 4);
+}
+
+static void *grow_all(void *argument) {
+    struct shared *s = argument;
+    uint8_t bytes[4];
+    for (uint64_t i = 0; i < GROWING; i++) {
+        firn_slice key = grown_key_of(i, bytes);
+        if (memtable_put(s->m, key, i + 1, ENTRY_PUT, key) != FIRN_OK) {
+            atomic_store(&s->published, GROWING);
+            return s;
+        }
+        atomic_store_explicit(&s->published, i + 1, memory_order_release);
+        if (i % 32 == 0) {
+            (void)sched_yield();
+        }
+    }
+    return NULL;
+}
+
+/* Looks where the writer is: for what it put last, and what it is about to put. */
+static void *read_newest(void *argument) {
+    struct shared *s = argument;
+    uint8_t bytes[4];
+    uint64_t seen = 0;
+    for (uint64_t i = 0; seen < GROWING; i++) {
+        seen = atomic_load_explicit(&s->published, memory_order_acquire);
+        uint64_t pick = (seen < 8 ? 0 : seen - 8) + i % 16;
+        struct entry entry;
+        firn_slice key = grown_key_of(pick, bytes);
+        int rc = memtable_get(s->m, key, SEQ_MAX, &entry);
+        if ((pick < seen && rc != FIRN_OK) || (rc == FIRN_OK && !value_fits(key, &entry))) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static void readers_are_where_nodes_grow(void **state) {
+    (void)state;
+    struct shared s;
+    pthread_t threads[1 + READERS];
+    alloc_init(&s.alloc, NULL);
+    atomic_init(&s.published, 0);
+    assert_int_equal(memtable_create(&s.alloc, NULL, &s.m), FIRN_OK);
+    for (int i = 0; i < 1 + READERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, i == 0 ? grow_all : read_newest, &s), 0);
+    }
+    for (int i = 0; i < 1 + READERS; i++) {
+        void *failure;
+        assert_int_equal(pthread_join(threads[i], &failure), 0);
+        assert_null(failure);
+    }
+    memtable_unref(s.m);
+    assert_int_equal(atomic_load(&s.alloc.total), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_see_whole_entries_beside_the_writer),
+        cmocka_unit_test(readers_are_where_nodes_grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
