@@ -260,6 +260,12 @@ static void write_more(void *context) {
     s->running--;
 }
 
+static void write_one_and_flush(void *context) {
+    struct scene *s = context;
+    write_batch(s, 0);
+    flush_now(s);
+}
+
 /* A table of `count` keys, all with the value n. */
 static void ingest_keys(struct scene *s, const firn_slice *keys, unsigned count, uint64_t n) {
     static const char *const path = "taken-in";
@@ -340,12 +346,14 @@ static void copy_now(void *context) {
 struct cast {
     const char *name;
     void (*threads[THREADS_MAX])(void *scene);
+    bool with_table; /* below what they write; the policy merges nothing */
 };
 
 static const struct cast casts[] = {
     {"gets", {read_points, write_more, flush_now, compact_now}},
     {"multi-gets", {read_many, write_more, flush_now, compact_now}},
     {"scans", {read_scans, write_more, flush_now, compact_now}},
+    {"reads beside a flush", {read_many, read_points, read_scans, write_one_and_flush}, true},
     {"a snapshot", {read_snapshot, write_more, flush_now, compact_now}},
     {"two exchanges", {exchange_low, exchange_high}},
     {"exchanges", {exchange_low, exchange_high, flush_now, write_more, compact_now}},
@@ -390,6 +398,11 @@ static unsigned play(const struct cast *cast, struct schedule *schedule) {
     write_batch(&s, 0);
     assert_int_equal(firn_put(s.db, FIRN_STR("x"), firn_slice_make(&zero, sizeof zero), 0),
                      FIRN_OK);
+    if (cast->with_table) {
+        assert_int_equal(firn_pause(s.db, 0), FIRN_OK);
+        assert_int_equal(firn_flush(s.db), FIRN_OK);
+        write_batch(&s, 0);
+    }
     schedule_begin(schedule, s.env);
     for (unsigned i = 0; i < THREADS_MAX && cast->threads[i] != NULL; i++) {
         s.running++;
