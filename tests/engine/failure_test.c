@@ -620,9 +620,11 @@ static void nothing_is_written_on_a_manifest_that_cannot_be_renewed(void **state
         }
         machine.no_space_for = NULL;
         ok(put(db, "c", FIRN_SYNC));
+        assert_int_equal(contains(db, "b"), FIRN_NOT_FOUND);
         firn_env *image = cut_now(killed, 0, SIM_TAIL_SYNCED);
         firn_db *found = open_in(image);
         ok(contains(found, "a"));
+        assert_int_equal(contains(found, "b"), FIRN_NOT_FOUND);
         ok(contains(found, "c"));
         finish(found, image);
         finish(db, killed);
