@@ -8,8 +8,8 @@
  * newest log may have lost its end, and the last record of a log whose successor proves nothing may
  * be damaged.
  *
- * Sampled, unless FIRN_TEST_SCALE is 1 or more: then every bit and every length. An argument, with
- * * for anything, chooses among the tests by their names.
+ * Sampled, unless FIRN_TEST_SCALE is 1 or more: then every bit and every length. An argument
+ * chooses among the tests by their names; a star in it stands for anything.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -569,13 +569,30 @@ static void an_empty_batch_makes_durable_what_a_killed_process_wrote(void **stat
     assert_true(calls > 5);
 }
 
+static const char large[(1 << 20) + 1]; /* of two appends */
+
+/* A synced write after one that is not, beside "x", of which contains() tells `x`: all stays so. */
+static void write_after(firn_env *env, firn_db *db, int x) {
+    ok(put(db, "a", 0));
+    ok(put(db, "b", FIRN_SYNC));
+    for (int i = 0; i < 2; i++) { /* the later of the two logs with and without a mark */
+        firn_env *image = cut_now(env, UINT64_MAX, SIM_TAIL_SYNCED);
+        firn_db *after = open_in(image);
+        ok(contains(after, "a"));
+        ok(contains(after, "b"));
+        assert_int_equal(contains(after, "x"), x);
+        finish(after, image);
+        ok(put(db, "c", FIRN_SYNC));
+    }
+    finish(db, env);
+}
+
 /* A process that is killed between the two appends of a large write leaves a log of its header
  * alone, which need not be durable. The next session's writes must not depend on it. */
 static void a_log_without_a_batch_takes_nothing_with_it(void **state) {
     (void)state;
     firn_env *env = machine_create("a log of its header alone");
     firn_db *before = reopen(open_in(env), env);
-    static char large[(1 << 20) + 1];
     uint64_t first = sim_change_count(env) + 1;
     ok(firn_put(before, text("x"), firn_slice_make(large, sizeof large), 0));
     assert_true(sim_change_count(env) > first + 1);
@@ -584,19 +601,31 @@ static void a_log_without_a_batch_takes_nothing_with_it(void **state) {
         ok(sim_kill_at(env, change, &killed));
         killed->ops = &machine.wrapped;
         firn_db *db = open_in(killed);
-        ok(put(db, "a", 0));
-        ok(put(db, "b", FIRN_SYNC));
-        for (int i = 0; i < 2; i++) { /* the later of the two logs with and without a mark */
-            firn_env *image = cut_now(killed, UINT64_MAX, SIM_TAIL_SYNCED);
-            firn_db *after = open_in(image);
-            ok(contains(after, "a"));
-            ok(contains(after, "b"));
-            finish(after, image);
-            ok(put(db, "c", FIRN_SYNC));
-        }
-        finish(db, killed);
+        int x = change > sim_change_count(env) ? FIRN_OK : FIRN_NOT_FOUND;
+        assert_int_equal(contains(db, "x"), x);
+        write_after(killed, db, x);
     }
     finish(before, env);
+}
+
+static bool append_was_half_done;
+
+static void fail_second_append(firn_env *env) {
+    (void)env;
+    machine.fail_appends = append_was_half_done ? 1 : 0;
+    machine.on_append = append_was_half_done ? NULL : fail_second_append;
+    append_was_half_done = true;
+}
+
+static void a_write_that_failed_in_its_middle_takes_nothing_with_it(void **state) {
+    (void)state;
+    firn_env *env = machine_create("a log of its header alone, and no space");
+    firn_db *db = reopen(open_in(env), env);
+    append_was_half_done = false;
+    machine.on_append = fail_second_append;
+    assert_int_equal(firn_put(db, text("x"), firn_slice_make(large, sizeof large), 0),
+                     FIRN_NO_SPACE);
+    write_after(env, reopen(db, env), FIRN_NOT_FOUND);
 }
 
 /* The manifest that a killed process left may never have been synced, and a log says how many edits
@@ -1244,6 +1273,7 @@ int main(void) {
         cmocka_unit_test(an_empty_batch_with_sync_makes_durable_what_came_before),
         cmocka_unit_test(an_empty_batch_makes_durable_what_a_killed_process_wrote),
         cmocka_unit_test(a_log_without_a_batch_takes_nothing_with_it),
+        cmocka_unit_test(a_write_that_failed_in_its_middle_takes_nothing_with_it),
         cmocka_unit_test(nothing_is_written_on_a_manifest_that_cannot_be_renewed),
         cmocka_unit_test(a_job_that_fails_after_a_kill_deletes_nothing),
         cmocka_unit_test(writes_that_fail_leave_no_files),
