@@ -789,19 +789,25 @@ static void unknown_flags_are_refused(void **state) {
     tear_down(&f);
 }
 
+/* A table in arrays, and its first page. */
+static void set_up_versions(struct fixture *f, struct page *p) {
+    struct footer footer;
+    struct rand r;
+    rand_init(&r, test_seed());
+    set_up_pages(f, FIRN_TABLE_ARRAY, 300, 80, &r);
+    decode_footer(f, &footer);
+    const struct section *s = &footer.sections[0];
+    assert_int_equal(s->kind, SECTION_PAGES);
+    assert_int_equal(page_parse(f->bytes + s->offset, (size_t)section_page_bytes(s, 0, 1), p),
+                     FIRN_OK);
+    footer_deinit(&footer);
+}
+
 static void two_versions_of_one_sequence_are_reported(void **state) {
     (void)state;
     struct fixture f;
-    struct footer footer;
-    struct rand r;
     struct page p;
-    rand_init(&r, test_seed());
-    set_up_pages(&f, FIRN_TABLE_ARRAY, 300, 80, &r);
-    decode_footer(&f, &footer);
-    const struct section *s = &footer.sections[0];
-    assert_int_equal(s->kind, SECTION_PAGES);
-    assert_int_equal(page_parse(f.bytes + s->offset, (size_t)section_page_bytes(s, 0, 1), &p),
-                     FIRN_OK);
+    set_up_versions(&f, &p);
     assert_int_equal(p.seq_width, 1);
     size_t flips = 0;
     for (size_t e = 0; e < p.entries; e++) {
@@ -812,7 +818,6 @@ static void two_versions_of_one_sequence_are_reported(void **state) {
         }
     }
     assert_true(flips > 0);
-    footer_deinit(&footer);
     tear_down(&f);
 }
 
@@ -845,15 +850,8 @@ static void padding_that_is_not_zero_is_reported(void **state) {
 static void a_page_that_begins_with_an_older_version_is_reported(void **state) {
     (void)state;
     struct fixture f;
-    struct footer footer;
-    struct rand r;
     struct page p;
-    rand_init(&r, test_seed());
-    set_up_pages(&f, FIRN_TABLE_ARRAY, 300, 80, &r);
-    decode_footer(&f, &footer);
-    const struct section *s = &footer.sections[0];
-    assert_int_equal(page_parse(f.bytes + s->offset, (size_t)section_page_bytes(s, 0, 1), &p),
-                     FIRN_OK);
+    set_up_versions(&f, &p);
     size_t older = 1, at = (size_t)(p.versions - f.bytes);
     while (older < p.entries && page_entry_is_first(&p, older)) {
         older++;
@@ -865,7 +863,6 @@ static void a_page_that_begins_with_an_older_version_is_reported(void **state) {
     seal_whole(&f, at);
     file_bytes_set(f.env, PATH, f.bytes, f.size);
     assert_false(check_passed(&f));
-    footer_deinit(&footer);
     tear_down(&f);
 }
 
